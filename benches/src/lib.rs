@@ -1,0 +1,1 @@
+//! The latency lab of hemi as a library, and its micro-benchmarks.

@@ -1,0 +1,1 @@
+//! The server functions of hemi's examples.

@@ -1,0 +1,1 @@
+//! Kernel sockets as queues: io_uring, epoll and busy-polling backends.

@@ -1,0 +1,1 @@
+//! hemi's user-level network stack: sans-IO Ethernet, IP, UDP and TCP.

@@ -1,0 +1,1 @@
+//! #[hemi::main] and #[hemi::test].

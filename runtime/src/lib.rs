@@ -1,0 +1,1 @@
+//! hemi: an async runtime in which all I/O is a queue.

@@ -1,0 +1,1 @@
+//! The storage log of hemi: sans-IO format and recovery.

@@ -1,0 +1,1 @@
+//! Whole-system tests of hemi: worlds, suites over real devices, misuse.
