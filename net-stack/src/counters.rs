@@ -44,6 +44,8 @@ counters! {
     drop_neighbor_unsolicited,
     /// A neighbour-discovery message that RFC 4861 section 7.1 calls invalid.
     drop_ndp_invalid,
+    /// Addresses that stations told of themselves and that nobody here has asked for: not kept.
+    neighbor_announcements_ignored,
     /// Another station uses one of our addresses.
     neighbor_conflicts,
     /// A frame that waited for a neighbour's address which did not answer, or that found the queue full.

@@ -175,7 +175,7 @@ impl Net {
                 };
                 self.neighbors.entries.insert(ip, entry);
             } else {
-                self.counters.drop_neighbor_unsolicited += 1;
+                self.counters.neighbor_announcements_ignored += 1;
             }
             return;
         };

@@ -26,7 +26,8 @@ impl AckPolicy {
         Self { now: false, pending: 0, full_size: 0, due: None, quick: QUICK_ACKS }
     }
 
-    /// In-order data arrived.
+    /// In-order data arrived: acknowledge when more than one full-sized segment's worth is owed, which is every second
+    /// segment at the latest, also when the peer's segments are not all full.
     ///
     /// > RFC 9293 section 3.8.6.3 (SHLD-18, MUST-58, MUST-59): A TCP endpoint SHOULD implement a delayed ACK, but [...] the delay MUST be
     /// > less than 0.5 seconds, and in a stream of full-sized segments there SHOULD be an ACK for at least every second segment.
@@ -34,7 +35,7 @@ impl AckPolicy {
     pub(crate) fn on_data(&mut self, len: u32, segment: u32, now: Instant, config: &TcpConfig) {
         self.pending += len;
         self.full_size = self.full_size.max(segment);
-        if self.quick > 0 || self.pending >= 2 * self.full_size {
+        if self.quick > 0 || self.pending > self.full_size {
             self.now = true;
         } else if self.due.is_none() {
             self.due = Some(now + config.delayed_ack.min(std::time::Duration::from_millis(499)));
@@ -77,6 +78,7 @@ impl AckPolicy {
     /// The clock has reached `now`.
     pub(crate) fn on_time(&mut self, now: Instant) {
         if self.due.is_some_and(|due| due <= now) {
+            self.due = None;
             self.now = true;
         }
     }

@@ -10,6 +10,7 @@ use super::{
     demux::{Demux, Target, Tuple},
     isn::Secrets,
     listen::{HalfOpen, Listeners, cookies, half_open},
+    recv_window::RecvWindow,
     reset,
     state::State,
     time_wait::{self, TimeWaits},
@@ -101,9 +102,13 @@ impl Tcp {
         let Some((tuple, seg)) = parse(packet, net) else { return };
         let hash = self.demux.hash(&tuple);
         match self.find(hash, &tuple) {
-            Some(Target::Connection(slot)) => {
-                self.with_conn(slot, net, now, |conn, cx| conn.on_segment(seg, cx))
-            }
+            Some(Target::Connection(slot)) => self.with_conn(slot, net, now, |conn, cx| {
+                conn.on_segment(seg, cx);
+                // What must be acknowledged at once is, before the next frame of the burst is looked at.
+                if conn.must_acknowledge() {
+                    conn.transmit(cx);
+                }
+            }),
             Some(Target::HalfOpen(slot)) => self.on_half_open(slot, hash, seg, net, now),
             Some(Target::TimeWait(slot)) => self.on_time_wait(slot, hash, tuple, seg, net, now),
             None => self.on_unknown(hash, tuple, seg, Seq(0), net, now),
@@ -237,12 +242,15 @@ impl Tcp {
             return;
         }
         let offset = self.secrets.timestamp_offset(&tuple);
+        let Some(options) = self.listeners.slab.get(listener).map(|l| &l.options) else { return };
+        let window = RecvWindow::initial(&self.config, options);
+        let window = (window.in_syn(), window.shift);
         if self.half_open.len() >= self.config.half_open_limit {
             if !self.config.syn_cookies {
                 cx.net.counters.drop_tcp_listen_overflow += 1;
                 return;
             }
-            cookies::send(self.secrets.cookie, &tuple, offset, &seg, &mut cx);
+            cookies::send(self.secrets.cookie, &tuple, offset, window, &seg, &mut cx);
             self.cookies_until = now + std::time::Duration::from_secs(128);
             return;
         }
@@ -251,7 +259,7 @@ impl Tcp {
             iss = isn_after;
         }
         let name = (listener, self.listeners.slab.generation(listener));
-        let entry = HalfOpen::new(tuple, name, iss, offset, &seg, &cx);
+        let entry = HalfOpen::new(tuple, name, iss, offset, window, &seg, &cx);
         entry.send_syn_ack(&mut cx);
         let deadline = entry.deadline(&cx);
         let (slot, generation) = self.half_open.insert(entry);

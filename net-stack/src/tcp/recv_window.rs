@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hemi_queue::time::Instant;
 
+use super::{TcpConfig, TcpOptionsConfig};
 use crate::wire::Seq;
 
 /// The receive window: a right edge that never moves back, and a limit that follows the application's pace.
@@ -27,6 +28,17 @@ impl RecvWindow {
         let max = max.clamp(2048, 1 << 30) as u32;
         let limit = (limit as u32).clamp(2048, max);
         Self { edge: Seq(0), limit, max, shift: shift_for(max), taken: 0, round_began: Instant::ZERO }
+    }
+
+    /// The window that a connection with these options starts with.
+    pub(crate) fn initial(config: &TcpConfig, options: &TcpOptionsConfig) -> Self {
+        let max = options.recv_buffer.unwrap_or(config.recv_buffer_max);
+        Self::new(config.recv_buffer.min(max), max)
+    }
+
+    /// What a SYN tells: RFC 7323 section 2.2: The window field in a segment where the SYN bit is set MUST NOT be scaled.
+    pub(crate) fn in_syn(&self) -> u16 {
+        self.limit.min(u32::from(u16::MAX)) as u16
     }
 
     /// The peer did not offer scaling: RFC 7323 section 2.2, neither end scales.

@@ -258,7 +258,6 @@ impl Connection {
     fn new(tuple: Tuple, agreed: &Agreed, options: TcpOptionsConfig, cx: &mut Cx<'_>) -> Self {
         let config = cx.config;
         let algorithm = options.congestion.unwrap_or(config.congestion);
-        let recv_max = options.recv_buffer.unwrap_or(config.recv_buffer_max);
         let first = agreed.iss + 1;
         let mtu = cx.net.caps.mtu;
         Self {
@@ -288,7 +287,7 @@ impl Connection {
             probe: None,
             irs: agreed.irs,
             rcv_nxt: agreed.irs + 1,
-            window: RecvWindow::new(config.recv_buffer.min(recv_max), recv_max),
+            window: RecvWindow::initial(config, &options),
             assembler: Assembler::default(),
             sacks: SackReport::default(),
             acks: AckPolicy::new(),

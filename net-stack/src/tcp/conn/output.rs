@@ -35,6 +35,12 @@ impl Connection {
             || (!self.nothing_to_send() && self.may_transmit())
     }
 
+    /// Whether an acknowledgement must not wait for the end of the turn.
+    #[inline]
+    pub(crate) fn must_acknowledge(&self) -> bool {
+        self.acks.is_due() && !matches!(self.state, State::Closed | State::SynSent)
+    }
+
     fn may_transmit(&self) -> bool {
         self.state.is_synchronized() && self.state != State::TimeWait
     }
@@ -358,8 +364,7 @@ impl Connection {
     ) {
         let with_ack = flags.has(Flags::ACK);
         let window = if flags.has(Flags::SYN) {
-            // RFC 7323 section 2.2: The window field in a segment where the SYN bit is set MUST NOT be scaled.
-            self.window.limit().min(0xffff) as u16
+            self.window.in_syn()
         } else if with_ack {
             let mss = self.acks.full_size().clamp(1, u32::from(self.peer_mss).max(1));
             self.window.advertise(self.rcv_nxt, self.assembler.ready() as u32, mss)

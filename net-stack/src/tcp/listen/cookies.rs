@@ -15,7 +15,6 @@ use crate::{
     tcp::{
         conn::{Cx, Segment, default_mss, offer},
         demux::Tuple,
-        recv_window::shift_for,
     },
     util::siphash::SipKey,
     wire::{Flags, Seq, Timestamps},
@@ -45,12 +44,18 @@ fn cookie(key: SipKey, tuple: &Tuple, irs: Seq, tick: u32, index: u32) -> Seq {
 }
 
 /// Answer a SYN with a cookie.
-pub(crate) fn send(key: SipKey, tuple: &Tuple, timestamp_offset: u32, seg: &Segment, cx: &mut Cx<'_>) {
+pub(crate) fn send(
+    key: SipKey,
+    tuple: &Tuple,
+    timestamp_offset: u32,
+    window: (u16, u8),
+    seg: &Segment,
+    cx: &mut Cx<'_>,
+) {
     let wanted = seg.options.mss.unwrap_or(default_mss(tuple));
     let index = SIZES.iter().rposition(|size| *size <= wanted).unwrap_or(0) as u32;
     let iss = cookie(key, tuple, seg.header.seq, tick(cx.now), index);
-    let shift = shift_for(cx.config.recv_buffer_max.clamp(2048, 1 << 30) as u32);
-    let mut options = offer(cx.config, tuple, cx.net.caps.mtu, shift);
+    let mut options = offer(cx.config, tuple, cx.net.caps.mtu, window.1);
     match seg.options.timestamps.filter(|_| cx.config.timestamps) {
         Some(ts) => {
             let scale = seg.options.window_scale.filter(|_| cx.config.window_scaling).map(|s| s.min(14));
@@ -68,9 +73,8 @@ pub(crate) fn send(key: SipKey, tuple: &Tuple, timestamp_offset: u32, seg: &Segm
             options.sack_permitted = false;
         }
     }
-    let window = cx.config.recv_buffer.min(0xffff) as u16;
     cx.net.counters.tcp_cookies_sent += 1;
-    super::half_open::send(tuple, Flags::SYN | Flags::ACK, iss, seg.header.seq + 1, window, options, cx);
+    super::half_open::send(tuple, Flags::SYN | Flags::ACK, iss, seg.header.seq + 1, window.0, options, cx);
 }
 
 /// What the ACK of a cookie proves, if it is one.

@@ -9,7 +9,6 @@ use crate::{
     tcp::{
         conn::{Agreed, Cx, Segment, default_mss, offer},
         demux::Tuple,
-        recv_window::shift_for,
     },
     wire::{Ecn, Flags, Seq, TcpHeader, Timestamps, protocol},
 };
@@ -26,6 +25,8 @@ pub(crate) struct HalfOpen {
     sack: bool,
     ecn: bool,
     pub(crate) timestamps: Option<(u32, u32)>,
+    /// What we tell of our window, and our shift.
+    offer: (u16, u8),
     sent_at: Instant,
     pub(crate) retries: u8,
 }
@@ -48,6 +49,7 @@ impl HalfOpen {
         listener: (u32, u32),
         iss: Seq,
         timestamp_offset: u32,
+        offer: (u16, u8),
         seg: &Segment,
         cx: &Cx<'_>,
     ) -> Self {
@@ -66,6 +68,7 @@ impl HalfOpen {
                 .timestamps
                 .filter(|_| config.timestamps)
                 .map(|ts| (timestamp_offset, ts.value)),
+            offer,
             sent_at: cx.now,
             retries: 0,
         }
@@ -90,6 +93,7 @@ impl HalfOpen {
             sack: facts.sack,
             ecn: false,
             timestamps: seg.options.timestamps.map(|ts| (timestamp_offset, ts.value)),
+            offer: (0, 0), // nothing more is sent from here
             sent_at: now,
             retries: 1, // the time of the SYN-ACK is not known: no round-trip sample
         }
@@ -185,11 +189,9 @@ impl HalfOpen {
     }
 
     fn emit(&self, mut flags: Flags, seq: Seq, cx: &mut Cx<'_>) {
-        let limit = cx.config.recv_buffer.min(cx.config.recv_buffer_max).min(0xffff) as u16;
         let mut options = crate::wire::TcpOptions::default();
         if flags.has(Flags::SYN) {
-            let shift = shift_for(cx.config.recv_buffer_max.clamp(2048, 1 << 30) as u32);
-            options = offer(cx.config, &self.tuple, cx.net.caps.mtu, shift);
+            options = offer(cx.config, &self.tuple, cx.net.caps.mtu, self.offer.1);
             options.window_scale = options.window_scale.filter(|_| self.scale.is_some());
             options.sack_permitted = self.sack;
             if self.ecn {
@@ -200,7 +202,7 @@ impl HalfOpen {
             let ms = (cx.now.as_nanos() / Duration::from_millis(1).as_nanos() as u64) as u32;
             options.timestamps = Some(Timestamps { value: ms.wrapping_add(offset), echo: recent });
         }
-        send(&self.tuple, flags, seq, self.irs + 1, limit, options, cx);
+        send(&self.tuple, flags, seq, self.irs + 1, self.offer.0, options, cx);
     }
 }
 
