@@ -6,9 +6,7 @@
 //! green run never hides what it did not run. [`program!`] does both for a program.
 //!
 //! ```
-//! # #[allow(unused)]
-//! #[test]
-//! # fn declared() {}
+//! // with #[test] above it, in a test program
 //! fn the_shell_can_add() {
 //!     let sh = hemi_skip::program!("sh", "dash"); // the program, and the Debian package that brings it
 //!     let status = std::process::Command::new(sh).args(["-c", "exit $((1 + 1))"]).status().unwrap();
@@ -130,8 +128,8 @@ mod tests {
     #[test]
     fn a_test_is_named_by_its_path() {
         assert_eq!(test_name(crate::here!()), "hemi_skip::tests::a_test_is_named_by_its_path");
-        let inside_closure = (|| test_name(crate::here!()))();
-        assert_eq!(inside_closure, "hemi_skip::tests::a_test_is_named_by_its_path");
+        let closure = || test_name(crate::here!());
+        assert_eq!(closure(), "hemi_skip::tests::a_test_is_named_by_its_path");
     }
 
     #[test]
