@@ -1,1 +1,39 @@
-//! Buffers, pools, units, queue descriptors, tokens, reactors and the Pop/Push traits of hemi.
+//! The bottom crate of hemi: memory, units, names and the traits that every queue and every device meets at.
+//!
+//! | what | where |
+//! |---|---|
+//! | [`Buf`], [`BufMut`], [`Pool`], [`Sga`], [`SendBuf`] | [`buf`]: reference-counted memory that devices can carry |
+//! | [`Qd`], [`Token`] | names: a queue, an operation in flight |
+//! | [`Pop`], [`Push`] | what a queue can do, as two small traits |
+//! | [`Reactor`] | what the executor polls once per turn |
+//! | [`transport`] | the contract of a transport: streams, acceptors, datagrams |
+//! | [`Uri`] | how a transport is named at run time |
+//! | [`time`] | the turn's clock as a plain number |
+//!
+//! It depends on nothing above it: no executor, no device, no clock, no random source. What drives these types
+//! (the turn) is in the `hemi` crate; what completes them is in the drivers.
+
+pub mod buf;
+mod error;
+mod op;
+mod pop;
+mod push;
+mod qd;
+mod reactor;
+mod sync;
+pub mod time;
+mod token;
+pub mod transport;
+mod uri;
+mod waiter;
+
+pub use buf::{AllocError, Buf, BufMut, Pool, PoolConfig, SendBuf, Sga};
+pub use error::{Error, IoFailure, Result};
+pub use op::{Completion, Op};
+pub use pop::{Pop, PopNext};
+pub use push::{Push, PushError, PushUnit, Ticket};
+pub use qd::Qd;
+pub use reactor::{Progress, Reactor, Wakeup};
+pub use token::Token;
+pub use uri::{Uri, UriError};
+pub use waiter::Waiter;

@@ -1,0 +1,232 @@
+//! [`Sga`]: one unit as a scatter-gather array.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use super::{Buf, BufMut};
+
+/// A scatter-gather array: the bytes of one unit, in one or more buffers, in order.
+///
+/// What is pushed as one `Sga` is one unit: on a queue that keeps units it pops as one, however many buffers it was in. Up
+/// to two buffers (a header and a payload) are held inline.
+#[derive(Clone, Default)]
+pub struct Sga {
+    parts: SmallVec<[Buf; 2]>,
+}
+
+impl Sga {
+    /// No bytes.
+    pub fn new() -> Self {
+        Self { parts: SmallVec::new() }
+    }
+
+    /// Bytes in all.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(Buf::len).sum()
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.parts.iter().all(Buf::is_empty)
+    }
+
+    /// Append a buffer. Empty buffers are dropped; one that lies right behind the last is joined to it.
+    pub fn push(&mut self, buf: Buf) {
+        if buf.is_empty() {
+            return;
+        }
+        let Some(last) = self.parts.pop() else {
+            self.parts.push(buf);
+            return;
+        };
+        match last.try_join(buf) {
+            Ok(joined) => self.parts.push(joined),
+            Err((last, buf)) => {
+                self.parts.push(last);
+                self.parts.push(buf);
+            }
+        }
+    }
+
+    /// Append another unit's buffers.
+    pub fn append(&mut self, other: Self) {
+        for buf in other.parts {
+            self.push(buf);
+        }
+    }
+
+    /// How many buffers.
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The buffers in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Buf> {
+        self.parts.iter()
+    }
+
+    /// The first buffer.
+    pub fn first(&self) -> Option<&Buf> {
+        self.parts.first()
+    }
+
+    /// Drop the first `n` bytes (all if there are fewer).
+    pub fn advance(&mut self, mut n: usize) {
+        let mut whole = 0;
+        for part in &mut self.parts {
+            if part.len() > n {
+                part.advance(n);
+                break;
+            }
+            n -= part.len();
+            whole += 1;
+        }
+        self.parts.drain(..whole);
+    }
+
+    /// Keep the first `n` bytes.
+    pub fn truncate(&mut self, mut n: usize) {
+        let mut keep = 0;
+        for part in &mut self.parts {
+            if n == 0 {
+                break;
+            }
+            part.truncate(n);
+            n -= part.len();
+            keep += 1;
+        }
+        self.parts.truncate(keep);
+    }
+
+    /// Split off and return the first `n` bytes (all if there are fewer); `self` keeps the rest.
+    #[must_use = "use `advance` to drop the front"]
+    pub fn split_to(&mut self, n: usize) -> Self {
+        let mut front = Self::new();
+        let mut left = n;
+        while left > 0 {
+            let Some(part) = self.parts.first_mut() else { break };
+            if part.len() > left {
+                front.push(part.split_to(left));
+                break;
+            }
+            left -= part.len();
+            front.push(self.parts.remove(0));
+        }
+        front
+    }
+
+    /// Copy from the front into `out`; returns how many bytes that was. Drops nothing.
+    pub fn copy_to(&self, out: &mut [u8]) -> usize {
+        let mut at = 0;
+        for part in &self.parts {
+            let n = part.len().min(out.len() - at);
+            out[at..at + n].copy_from_slice(&part[..n]);
+            at += n;
+        }
+        at
+    }
+
+    /// The bytes in one vector (a copy).
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut v = vec![0; self.len()];
+        self.copy_to(&mut v);
+        v
+    }
+
+    /// The unit as one buffer when it is in one already; else gives itself back.
+    pub fn into_single(mut self) -> Result<Buf, Self> {
+        match self.parts.len() {
+            0 => Ok(Buf::new()),
+            1 => self.parts.pop().ok_or_else(Self::new),
+            _ => Err(self),
+        }
+    }
+}
+
+impl From<Buf> for Sga {
+    fn from(buf: Buf) -> Self {
+        let mut parts = SmallVec::new();
+        if !buf.is_empty() {
+            parts.push(buf);
+        }
+        Self { parts }
+    }
+}
+
+impl From<BufMut> for Sga {
+    fn from(buf: BufMut) -> Self {
+        buf.freeze().into()
+    }
+}
+
+macro_rules! sga_from {
+    ($($t:ty),*) => {$(
+        impl From<$t> for Sga {
+            fn from(x: $t) -> Self {
+                Buf::from(x).into()
+            }
+        }
+    )*};
+}
+sga_from!(&'static str, &'static [u8], Vec<u8>, String, bytes::Bytes);
+
+impl<const N: usize> From<&'static [u8; N]> for Sga {
+    fn from(x: &'static [u8; N]) -> Self {
+        Buf::from(x).into()
+    }
+}
+
+impl FromIterator<Buf> for Sga {
+    fn from_iter<I: IntoIterator<Item = Buf>>(bufs: I) -> Self {
+        let mut sga = Self::new();
+        sga.extend(bufs);
+        sga
+    }
+}
+
+impl Extend<Buf> for Sga {
+    fn extend<I: IntoIterator<Item = Buf>>(&mut self, bufs: I) {
+        for buf in bufs {
+            self.push(buf);
+        }
+    }
+}
+
+impl IntoIterator for Sga {
+    type Item = Buf;
+    type IntoIter = smallvec::IntoIter<[Buf; 2]>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.parts.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Sga {
+    type Item = &'a Buf;
+    type IntoIter = std::slice::Iter<'a, Buf>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.parts.iter()
+    }
+}
+
+/// Equal when the bytes are, however they are cut into buffers.
+impl PartialEq for Sga {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.iter().flat_map(|b| b.iter()).eq(other.iter().flat_map(|b| b.iter()))
+    }
+}
+
+impl Eq for Sga {}
+
+impl PartialEq<[u8]> for Sga {
+    fn eq(&self, other: &[u8]) -> bool {
+        self.len() == other.len() && self.iter().flat_map(|b| b.iter()).eq(other.iter())
+    }
+}
+
+impl fmt::Debug for Sga {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,219 @@
+//! The one error of the data path: what happened, what to do about it, and the cause where there is one.
+
+use std::{fmt, io};
+
+use crate::{buf::AllocError, uri::UriError};
+
+/// The result of a queue operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a queue operation failed.
+///
+/// Small (two words), so that a `Result<Option<Buf>>` stays in registers; what needs room is boxed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// This side closed the queue, or its runtime is gone.
+    #[error("the queue is closed on this side; open a new one")]
+    Closed,
+    /// The peer ended the connection abruptly (RST, SIGKILL, queue pair error).
+    #[error("the peer reset the connection; what was not yet popped is lost, reconnect to go on")]
+    Reset,
+    /// The peer does not read any more: a push has nowhere to go.
+    #[error("the peer closed its reading side; nothing more can be pushed")]
+    BrokenPipe,
+    /// A deadline passed.
+    #[error("{0} timed out")]
+    TimedOut(&'static str),
+    /// The operation was cancelled before it took a byte.
+    #[error("the operation was cancelled before it began")]
+    Cancelled,
+    /// `cancel` came after the first byte was taken; the operation goes on.
+    #[error("too late to cancel: the operation has begun and goes on")]
+    TooLate,
+    /// A token that was already waited for, cancelled, or never given.
+    #[error("stale token: its result was already taken (a token can be waited for once)")]
+    StaleToken,
+    /// A token or descriptor of another runtime.
+    #[error("this token belongs to another runtime; wait for it on the runtime that gave it")]
+    ForeignToken,
+    /// A descriptor that is not open.
+    #[error("bad queue descriptor: it was closed or never opened")]
+    BadQd,
+    /// The operation does not fit this descriptor (pop on an unbound socket, accept on a connection).
+    #[error("{op} does not apply to this queue: {why}")]
+    WrongKind {
+        /// The operation asked for.
+        op: &'static str,
+        /// Why it does not apply, and what does.
+        why: &'static str,
+    },
+    /// Too many operations are outstanding and unclaimed on this queue.
+    #[error("too many operations are outstanding on this queue; wait for some of them first")]
+    Busy,
+    /// A blocking `wait` from inside a task: it would stop the loop that it waits for.
+    #[error("a blocking wait inside a task would wait for itself; use the async form")]
+    WouldDeadlock,
+    /// Nothing is runnable, no timer is armed, and no reactor can bring an event: a deadlock (simulation).
+    #[error("deadlock: no work and no deadline, so nothing can ever complete")]
+    Deadlock,
+    /// There is no runtime on this thread.
+    #[error("no hemi runtime is running on this thread; call this inside block_on or #[hemi::main]")]
+    NoRuntime,
+    /// The transport cannot do this; the text names what can.
+    #[error("{what} is not supported by {transport}: {instead}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// The transport that was asked.
+        transport: &'static str,
+        /// What to use instead.
+        instead: &'static str,
+    },
+    /// A unit is larger than the queue's limit.
+    #[error("a unit of {got} bytes is over the limit of {limit}; raise the limit or send smaller units")]
+    UnitTooLarge {
+        /// Its announced or actual length in bytes.
+        got: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The peer sent bytes that its protocol does not allow.
+    #[error("malformed {protocol}: {why}")]
+    Malformed {
+        /// The protocol or framing that was being read.
+        protocol: &'static str,
+        /// What was wrong.
+        why: &'static str,
+    },
+    /// A stream ended in the middle of a unit.
+    #[error("the stream ended inside a unit: {have} of {want} bytes had arrived")]
+    Truncated {
+        /// Bytes of the unit that had arrived.
+        have: u64,
+        /// Bytes the unit needed, or 0 when the framing did not say.
+        want: u64,
+    },
+    /// Memory could not be had.
+    #[error(transparent)]
+    Alloc(#[from] AllocError),
+    /// A transport URI could not be used.
+    #[error(transparent)]
+    Uri(#[from] Box<UriError>),
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] Box<IoFailure>),
+    /// Anything a user-given decoder or adapter reports.
+    #[error("{0}")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// An operating-system error with the operation and the target it belongs to.
+#[derive(Debug)]
+pub struct IoFailure {
+    /// What was attempted, as a verb phrase: `bind`, `connect`, `recv`.
+    pub op: &'static str,
+    /// On what: an address or a path; empty when it adds nothing.
+    pub target: String,
+    /// The operating system's answer.
+    pub source: io::Error,
+}
+
+impl fmt::Display for IoFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.op)?;
+        if !self.target.is_empty() {
+            write!(f, " {}", self.target)?;
+        }
+        write!(f, ": {}", self.source)?;
+        let cure = match self.source.raw_os_error() {
+            Some(libc::EADDRINUSE) => "another socket holds this address; stop it or choose another port",
+            Some(libc::EACCES | libc::EPERM) => {
+                "not permitted; ports below 1024 and raw devices need privileges"
+            }
+            Some(libc::EMFILE | libc::ENFILE) => "too many open files; raise `ulimit -n` or close some",
+            Some(libc::ECONNREFUSED) => "nobody listens there; start the server or check the address",
+            Some(libc::EADDRNOTAVAIL) => "this machine does not have that address",
+            _ => return Ok(()),
+        };
+        write!(f, " ({cure})")
+    }
+}
+
+impl std::error::Error for IoFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl Error {
+    /// An operating-system error met while doing `op` on `target` (which may be empty).
+    ///
+    /// Resets and broken pipes become [`Error::Reset`] and [`Error::BrokenPipe`], so that callers match one thing.
+    #[cold]
+    pub fn io(op: &'static str, target: impl fmt::Display, source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(libc::ECONNRESET | libc::ECONNABORTED) => Self::Reset,
+            Some(libc::EPIPE) => Self::BrokenPipe,
+            Some(libc::ETIMEDOUT) => Self::TimedOut(op),
+            _ => Self::Io(Box::new(IoFailure { op, target: target.to_string(), source })),
+        }
+    }
+
+    /// The same from a raw `errno` value (as in an io_uring completion: pass the positive number).
+    #[cold]
+    pub fn errno(op: &'static str, target: impl fmt::Display, errno: i32) -> Self {
+        Self::io(op, target, io::Error::from_raw_os_error(errno))
+    }
+
+    /// The operating system's error number, if one is behind this error.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Self::Io(e) => e.source.raw_os_error(),
+            Self::Reset => Some(libc::ECONNRESET),
+            Self::BrokenPipe => Some(libc::EPIPE),
+            _ => None,
+        }
+    }
+
+    /// The nearest `std::io::ErrorKind`.
+    pub fn io_kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Closed | Self::BadQd => io::ErrorKind::NotConnected,
+            Self::Reset => io::ErrorKind::ConnectionReset,
+            Self::BrokenPipe => io::ErrorKind::BrokenPipe,
+            Self::TimedOut(_) => io::ErrorKind::TimedOut,
+            Self::Unsupported { .. } => io::ErrorKind::Unsupported,
+            Self::UnitTooLarge { .. } | Self::Malformed { .. } => io::ErrorKind::InvalidData,
+            Self::Truncated { .. } => io::ErrorKind::UnexpectedEof,
+            Self::Alloc(_) => io::ErrorKind::OutOfMemory,
+            Self::Uri(_) => io::ErrorKind::InvalidInput,
+            Self::Io(e) => e.source.kind(),
+            _ => io::ErrorKind::Other,
+        }
+    }
+}
+
+impl From<UriError> for Error {
+    fn from(e: UriError) -> Self {
+        Self::Uri(Box::new(e))
+    }
+}
+
+impl From<IoFailure> for Error {
+    fn from(e: IoFailure) -> Self {
+        Self::Io(Box::new(e))
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(e: Error) -> Self {
+        Self::new(e.io_kind(), e)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(e: io::Error) -> Self {
+        Self::io("input/output", "", e)
+    }
+}

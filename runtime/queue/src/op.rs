@@ -1,0 +1,47 @@
+//! The kinds of operation, and what each delivers.
+
+use std::net::SocketAddr;
+
+use crate::{Qd, Sga};
+
+/// What an operation in flight does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// Append a unit to a queue.
+    Push,
+    /// Take a unit from a queue.
+    Pop,
+    /// Take a connection from a listening queue.
+    Accept,
+    /// Establish a connection.
+    Connect,
+}
+
+/// The result of a completed operation, delivered with the wake: never "ready, now ask again".
+#[derive(Debug)]
+pub enum Completion {
+    /// The transport has taken responsibility for the unit (DESIGN section 4).
+    Pushed,
+    /// A filter on the queue rejected the pushed unit and gives it back.
+    Filtered(Sga),
+    /// A unit, or `None` when the queue has ended.
+    Popped(Option<Sga>),
+    /// A datagram and its sender.
+    PoppedFrom(Sga, SocketAddr),
+    /// A new connection, or `None` when the listener was closed.
+    Accepted(Option<Qd>),
+    /// The connection is established.
+    Connected,
+}
+
+impl Completion {
+    /// The kind of operation that this is the result of.
+    pub fn op(&self) -> Op {
+        match self {
+            Self::Pushed | Self::Filtered(_) => Op::Push,
+            Self::Popped(_) | Self::PoppedFrom(..) => Op::Pop,
+            Self::Accepted(_) => Op::Accept,
+            Self::Connected => Op::Connect,
+        }
+    }
+}

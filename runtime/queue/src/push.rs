@@ -1,0 +1,150 @@
+//! [`Push`]: putting units into a queue.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use crate::{Error, Result};
+
+/// Names one push on one queue, in submission order. Meaningful to the queue that gave it only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Ticket(pub u64);
+
+/// A queue that units can be pushed to.
+///
+/// # How it is driven
+/// A push is accepted first and waited for afterwards: [`start_push`](Self::start_push) hands the unit over whole,
+/// [`poll_pushed`](Self::poll_pushed) says when the queue has taken responsibility for delivering it in order (there is room in
+/// the send buffer again, or the record is durable). So a push that was begun is never retracted by dropping its
+/// future, and a queue holds at most its limit and one unit more per pusher that waits. A queue that is already
+/// over its limit because earlier push futures were dropped waiting refuses with [`Error::Busy`] once it
+/// holds twice its limit: memory stays bounded and no unit is lost silently.
+///
+/// [`poll_ready`](Self::poll_ready) asks for room *before* handing a unit over; adapters that push to two queues
+/// (`merge`) use it on both first. Ready means that a `start_push` in the same poll is not over the limit.
+pub trait Push {
+    /// What is pushed.
+    type Unit;
+    /// What a completed push tells: `()` for most queues, the LSN for a log, the verdict for a filter.
+    type Receipt;
+
+    /// Wait until the queue is under its limit.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
+
+    /// Hand one unit over. Never waits. An error gives the unit back.
+    fn start_push(&mut self, unit: Self::Unit) -> Result<Ticket, PushError<Self::Unit>>;
+
+    /// Wait until the push named by `ticket` is complete. Ask once per ticket after it was `Ready`.
+    fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<Self::Receipt>>;
+
+    /// Push one unit and wait until the queue has taken it. The unit is handed over at the first poll; dropping
+    /// the future after that does not retract it.
+    fn push(&mut self, unit: impl Into<Self::Unit>) -> PushUnit<'_, Self>
+    where
+        Self: Sized,
+    {
+        PushUnit { queue: self, state: State::Unsent(unit.into()), _unit: PhantomData }
+    }
+}
+
+impl<Q: Push + ?Sized> Push for &mut Q {
+    type Unit = Q::Unit;
+    type Receipt = Q::Receipt;
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        (**self).poll_ready(cx)
+    }
+    #[inline]
+    fn start_push(&mut self, unit: Self::Unit) -> Result<Ticket, PushError<Self::Unit>> {
+        (**self).start_push(unit)
+    }
+    #[inline]
+    fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<Self::Receipt>> {
+        (**self).poll_pushed(ticket, cx)
+    }
+}
+
+/// A push that was refused: why, and the unit, which was not taken.
+pub struct PushError<U> {
+    /// Why the queue refused.
+    pub error: Error,
+    /// The unit, as it was handed over.
+    pub unit: U,
+}
+
+impl<U> PushError<U> {
+    /// A refusal.
+    #[cold]
+    pub fn new(error: Error, unit: U) -> Self {
+        Self { error, unit }
+    }
+}
+
+impl<U> fmt::Debug for PushError<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushError").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<U> fmt::Display for PushError<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<U> std::error::Error for PushError<U> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl<U> From<PushError<U>> for Error {
+    fn from(e: PushError<U>) -> Self {
+        e.error
+    }
+}
+
+enum State<U> {
+    Unsent(U),
+    Sent(Ticket),
+    Done,
+}
+
+/// The future of [`Push::push`].
+#[must_use = "a push does nothing until it is awaited"]
+pub struct PushUnit<'q, Q: Push + ?Sized> {
+    queue: &'q mut Q,
+    state: State<Q::Unit>,
+    _unit: PhantomData<Q::Unit>,
+}
+
+// The unit is only ever moved out whole, never pinned.
+impl<Q: Push + ?Sized> Unpin for PushUnit<'_, Q> {}
+
+impl<Q: Push + ?Sized> Future for PushUnit<'_, Q> {
+    type Output = Result<Q::Receipt>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let ticket = match std::mem::replace(&mut this.state, State::Done) {
+            State::Unsent(unit) => this.queue.start_push(unit)?,
+            State::Sent(ticket) => ticket,
+            State::Done => return Poll::Ready(Err(Error::StaleToken)),
+        };
+        this.state = State::Sent(ticket);
+        let receipt = ready!(this.queue.poll_pushed(ticket, cx));
+        this.state = State::Done;
+        Poll::Ready(receipt)
+    }
+}
+
+impl<Q: Push + ?Sized> fmt::Debug for PushUnit<'_, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushUnit").finish_non_exhaustive()
+    }
+}
