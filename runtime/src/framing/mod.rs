@@ -1,0 +1,1 @@
+//! Application units over a byte stream.
