@@ -1,1 +1,1 @@
-//! #[hemi::main] and #[hemi::test].
+//! `#[hemi::main]` and `#[hemi::test]`.
