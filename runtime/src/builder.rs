@@ -2,12 +2,12 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::Future,
     rc::Rc,
     time::Duration,
 };
 
-use hemi_queue::{Error, Pool, PoolConfig, Result, time::Instant};
+use hemi_park::{Park, ParkConfig};
+use hemi_queue::{Pool, PoolConfig, Result};
 
 use crate::{
     Idle, Runtime,
@@ -113,6 +113,7 @@ impl Builder {
         let clock = if self.simulated { Clock::simulated() } else { Clock::real() };
         let now = clock.read();
         let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
+        let park = if self.simulated { None } else { Some(Park::new(&ParkConfig::default())?) };
         let exec = Exec::new()?;
         let core = Rc::new(Core {
             exec,
@@ -121,6 +122,7 @@ impl Builder {
             now: Cell::new(now),
             spin: RefCell::new(Spin::new(self.idle, self.spin, alone)),
             pool: Pool::with(&self.pool)?,
+            park,
             reactors: RefCell::default(),
             transports: Transports::default(),
             names: Names::default(),
@@ -130,7 +132,9 @@ impl Builder {
             cores: self.cores,
             running: Cell::new(false),
         });
-        core.exec.remote().set_unparker(std::thread::current());
+        if let Some(park) = &core.park {
+            core.exec.remote().set_unparker(park.unparker());
+        }
         net::open(&core, &self.uris())?;
         Ok(Runtime::new(core))
     }

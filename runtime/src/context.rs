@@ -6,6 +6,7 @@ use std::{
     rc::Rc,
 };
 
+use hemi_park::Park;
 use hemi_queue::{Error, Pool, Reactor, Result, time::Instant};
 
 use crate::{
@@ -26,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) now: Cell<Instant>,
     pub(crate) spin: RefCell<Spin>,
     pub(crate) pool: Pool,
+    /// The core's io_uring and what it sleeps in; none in a simulation.
+    pub(crate) park: Option<Rc<Park>>,
     pub(crate) reactors: RefCell<Vec<Rc<dyn Reactor>>>,
     pub(crate) transports: Transports,
     pub(crate) names: Names,

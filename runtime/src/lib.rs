@@ -26,6 +26,8 @@
 
 #![deny(unsafe_code)]
 
+extern crate self as hemi; // the attributes name `::hemi`, also in here
+
 pub mod adapters;
 pub mod algebra;
 mod builder;

@@ -123,7 +123,7 @@ impl Drop for Running<'_> {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let _entered = self.core.enter();
-        self.core.exec.close();
+        self.core.exec.close(); // the tasks
     }
 }
 

@@ -16,9 +16,6 @@ use hemi_queue::{Error, Progress, Reactor, Result, Wakeup, time::Instant};
 
 use crate::{context::Core, exec::Verdict};
 
-/// How to end the sleep of a core from another thread.
-pub(crate) type Unparker = std::thread::Thread;
-
 /// The most polls between two looks at the devices.
 pub(crate) const BATCH: u32 = 64;
 
@@ -62,7 +59,7 @@ impl Core {
 
     #[inline]
     fn poll_devices(&self, now: Instant) -> Progress {
-        let mut progress = Progress::Idle;
+        let mut progress = self.park.as_ref().map_or(Progress::Idle, |park| park.poll());
         let mut at = 0;
         // By index, and without the borrow during the poll: a poll may wake, and a reactor may be added.
         while let Some(reactor) = self.reactor(at) {
@@ -97,7 +94,7 @@ impl Core {
             std::hint::spin_loop();
             return Ok(());
         }
-        self.park(now, next.unwrap_or(Instant::FAR_FUTURE).min(deadline));
+        self.sleep(now, next.unwrap_or(Instant::FAR_FUTURE).min(deadline));
         Ok(())
     }
 
@@ -107,7 +104,7 @@ impl Core {
         reactors.iter().filter_map(|r| r.deadline()).chain(self.timers.next_deadline()).min()
     }
 
-    fn park(&self, now: Instant, until: Instant) {
+    fn sleep(&self, now: Instant, until: Instant) {
         let mut timeout = (until < Instant::FAR_FUTURE).then(|| until.saturating_since(now));
         let mut at = 0;
         while let Some(reactor) = self.reactor(at) {
@@ -121,11 +118,8 @@ impl Core {
             }
             at += 1;
         }
-        if !self.exec.remote().is_pending() {
-            match timeout {
-                Some(t) => std::thread::park_timeout(t),
-                None => std::thread::park(),
-            }
+        if let Some(park) = &self.park {
+            park.park(timeout, || !self.exec.remote().is_pending());
         }
         self.unpark_reactors(at);
         let woken = self.tick();

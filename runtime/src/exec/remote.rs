@@ -14,8 +14,9 @@ use std::{
     },
 };
 
+use hemi_park::Unparker;
+
 use super::{inbox::Inbox, name};
-use crate::turn::Unparker;
 
 /// What the watchdog looks at. On its own cache line: written at every poll.
 #[repr(align(64))]

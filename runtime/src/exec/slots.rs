@@ -300,8 +300,12 @@ fn allocate(capacity: usize) -> *const Slot {
         alloc::handle_alloc_error(layout(capacity));
     }
     for i in 0..capacity {
-        let empty =
-            Slot { armed: Cell::new(0), next: Cell::new(0), task: Cell::new(ptr::null()), poll: Cell::new(no_task) };
+        let empty = Slot {
+            armed: Cell::new(0),
+            next: Cell::new(0),
+            task: Cell::new(ptr::null()),
+            poll: Cell::new(no_task),
+        };
         // SAFETY: within the allocation.
         unsafe { base.add(i).write(empty) };
     }
