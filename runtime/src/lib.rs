@@ -1,1 +1,3 @@
 //! hemi: an async runtime in which all I/O is a queue.
+
+pub mod framing;
