@@ -11,7 +11,7 @@ use std::error::Error as _;
 use std::marker::PhantomData;
 use std::process;
 
-use crate::Error;
+use hemi_queue::Error;
 
 /// Stands for the return type `R`.
 pub struct Returns<R>(PhantomData<fn() -> R>);
