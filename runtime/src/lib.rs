@@ -28,6 +28,8 @@
 
 extern crate self as hemi; // the attributes name `::hemi`, also in here
 
+#[doc(hidden)]
+pub mod __macro_support;
 pub mod adapters;
 pub mod algebra;
 mod builder;
@@ -47,6 +49,7 @@ mod turn;
 
 pub use builder::Builder;
 pub use exec::{Idle, JoinError, JoinHandle, YieldNow, spawn, yield_now};
+pub use hemi_macros::{main, test};
 pub use hemi_queue::{
     AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, Pop, Push, PushError, Qd, Result,
     SendBuf, Sga, Ticket,
