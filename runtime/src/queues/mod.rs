@@ -1,2 +1,3 @@
-//! Typed queues: the queue in memory, the portable [`Listener`] and [`Conn`], and the queues of one protocol.
+//! The queue types: in memory, TCP, UDP, Unix, and the portable ones.
+
 pub mod memory;

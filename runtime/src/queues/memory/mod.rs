@@ -288,6 +288,12 @@ impl<T> Push for Queue<T> {
         drop(state);
         self.poll_pushed_slow(ticket.0, cx)
     }
+
+    /// Closes the queue: what was pushed drains, then pops get `None`.
+    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        self.close();
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl<T> Clone for Queue<T> {
