@@ -28,15 +28,15 @@ const ROWS: &[Row] = &[
     ("alloc 64 B + freeze + drop", |n| {
         let pool = pool();
         for _ in 0..n {
-            let buf = pool.try_alloc(64).map(hemi_queue::BufMut::freeze);
-            let _ = black_box(buf);
+            let Ok(own) = pool.try_alloc(64) else { return };
+            black_box(own.freeze());
         }
     }),
     ("alloc 2 KiB + freeze + drop", |n| {
         let pool = pool();
         for _ in 0..n {
-            let buf = pool.try_alloc(2048).map(hemi_queue::BufMut::freeze);
-            let _ = black_box(buf);
+            let Ok(own) = pool.try_alloc(2048) else { return };
+            black_box(own.freeze());
         }
     }),
     ("clone + drop", |n| {

@@ -59,9 +59,10 @@ impl Future for Alloc {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let answer = this.pool.try_alloc(this.len);
-        if let Err(AllocError::Drained { .. }) = answer {
-            let inner = &this.pool.inner;
-            let class = inner.class_for(this.len)?;
+        let inner = &this.pool.inner;
+        if let Err(AllocError::Drained { .. }) = answer
+            && let Some(class) = inner.class_for(this.len)
+        {
             let ticket = *this.ticket.get_or_insert_with(|| inner.waiters.ticket(class));
             inner.waiters.insert(ticket, cx.waker());
             inner.attention.set(true);

@@ -131,12 +131,11 @@ impl PoolInner {
         !self.inbox.is_empty()
     }
 
+    /// The smallest class of `len` bytes or more.
     #[inline]
-    pub(super) fn class_for(&self, len: usize) -> Result<usize, AllocError> {
-        match self.classes().iter().position(|c| len <= c.size) {
-            Some(class) => Ok(class),
-            None => Err(AllocError::TooLarge { wanted: len, largest: self.largest() }),
-        }
+    pub(super) fn class_for(&self, len: usize) -> Option<usize> {
+        // Classes beyond `class_count` have size 0, and the first serves a length of 0.
+        self.classes.iter().position(|c| len <= c.size)
     }
 
     /// A free slot of the class, with one count.
@@ -152,8 +151,6 @@ impl PoolInner {
     }
 
     /// The same when the free list is empty.
-    #[cold]
-    #[inline(never)]
     pub(super) fn refill(&self, class: usize) -> Result<&Slot, AllocError> {
         self.collect();
         if let Some(slot) = self.take(class) {

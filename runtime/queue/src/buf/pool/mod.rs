@@ -14,7 +14,7 @@ pub use alloc::Alloc;
 pub use config::{AllocError, ClassConfig, PoolConfig, PoolStats};
 pub(crate) use inner::PoolInner;
 
-use super::{BufMut, Region, RegionId, Sga};
+use super::{BufMut, Region, RegionId, Sga, slot::Slot};
 
 /// The most size classes of one pool.
 const MAX_CLASSES: usize = 16;
@@ -63,7 +63,9 @@ impl Pool {
     /// Add memory that a driver provides, carved into buffers of the smallest class of `class_size` bytes or more,
     /// counted towards no bound. Returns the region's number. What is left over at its end stays unused.
     pub fn add_region(&self, region: Region, class_size: usize) -> Result<RegionId, AllocError> {
-        let class = self.inner.class_for(class_size)?;
+        let Some(class) = self.inner.class_for(class_size) else {
+            return Err(AllocError::TooLarge { wanted: class_size, largest: self.largest() });
+        };
         let id = self.inner.add_region(region, class);
         self.inner.wake_all_that_fit();
         Ok(id)
@@ -73,13 +75,25 @@ impl Pool {
     #[inline]
     pub fn try_alloc(&self, len: usize) -> Result<BufMut, AllocError> {
         let inner = &*self.inner;
-        let class = inner.class_for(len)?;
-        let slot = match inner.take(class) {
-            Some(slot) => slot,
-            None => inner.refill(class)?,
-        };
-        // SAFETY: a free slot: nobody else has a count; the count set by `take`/`refill` is handed over.
-        Ok(unsafe { BufMut::from_raw(NonNull::from(slot), slot.data, 0, slot.cap) })
+        if let Some(slot) = inner.class_for(len).and_then(|class| inner.take(class)) {
+            return Ok(Self::own(slot));
+        }
+        self.alloc_slowly(len)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn alloc_slowly(&self, len: usize) -> Result<BufMut, AllocError> {
+        match self.inner.class_for(len) {
+            Some(class) => self.inner.refill(class).map(Self::own),
+            None => Err(AllocError::TooLarge { wanted: len, largest: self.largest() }),
+        }
+    }
+
+    #[inline]
+    fn own(slot: &Slot) -> BufMut {
+        // SAFETY: from `take` or `refill`: nobody else has a count, and the one they set is handed over.
+        unsafe { BufMut::from_raw(NonNull::from(slot), slot.data, 0, slot.cap) }
     }
 
     /// A buffer of at least `len` bytes of room, as soon as there is one: the back-pressure of memory.
@@ -150,4 +164,3 @@ impl fmt::Debug for Pool {
         f.debug_struct("Pool").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
-
