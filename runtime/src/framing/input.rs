@@ -20,7 +20,7 @@ const CHUNK: usize = 16 << 10;
 /// Adding and taking bytes copies nothing, with one exception: while a unit is incomplete, arriving segments that pin
 /// much more pool memory than they have bytes (a peer that dribbles, each byte in a frame of its own) are copied
 /// together once the input pins more than 64 KiB and four times its bytes. So an input of `n` bytes pins at most
-/// `4 n + 64 KiB` and one buffer, whatever the peer does, and each byte is copied at most once; when the pool is drained, on
+/// `4 n + 64 KiB` and two buffers, whatever the peer does, and each byte is copied at most once; when the pool is drained, on
 /// the heap and at most `log n` times.
 ///
 /// Looking at growing offsets costs amortised constant time, however many segments there are.
@@ -83,6 +83,7 @@ impl Input {
         self.len += len;
     }
 
+    /// `cost` is what the buffer pins if it does not lie right behind the last one.
     fn push_part(&mut self, mut buf: Buf, cost: usize) {
         if let Some(last) = self.parts.pop_back() {
             match last.buf.try_join(buf) {
@@ -103,17 +104,28 @@ impl Input {
     #[cold]
     fn push_copy(&mut self, segment: &[u8]) {
         if let Some(copy) = self.room.copy_pooled(segment) {
-            let cost = copy.pinned() + PART_COST;
-            self.push_part(copy, cost);
+            // A chunk is shared by many copies: each is charged its own bytes, and as many again for what does not fit
+            // at the end of a chunk.
+            let len = copy.len();
+            let parts = self.parts.len();
+            self.push_part(copy, 2 * len + PART_COST);
+            if parts == self.parts.len()
+                && let Some(last) = self.parts.back_mut()
+            {
+                last.cost += 2 * len;
+                self.cost += 2 * len;
+            }
             return;
         }
         // On the heap, as a binary counter carries: a part joins the one before it while that is not longer.
         let mut copy = segment.to_vec();
-        while let Some(last) =
-            self.parts.pop_back_if(|last| last.buf.region().is_none() && last.buf.len() <= copy.len())
+        while let Some(last) = self.parts.back()
+            && last.buf.region().is_none()
+            && last.buf.len() <= copy.len()
         {
-            self.cost -= last.cost;
             copy.splice(..0, last.buf.iter().copied());
+            self.cost -= last.cost;
+            self.parts.pop_back();
         }
         // The cached look-up may have been in a part that is gone.
         self.seen.set((0, 0));
