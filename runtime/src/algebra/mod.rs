@@ -1,0 +1,1 @@
+//! The queue algebra: merge, filter, sort, map, qconnect.
