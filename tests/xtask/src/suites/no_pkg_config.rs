@@ -12,7 +12,7 @@ pub(super) const SUITE: Suite = Suite {
     name: "no-pkg-config",
     about: "the default path builds with rustc and gcc alone (PKG_CONFIG=/bin/false)",
     tools: &[],
-    limit: minutes(15),
+    limit: minutes(30),
     quick: false,
     run,
 };
