@@ -43,6 +43,8 @@ pub mod qd;
 pub mod queues;
 pub mod rand;
 mod runtime;
+#[cfg(test)]
+mod scripted;
 pub mod time;
 pub mod token;
 mod turn;
@@ -54,4 +56,5 @@ pub use hemi_queue::{
     AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, Pop, Push, PushError, Qd, Result,
     SendBuf, Sga, Ticket,
 };
+pub use queues::memory::{Queue, queue, queue_unbounded};
 pub use runtime::Runtime;
