@@ -43,6 +43,8 @@ pub mod qd;
 pub mod queues;
 pub mod rand;
 mod runtime;
+#[cfg(test)]
+mod scripted;
 pub mod time;
 pub mod token;
 mod turn;

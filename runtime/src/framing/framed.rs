@@ -199,3 +199,6 @@ impl<Q, C> fmt::Debug for Framed<Q, C> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

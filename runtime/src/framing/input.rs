@@ -12,13 +12,16 @@ const SLACK: usize = 64 << 10;
 const SPARSE: usize = 4;
 /// What holding one more buffer costs besides its memory.
 const PART_COST: usize = 64;
+/// Pool memory is taken in pieces of this size for compacting.
+const CHUNK: usize = 16 << 10;
 
 /// The bytes that have arrived on a stream and are not yet decoded, as the buffers they arrived in.
 ///
 /// Adding and taking bytes copies nothing, with one exception: while a unit is incomplete, arriving segments that pin
 /// much more pool memory than they have bytes (a peer that dribbles, each byte in a frame of its own) are copied
 /// together once the input pins more than 64 KiB and four times its bytes. So an input of `n` bytes pins at most
-/// `4 n + 64 KiB` and one buffer, whatever the peer does, and each byte is copied at most once.
+/// `4 n + 64 KiB` and two buffers, whatever the peer does, and each byte is copied at most once; when the pool is drained, on
+/// the heap and at most `log n` times.
 ///
 /// Looking at growing offsets costs amortised constant time, however many segments there are.
 #[derive(Default)]
@@ -44,7 +47,7 @@ impl Input {
 
     /// No bytes; compaction uses `pool`.
     pub fn with_pool(pool: Pool) -> Self {
-        Self { room: Room::with_pool(pool), ..Self::default() }
+        Self { room: Room::with_chunks_of(pool, CHUNK), ..Self::default() }
     }
 
     /// Bytes that are there.
@@ -70,30 +73,64 @@ impl Input {
             return;
         }
         let len = segment.len();
-        let mut cost = segment.pinned() + PART_COST;
-        let mut buf = segment;
-        if !self.parts.is_empty()
-            && cost > SPARSE * len
-            && self.cost + cost > SLACK + SPARSE * (self.len + len)
-        {
-            buf = self.room.copy(&buf);
-            cost = buf.pinned() + PART_COST;
+        let cost = segment.pinned() + PART_COST;
+        let sparse = cost > SPARSE * len && self.cost + cost > SLACK + SPARSE * (self.len + len);
+        if sparse && !self.parts.is_empty() {
+            self.push_copy(&segment);
+        } else {
+            self.push_part(segment, cost);
         }
         self.len += len;
+    }
+
+    /// `cost` is what the buffer pins if it does not lie right behind the last one.
+    fn push_part(&mut self, mut buf: Buf, cost: usize) {
         if let Some(last) = self.parts.pop_back() {
             match last.buf.try_join(buf) {
                 Ok(joined) => {
-                    self.parts.push_back(Part { buf: joined, cost: last.cost });
+                    self.parts.push_back(Part { buf: joined, ..last });
                     return;
                 }
                 Err((last_buf, next)) => {
-                    self.parts.push_back(Part { buf: last_buf, cost: last.cost });
+                    self.parts.push_back(Part { buf: last_buf, ..last });
                     buf = next;
                 }
             }
         }
         self.cost += cost;
         self.parts.push_back(Part { buf, cost });
+    }
+
+    #[cold]
+    fn push_copy(&mut self, segment: &[u8]) {
+        if let Some(copy) = self.room.copy_pooled(segment) {
+            // A chunk is shared by many copies: each is charged its own bytes, and as many again for what does not fit
+            // at the end of a chunk.
+            let len = copy.len();
+            let parts = self.parts.len();
+            self.push_part(copy, 2 * len + PART_COST);
+            if parts == self.parts.len()
+                && let Some(last) = self.parts.back_mut()
+            {
+                last.cost += 2 * len;
+                self.cost += 2 * len;
+            }
+            return;
+        }
+        // On the heap, as a binary counter carries: a part joins the one before it while that is not longer.
+        let mut copy = segment.to_vec();
+        while let Some(last) = self.parts.back()
+            && last.buf.region().is_none()
+            && last.buf.len() <= copy.len()
+        {
+            copy.splice(..0, last.buf.iter().copied());
+            self.cost -= last.cost;
+            self.parts.pop_back();
+        }
+        // The cached look-up may have been in a part that is gone.
+        self.seen.set((0, 0));
+        let cost = copy.len() + PART_COST;
+        self.push_part(Buf::from(copy), cost);
     }
 
     /// Add everything of `segments`.
@@ -114,6 +151,12 @@ impl Input {
     pub fn chunk(&self, at: usize) -> &[u8] {
         if at >= self.len {
             return &[];
+        }
+        // The front is looked at again and again; that must not lose the place further on.
+        if let Some(front) = self.parts.front()
+            && at < front.buf.len()
+        {
+            return &front.buf[at..];
         }
         let (mut index, mut start) = self.seen.get();
         if start > at {

@@ -23,7 +23,10 @@ mod framed;
 mod input;
 mod length_prefix;
 mod lines;
+pub mod resp;
 mod room;
+#[cfg(test)]
+mod tests;
 
 use hemi_queue::{Error, Result, Sga};
 

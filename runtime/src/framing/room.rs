@@ -2,7 +2,7 @@
 
 use hemi_queue::{Buf, BufMut, Pool, Sga};
 
-/// Bytes taken from the pool at a time; many headers share one buffer.
+/// Bytes taken from the pool at a time for headers; many share one buffer.
 const CHUNK: usize = 2048;
 
 /// A writer of small byte strings into pooled memory.
@@ -13,6 +13,7 @@ const CHUNK: usize = 2048;
 pub struct Room {
     pool: Option<Pool>,
     chunk: Option<BufMut>,
+    chunk_size: usize,
 }
 
 impl Room {
@@ -23,7 +24,12 @@ impl Room {
 
     /// Memory from `pool`.
     pub fn with_pool(pool: Pool) -> Self {
-        Self { pool: Some(pool), chunk: None }
+        Self { pool: Some(pool), chunk: None, chunk_size: CHUNK }
+    }
+
+    /// The same, taking more from the pool at a time.
+    pub(super) fn with_chunks_of(pool: Pool, chunk_size: usize) -> Self {
+        Self { pool: Some(pool), chunk: None, chunk_size }
     }
 
     /// A buffer with a copy of `bytes`.
@@ -37,10 +43,19 @@ impl Room {
     /// ```
     #[inline]
     pub fn copy(&mut self, bytes: &[u8]) -> Buf {
+        match self.copy_pooled(bytes) {
+            Some(buf) => buf,
+            None => Buf::from(bytes.to_vec()),
+        }
+    }
+
+    /// The same, only from the pool.
+    #[inline]
+    pub(super) fn copy_pooled(&mut self, bytes: &[u8]) -> Option<Buf> {
         if let Some(chunk) = &mut self.chunk
             && chunk.capacity() >= bytes.len()
         {
-            return chunk_copy(chunk, bytes);
+            return Some(chunk_copy(chunk, bytes));
         }
         self.copy_slow(bytes)
     }
@@ -52,12 +67,9 @@ impl Room {
     }
 
     #[cold]
-    fn copy_slow(&mut self, bytes: &[u8]) -> Buf {
-        let chunk = self.pool.as_ref().and_then(|p| p.try_alloc(bytes.len().max(CHUNK)).ok());
-        match chunk {
-            Some(chunk) => chunk_copy(self.chunk.insert(chunk), bytes),
-            None => Buf::from(bytes.to_vec()),
-        }
+    fn copy_slow(&mut self, bytes: &[u8]) -> Option<Buf> {
+        let chunk = self.pool.as_ref()?.try_alloc(bytes.len().max(self.chunk_size)).ok()?;
+        Some(chunk_copy(self.chunk.insert(chunk), bytes))
     }
 }
 
