@@ -9,12 +9,13 @@
 
 mod address;
 pub mod mem;
+mod off_loop;
 
 use std::{cell::RefCell, fmt, rc::Rc};
 
 pub use address::Address;
 use hemi_queue::{
-    Error, Result, Uri, UriError,
+    Error, Reactor, Result, Uri, UriError, Wakeup,
     transport::{Caps, Transport},
 };
 
@@ -27,8 +28,18 @@ struct Scheme {
 }
 
 /// What this build knows.
-const SCHEMES: &[Scheme] =
-    &[Scheme { name: "mem", open: |core, uri| Ok(Rc::new(mem::Mem::open(uri, core.seed)?)) }];
+const SCHEMES: &[Scheme] = &[
+    Scheme { name: "kernel", open: kernel },
+    Scheme { name: "mem", open: |core, uri| Ok(Rc::new(mem::Mem::open(uri, core.seed)?)) },
+];
+
+fn kernel(core: &Core, uri: &Uri) -> Result<Rc<dyn Transport>> {
+    let Some(park) = &core.park else {
+        let why = "a simulation has no kernel; it runs on `mem:` or on simulated wires";
+        return Err(uri.error(why).into());
+    };
+    Ok(hemi_kernel::Kernel::open(uri, &core.pool, park)?)
+}
 
 /// The open transports of one runtime.
 #[derive(Default)]
@@ -72,7 +83,6 @@ impl fmt::Debug for Transports {
 
 /// Open the transports that the builder was given, as (name, URI); an empty name means the URI's scheme.
 pub(crate) fn open(core: &Rc<Core>, uris: &[(String, String)]) -> Result<()> {
-    core.names.attach(core);
     uris.iter().try_for_each(|(name, uri)| add(core, name, uri))
 }
 
@@ -89,13 +99,12 @@ fn add(core: &Core, name: &str, text: &str) -> Result<()> {
         return Err(UriError::new(text, why).into());
     }
     tracing::debug!(name, "{}", transport.describe());
-    core.add_reactor(as_reactor(&transport));
+    if let (Wakeup::Fd(fd), Some(park)) = (transport.wakeup(), &core.park) {
+        park.watch(fd)?;
+    }
+    core.add_reactor(Rc::clone(&transport) as Rc<dyn Reactor>);
     open.push(Named { name: name.to_owned(), transport });
     Ok(())
-}
-
-fn as_reactor(transport: &Rc<dyn Transport>) -> Rc<dyn hemi_queue::Reactor> {
-    Rc::clone(transport) as Rc<dyn hemi_queue::Reactor>
 }
 
 #[cold]

@@ -63,9 +63,8 @@ impl Conn {
     /// # runtime.block_on(async {
     /// let mut listener = Listener::bind("wire").await?;
     /// let mut framed = Conn::connect("wire").await?;
-    /// let raw = listener.pop().await?.unwrap().raw();
+    /// let mut raw = listener.pop().await?.unwrap().raw();
     /// framed.push("hi").await?;
-    /// let mut raw = raw;
     /// assert_eq!(raw.pop().await?.unwrap().to_vec(), [0, 0, 0, 2]); // the length
     /// assert_eq!(raw.pop().await?.unwrap().to_vec(), b"hi");
     /// # Ok::<(), hemi::Error>(())
@@ -88,6 +87,4 @@ impl Conn {
     }
 }
 
-stream_queue!(Conn, UnitStream, Sga, |stream, cx| stream.poll_unit(cx), |stream, unit| {
-    stream.put(unit)
-});
+stream_queue!(Conn, Sga, poll_unit);

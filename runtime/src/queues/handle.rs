@@ -28,7 +28,7 @@ pub(super) mod sealed {
 
 /// The methods that all stream queues have, their `Pop` and `Push`.
 macro_rules! stream_queue {
-    ($name:ident, $object:ident, $unit:ty, |$this:ident, $cx:ident| $poll:expr, |$put:ident, $u:ident| $start:expr) => {
+    ($name:ident, $unit:ty, $poll:ident) => {
         impl $name {
             /// The queue's descriptor, for the bare calls of [`qd`](crate::qd).
             pub fn qd(&self) -> hemi_queue::Qd {
@@ -85,8 +85,7 @@ macro_rules! stream_queue {
             /// in the background.
             pub async fn close(self) -> hemi_queue::Result<()> {
                 let socket = std::rc::Rc::clone(&self.handle.socket);
-                drop(self); // submitted pushes go first
-                socket.close();
+                drop(self); // hands submitted pushes over, then closes the socket
                 std::future::poll_fn(|cx| socket.poll_closed(cx)).await
             }
 
@@ -134,29 +133,24 @@ macro_rules! stream_queue {
             #[inline]
             fn poll_unit(
                 &self,
-                $cx: &mut std::task::Context<'_>,
+                cx: &mut std::task::Context<'_>,
             ) -> std::task::Poll<hemi_queue::Result<Option<$unit>>> {
-                std::task::ready!(self.handle.poll_pop_turn($cx));
-                let $this: &$object = &self.handle;
-                $poll
+                std::task::ready!(self.handle.poll_pop_turn(cx));
+                self.handle.$poll(cx)
             }
 
             #[inline]
-            fn poll_room(
-                &self,
-                cx: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<hemi_queue::Result<()>> {
+            fn poll_room(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<hemi_queue::Result<()>> {
                 std::task::ready!(self.handle.poll_push_turn(cx));
                 self.handle.socket.poll_ready(cx)
             }
 
             #[inline]
-            fn put(&self, $u: $unit) -> hemi_queue::Result<(), hemi_queue::PushError<$unit>> {
+            fn put(&self, unit: $unit) -> hemi_queue::Result<(), hemi_queue::PushError<$unit>> {
                 if self.handle.push_is_taken() {
-                    return Err(hemi_queue::PushError::new(hemi_queue::Error::Busy, $u));
+                    return Err(hemi_queue::PushError::new(hemi_queue::Error::Busy, unit));
                 }
-                let $put: &$object = &self.handle;
-                $start
+                self.handle.put(unit)
             }
 
             fn poll_shutdown(

@@ -13,6 +13,27 @@
 //! types, which adds nothing but its name and its addresses. They are opened through [`Options`].
 //!
 //! Dropping a queue closes it in the background: what was pushed still goes out.
+//!
+//! An echo server for any TCP client:
+//!
+//! ```no_run
+//! use hemi::{Pop, Push, TcpListener, spawn};
+//!
+//! #[hemi::main] // or Runtime::builder().net("dpdk:0000:3b:00.1?ip=10.0.0.2/24")
+//! async fn main() -> hemi::Result<()> {
+//!     let mut listener = TcpListener::bind("0.0.0.0:7000").await?; // or Listener: units, on any transport
+//!     while let Some(mut conn) = listener.pop().await? {
+//!         // a listener is a queue of queues; EMFILE and the like are retried inside
+//!         spawn(async move {
+//!             while let Some(buf) = conn.pop().await? {
+//!                 conn.push(buf).await?; // the same memory, never copied
+//!             }
+//!             conn.close().await
+//!         });
+//!     }
+//!     Ok(())
+//! }
+//! ```
 
 mod accept;
 mod conn;

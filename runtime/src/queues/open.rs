@@ -1,11 +1,6 @@
 //! Opening queues: from options and an address to a socket of a transport, and from that to a queue.
 
-use std::{
-    future::poll_fn,
-    io,
-    path::Path,
-    rc::Rc,
-};
+use std::{future::poll_fn, io, path::Path, rc::Rc};
 
 use hemi_queue::{
     Error, Result,
@@ -31,13 +26,8 @@ struct Need {
     form: &'static str,
 }
 
-const UNITS: Need = Need {
-    what: "a stream of units",
-    served: |_| true,
-    instead: "",
-    fits: |_| true,
-    form: "",
-};
+const UNITS: Need =
+    Need { what: "a stream of units", served: |_| true, instead: "", fits: |_| true, form: "" };
 const TCP: Need = Need {
     what: "TCP",
     served: |caps| caps.tcp,

@@ -50,6 +50,15 @@ impl ByteStream {
         }
     }
 
+    #[inline]
+    pub(super) fn put(&self, buf: Buf) -> Result<(), PushError<Buf>> {
+        // The unit comes back as it was handed over: in one buffer.
+        let give_back = |refused: PushError<Sga>| {
+            PushError::new(refused.error, refused.unit.into_single().unwrap_or_default())
+        };
+        self.socket.start_push(Sga::from(buf)).map_err(give_back)
+    }
+
     #[cold]
     fn next_of_rest(&self) -> Buf {
         let mut rest = self.rest.borrow_mut();
@@ -119,11 +128,12 @@ impl Framing {
 pub(crate) struct UnitStream {
     pub(super) socket: Rc<dyn StreamSocket>,
     units: Units,
+    /// Framing is off; what had been read for it comes first.
+    raw: Cell<bool>,
 }
 
 enum Units {
     Native { limit: usize },
-    Raw,
     Prefix(Box<RefCell<Prefix>>),
 }
 
@@ -138,9 +148,10 @@ struct Prefix {
 
 impl UnitStream {
     pub(crate) fn new(socket: Rc<dyn StreamSocket>, framing: Framing) -> Self {
+        let raw = Cell::new(matches!(framing, Framing::Raw));
         let units = match framing {
             Framing::Native { limit } => Units::Native { limit },
-            Framing::Raw => Units::Raw,
+            Framing::Raw => Units::Native { limit: usize::MAX },
             Framing::Prefix { codec, pool } => Units::Prefix(Box::new(RefCell::new(Prefix {
                 codec,
                 input: Input::with_pool(pool.clone()),
@@ -148,21 +159,31 @@ impl UnitStream {
                 over: false,
             }))),
         };
-        Self { socket, units }
+        Self { socket, units, raw }
     }
 
-    /// Without framing from now on, if nothing of a framed unit has been read yet; `Err` gives the bytes that have.
-    pub(super) fn make_raw(&mut self) -> Option<Sga> {
-        match std::mem::replace(&mut self.units, Units::Raw) {
-            Units::Prefix(prefix) => Some(prefix.into_inner().input.take_all()).filter(|s| !s.is_empty()),
-            Units::Native { .. } | Units::Raw => None,
+    /// Without framing from now on.
+    pub(super) fn make_raw(&self) {
+        self.raw.set(true);
+    }
+
+    #[cold]
+    fn poll_raw(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
+        if let Units::Prefix(prefix) = &self.units {
+            let read = prefix.borrow_mut().input.take_all();
+            if !read.is_empty() {
+                return Poll::Ready(Ok(Some(read)));
+            }
         }
+        self.socket.poll_pop(cx)
     }
 
     #[inline]
     pub(super) fn poll_unit(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
+        if self.raw.get() {
+            return self.poll_raw(cx);
+        }
         match &self.units {
-            Units::Raw => self.socket.poll_pop(cx),
             Units::Native { limit } => match ready!(self.socket.poll_pop(cx))? {
                 Some(unit) if unit.len() > *limit => Poll::Ready(Err(self.refuse(&unit, *limit))),
                 unit => Poll::Ready(Ok(unit)),
@@ -180,7 +201,7 @@ impl UnitStream {
     #[inline]
     pub(super) fn put(&self, unit: Sga) -> Result<(), PushError<Sga>> {
         match &self.units {
-            Units::Raw => self.socket.start_push(unit),
+            _ if self.raw.get() => self.socket.start_push(unit),
             Units::Native { limit } if unit.len() > *limit => {
                 Err(PushError::new(too_large(&unit, *limit), unit))
             }

@@ -120,6 +120,4 @@ impl TcpQueue {
     }
 }
 
-stream_queue!(TcpQueue, ByteStream, Buf, |stream, cx| stream.poll_buf(cx), |stream, buf| {
-    stream.put(buf)
-});
+stream_queue!(TcpQueue, Buf, poll_buf);

@@ -103,6 +103,4 @@ impl UnixQueue {
     }
 }
 
-stream_queue!(UnixQueue, ByteStream, Buf, |stream, cx| stream.poll_buf(cx), |stream, buf| {
-    stream.put(buf)
-});
+stream_queue!(UnixQueue, Buf, poll_buf);
