@@ -80,11 +80,13 @@ impl Hot {
             _ => HASTY,
         };
         let mut busy = false;
+        inner.starving.set(false);
         for _ in 0..len.min(BURST) {
             let Some(member) = self.set.borrow_mut().pop_front() else { break };
             match member.try_recv() {
                 Tried::Miss(misses) if misses < patience => self.set.borrow_mut().push_back(member),
                 Tried::Miss(_) => member.arm_recv(),
+                Tried::Starved => self.set.borrow_mut().push_back(member),
                 Tried::Left => busy = true,
             }
         }
@@ -97,8 +99,9 @@ impl Hot {
         let len = self.set.borrow().len();
         for _ in 0..len {
             let Some(member) = self.pop() else { break };
-            if inner.engine.tells_edges() && member.is_untried() {
-                all = false;
+            if inner.engine.tells_edges() && (member.is_untried() || inner.starving.get()) {
+                // A starving socket has data that no edge will tell of again: it is tried when the nap is over.
+                all &= inner.starving.get();
                 self.set.borrow_mut().push_back(member);
             } else {
                 member.arm_recv();
@@ -120,6 +123,8 @@ impl Hot {
 pub(crate) enum Tried {
     /// No data; how often in a row.
     Miss(u32),
+    /// The pool is drained: the data waits in the kernel until a buffer is free.
+    Starved,
     /// Data, the end, an error, or nobody waits: out of the set.
     Left,
 }

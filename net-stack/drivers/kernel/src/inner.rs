@@ -28,6 +28,8 @@ use crate::{
 
 /// Streams flushed per turn.
 const FLUSH_BURST: usize = 256;
+/// With the pool drained, how soon to look again: nothing tells when another thread gives a buffer back.
+const STARVED_NAP: Duration = Duration::from_millis(1);
 /// How long `Kernel::drop` waits for operations that were not shut down before.
 const DROP_PATIENCE: u32 = 200;
 
@@ -48,6 +50,8 @@ pub(crate) struct Inner {
     flushing: RefCell<Vec<Rc<Stream>>>,
     timers: RefCell<Wheel<Timer>>,
     now: Cell<Instant>,
+    /// A socket that is tried has data, and the pool no buffer.
+    pub(crate) starving: Cell<bool>,
     /// No new sockets.
     pub(crate) shut: Cell<bool>,
 }
@@ -131,6 +135,7 @@ impl Inner {
             flushing: RefCell::default(),
             timers: RefCell::new(Wheel::new()),
             now: Cell::new(Instant::ZERO),
+            starving: Cell::new(false),
             shut: Cell::new(false),
         });
         if let Engine::Uring(uring) = &inner.engine {
@@ -191,7 +196,13 @@ impl Inner {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.timers.borrow().next_deadline()
+        let timer = self.timers.borrow().next_deadline();
+        let starving = self.starving.get() || matches!(&self.engine, Engine::Uring(u) if u.is_starved());
+        if !starving {
+            return timer;
+        }
+        let again = self.now.get() + STARVED_NAP;
+        Some(timer.map_or(again, |t| t.min(again)))
     }
 
     /// `stream` has something to send: at the next turn.

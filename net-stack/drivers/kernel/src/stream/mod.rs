@@ -277,8 +277,10 @@ impl Stream {
                 self.rx.misses.set(misses);
                 Tried::Miss(misses)
             }
-            // Back-pressure: the data waits in the kernel until a buffer is free; tried again every turn.
-            Filled::NoMemory => Tried::Miss(0),
+            Filled::NoMemory => {
+                self.inner.starving.set(true);
+                Tried::Starved
+            }
             Filled::End => {
                 self.rx.mode.set(Mode::Idle);
                 self.peer_finished();
