@@ -15,7 +15,7 @@ use hemi_queue::{
 use slab::Slab;
 
 use crate::{
-    Backend,
+    Backend, Tuning,
     acceptor::Listening,
     datagram::{Datagram, Scratch},
     fill::Fill,
@@ -38,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) pool: Pool,
     pub(crate) engine: Engine,
     pub(crate) hot: Hot,
+    pub(crate) tuning: Tuning,
     pub(crate) fill: Fill,
     /// Made with the first datagram socket.
     scratch: RefCell<Option<Box<Scratch>>>,
@@ -109,7 +110,13 @@ impl Engine {
 }
 
 impl Inner {
-    pub(crate) fn open(backend: Backend, forced: bool, pool: &Pool, park: &Rc<Park>) -> Result<Rc<Self>> {
+    pub(crate) fn open(
+        backend: Backend,
+        forced: bool,
+        tuning: Tuning,
+        pool: &Pool,
+        park: &Rc<Park>,
+    ) -> Result<Rc<Self>> {
         let engine = match (backend, park.ring()) {
             (Backend::Uring, Some(ring)) => match Uring::new(ring, pool) {
                 Ok(uring) => Engine::Uring(uring),
@@ -127,6 +134,7 @@ impl Inner {
             pool: pool.clone(),
             engine,
             hot: Hot::default(),
+            tuning,
             fill: Fill::default(),
             scratch: RefCell::default(),
             dropped: Cell::new(0),
@@ -220,8 +228,17 @@ impl Inner {
             let n = dirty.len().min(FLUSH_BURST);
             batch.extend(dirty.drain(..n));
         }
-        for stream in batch.drain(..) {
-            stream.flush();
+        match &self.engine {
+            Engine::Uring(uring) if batch.len() >= self.tuning.batch => {
+                for stream in batch.drain(..) {
+                    stream.flush_by_ring(uring);
+                }
+            }
+            _ => {
+                for stream in batch.drain(..) {
+                    stream.flush();
+                }
+            }
         }
         true
     }
