@@ -9,6 +9,7 @@
 //! | [`transport`] | the contract of a transport: streams, acceptors, datagrams |
 //! | [`Uri`] | how a transport is named at run time |
 //! | [`time`] | the turn's clock as a plain number |
+//! | [`wheel`] | timers on that clock |
 //!
 //! It depends on nothing above it: no executor, no device, no clock, no random source. What drives these types
 //! (the turn) is in the `hemi` crate; what completes them is in the drivers.
@@ -26,6 +27,7 @@ mod token;
 pub mod transport;
 mod uri;
 mod waiter;
+pub mod wheel;
 
 pub use buf::{AllocError, Buf, BufMut, Pool, PoolConfig, SendBuf, Sga};
 pub use error::{Error, IoFailure, Result};

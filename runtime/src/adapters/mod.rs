@@ -1,0 +1,1 @@
+//! Queues as the traits of other libraries.

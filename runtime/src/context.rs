@@ -1,0 +1,85 @@
+//! [`Core`]: everything that belongs to one runtime, found through the thread while it runs.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+};
+
+use hemi_park::Park;
+use hemi_queue::{Error, Pool, Reactor, Result, time::Instant};
+
+use crate::{
+    clock::Clock,
+    exec::{Exec, Spin, current},
+    names::Names,
+    net::Transports,
+    rand::Rng,
+    time::Timers,
+};
+
+/// One runtime: its tasks, timers, memory, devices and tables. Never leaves its thread.
+pub(crate) struct Core {
+    pub(crate) exec: Exec,
+    pub(crate) timers: Timers,
+    pub(crate) clock: Clock,
+    /// The reading of this turn.
+    pub(crate) now: Cell<Instant>,
+    pub(crate) spin: RefCell<Spin>,
+    pub(crate) pool: Pool,
+    /// The core's io_uring and what it sleeps in; none in a simulation.
+    pub(crate) park: Option<Rc<Park>>,
+    pub(crate) reactors: RefCell<Vec<Rc<dyn Reactor>>>,
+    pub(crate) transports: Transports,
+    pub(crate) names: Names,
+    /// What everything random on this core is derived from.
+    pub(crate) seed: u64,
+    pub(crate) rng: RefCell<Rng>,
+    /// This core's place among `cores`.
+    pub(crate) core_index: usize,
+    /// How many cores run the same program; listeners share their ports when there are several.
+    pub(crate) cores: usize,
+    /// A turn of this core is on the stack.
+    pub(crate) running: Cell<bool>,
+}
+
+impl Core {
+    /// The clock of this turn.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// Poll `reactor` once per turn from now on.
+    pub(crate) fn add_reactor(&self, reactor: Rc<dyn Reactor>) {
+        self.reactors.borrow_mut().push(reactor);
+    }
+
+    /// Whether time is virtual: no park, no threads, one seed replays everything.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.clock.as_virtual().is_some()
+    }
+
+    /// Make this the core of this thread until the guard is dropped. Several may be entered, one inside another; the
+    /// innermost is current.
+    pub(crate) fn enter(self: &Rc<Self>) -> current::Entered {
+        current::enter(self)
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("core_index", &self.core_index).finish_non_exhaustive()
+    }
+}
+
+/// Call `f` with the core that runs on this thread.
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(&Core) -> R) -> Result<R> {
+    current::with(f).ok_or(Error::NoRuntime)
+}
+
+/// The core that runs on this thread.
+pub(crate) fn current() -> Result<Rc<Core>> {
+    current::rc().ok_or(Error::NoRuntime)
+}

@@ -1,0 +1,344 @@
+//! A task's memory: header, then the future, later its outcome in the same place.
+//!
+//! Read the life cycle in the module above first. Everything here runs on the executor's thread, and goes through raw
+//! pointers that cover the whole cell, because a cell may be freed in the middle of a function. It is freed by whoever
+//! comes last: the end of the task when its handle is gone, else the handle.
+
+use std::{
+    alloc::Layout,
+    any::Any,
+    cell::{Cell, UnsafeCell},
+    future::Future,
+    mem::ManuallyDrop,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    pin::Pin,
+    ptr::{self, NonNull},
+    task::{Context, Poll, Waker},
+};
+
+use super::{Exec, arena::BlockKind, join::JoinError, waker};
+
+/// Polls whatever a slot holds. `true`: it has ended, its slot is free to go.
+pub(super) type PollFn = unsafe fn(*const Header, &mut Context<'_>) -> bool;
+
+/// The task has ended; the stage is an outcome, unless there was no handle or it was taken.
+const DONE: u8 = 1;
+/// A `JoinHandle` exists.
+const HANDLE: u8 = 2;
+/// The outcome was taken out.
+const TAKEN: u8 = 4;
+
+/// What is known of a task without knowing its future.
+#[repr(C)]
+pub(super) struct Header {
+    /// Where `spawn` was called.
+    pub(super) spawned_at: &'static Location<'static>,
+    vtable: &'static Vtable,
+    /// Its executor, alive until the task is `DONE`.
+    exec: *const Exec,
+    slot: Cell<u32>,
+    state: Cell<u8>,
+    /// Who awaits the handle.
+    join: Cell<Option<Waker>>,
+}
+
+struct Vtable {
+    /// End the task: its outcome is `Cancelled`.
+    cancel: PollFn,
+    /// Drop the outcome in the stage.
+    drop_outcome: unsafe fn(*const Header),
+    /// Where the stage is, in bytes from the header.
+    stage: usize,
+    block: BlockKind,
+}
+
+#[repr(C)]
+struct TaskCell<F: Future> {
+    header: Header,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+/// The future until the task is `DONE`, then its outcome. Both begin at the same address.
+#[repr(C)]
+union Stage<F: Future> {
+    future: ManuallyDrop<F>,
+    outcome: ManuallyDrop<Result<F::Output, JoinError>>,
+}
+
+impl<F: Future + 'static> TaskCell<F> {
+    const VTABLE: Vtable = Vtable {
+        cancel: cancel::<F>,
+        drop_outcome: drop_outcome::<F>,
+        stage: std::mem::offset_of!(Self, stage),
+        block: BlockKind::of(Layout::new::<Self>()),
+    };
+
+    /// # Safety
+    /// `task` is a live cell of `F`.
+    #[inline(always)]
+    unsafe fn stage(task: *const Header) -> *mut Stage<F> {
+        // SAFETY: by contract.
+        unsafe { UnsafeCell::raw_get(&raw const (*task.cast::<Self>()).stage) }
+    }
+}
+
+impl Header {
+    /// The header of what has no cell: the root of `block_on`, and slots that wait to be freed.
+    pub(super) const fn headless(spawned_at: &'static Location<'static>) -> Self {
+        static NONE: Vtable = Vtable {
+            cancel: |_, _| true,
+            drop_outcome: |_| {},
+            stage: 0,
+            block: BlockKind::of(Layout::new::<u8>()),
+        };
+        Self {
+            spawned_at,
+            vtable: &NONE,
+            exec: ptr::null(),
+            slot: Cell::new(0),
+            state: Cell::new(DONE | TAKEN),
+            join: Cell::new(None),
+        }
+    }
+}
+
+struct Tombstone(Header);
+// SAFETY: never written to: whoever meets it reads `spawned_at` and compares its address.
+unsafe impl Sync for Tombstone {}
+
+/// What stands in a slot whose task ended while it was queued.
+pub(super) fn tombstone() -> *const Header {
+    static TOMBSTONE: Tombstone = Tombstone(Header::headless(Location::caller()));
+    &raw const TOMBSTONE.0
+}
+
+/// Make a cell for `future`, with a handle, and the function that polls it.
+#[inline(always)]
+pub(super) fn create<F: Future + 'static>(
+    exec: &Exec,
+    future: F,
+    spawned_at: &'static Location<'static>,
+) -> (NonNull<Header>, PollFn) {
+    let block = const { TaskCell::<F>::VTABLE.block };
+    let cell = exec.slots.arena.alloc(block).cast::<TaskCell<F>>();
+    let header = Header {
+        spawned_at,
+        vtable: const { &TaskCell::<F>::VTABLE },
+        exec,
+        slot: Cell::new(0),
+        state: Cell::new(HANDLE),
+        join: Cell::new(None),
+    };
+    // SAFETY: a fresh block with the layout of the cell.
+    unsafe {
+        (&raw mut (*cell.as_ptr()).header).write(header);
+        TaskCell::<F>::stage(cell.as_ptr().cast()).cast::<F>().write(future);
+    }
+    (cell.cast(), poll::<F>)
+}
+
+/// How far one poll came, for what has to be done if it panicked there.
+#[derive(Clone, Copy)]
+enum Reached {
+    Poll,
+    FutureDropped,
+    Finished,
+}
+
+/// # Safety
+/// `task` is a live cell of `F` that is not `DONE`, polled by its executor only. After `true` it must not be used.
+unsafe fn poll<F: Future + 'static>(task: *const Header, cx: &mut Context<'_>) -> bool {
+    // SAFETY: by contract.
+    let stage = unsafe { TaskCell::<F>::stage(task) };
+    let mut reached = Reached::Poll;
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: not DONE, so the stage is the future, which stays where it is until it is dropped here.
+        let future = unsafe { Pin::new_unchecked(&mut *(*stage).future) };
+        let Poll::Ready(output) = future.poll(cx) else { return false };
+        reached = Reached::FutureDropped;
+        // SAFETY: the stage is the future, not used any more.
+        unsafe { ManuallyDrop::drop(&mut (*stage).future) };
+        reached = Reached::Finished;
+        // SAFETY: the stage is vacant.
+        unsafe { finish::<F>(task, Ok(output)) };
+        true
+    }));
+    match polled {
+        Ok(ended) => ended,
+        Err(panic) => {
+            // SAFETY: as above.
+            unsafe { panicked::<F>(task, reached, panic) };
+            true
+        }
+    }
+}
+
+/// The future, its drop, the drop of an outcome nobody wanted, or the waker of the handle panicked.
+///
+/// # Safety
+/// As [`poll`]; the stage is the future if `Poll` was reached, else vacant; the cell is gone if `Finished` was.
+#[cold]
+#[inline(never)]
+unsafe fn panicked<F: Future + 'static>(task: *const Header, reached: Reached, panic: Box<dyn Any + Send>) {
+    if matches!(reached, Reached::Finished) {
+        return quietly(|| drop(panic));
+    }
+    if matches!(reached, Reached::Poll) {
+        // SAFETY: the stage is the future by contract, and not used afterwards.
+        quietly(|| unsafe { ManuallyDrop::drop(&mut (*TaskCell::<F>::stage(task)).future) });
+    }
+    // SAFETY: vacant now.
+    quietly(|| unsafe { finish::<F>(task, Err(JoinError::Panicked(panic))) });
+}
+
+/// Store the outcome for the handle and tell who waits for it; without a handle, drop it and free the cell.
+///
+/// # Safety
+/// The cell is live and its stage is vacant. It must not be used afterwards.
+#[inline(always)]
+unsafe fn finish<F: Future + 'static>(task: *const Header, outcome: Result<F::Output, JoinError>) {
+    // SAFETY: live by contract; the reference ends before the waker runs, which may free the cell.
+    let header = unsafe { &*task };
+    if header.state.get() & HANDLE == 0 {
+        header.state.set(DONE | TAKEN);
+        let _freed = FreeOnDrop(task); // even if the outcome's drop panics
+        drop(outcome);
+        return;
+    }
+    // SAFETY: vacant by contract.
+    unsafe { TaskCell::<F>::stage(task).cast::<Result<F::Output, JoinError>>().write(outcome) };
+    header.state.set(HANDLE | DONE);
+    if let Some(waker) = header.join.take() {
+        waker.wake();
+    }
+}
+
+/// Run `f`. A panic in it has been reported by the panic hook and goes no further.
+fn quietly(f: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+        // Dropping the payload could panic again: there must be an end.
+        std::mem::forget(panic);
+    }
+}
+
+/// End a task before its time: drop its future and report `Cancelled`.
+///
+/// # Safety
+/// As [`poll`], and the future is not being polled.
+unsafe fn cancel<F: Future + 'static>(task: *const Header, _: &mut Context<'_>) -> bool {
+    // SAFETY: not DONE, so the stage is the future, dropped in its place.
+    let drop_future = || unsafe { ManuallyDrop::drop(&mut (*TaskCell::<F>::stage(task)).future) };
+    let error = match catch_unwind(AssertUnwindSafe(drop_future)) {
+        Ok(()) => JoinError::Cancelled,
+        Err(panic) => JoinError::Panicked(panic),
+    };
+    // SAFETY: vacant now.
+    quietly(|| unsafe { finish::<F>(task, Err(error)) });
+    true
+}
+
+/// # Safety
+/// The stage of this cell of `F` is an outcome that is dropped nowhere else.
+unsafe fn drop_outcome<F: Future + 'static>(task: *const Header) {
+    // SAFETY: by contract.
+    unsafe { ManuallyDrop::drop(&mut (*TaskCell::<F>::stage(task)).outcome) };
+}
+
+/// Frees a cell that nobody uses any more and whose stage is vacant.
+struct FreeOnDrop(*const Header);
+
+impl Drop for FreeOnDrop {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: alive until freed here, with the kind of block that `create` took.
+        unsafe {
+            let block = (*self.0).vtable.block;
+            let cell = NonNull::new_unchecked(self.0.cast_mut().cast::<u8>());
+            (*waker::current()).arena.free(cell, block);
+        }
+    }
+}
+
+/// A task as its handle and its slot see it: a pointer that covers the whole cell.
+///
+/// # Safety
+/// All of these: the cell is live, and they are called on its thread.
+impl Header {
+    /// # Safety
+    /// See above.
+    #[inline(always)]
+    pub(super) unsafe fn set_slot(task: NonNull<Self>, slot: u32) {
+        // SAFETY: by contract.
+        unsafe { task.as_ref() }.slot.set(slot);
+    }
+
+    /// The function that ends the task.
+    pub(super) fn canceller(&self) -> PollFn {
+        self.vtable.cancel
+    }
+
+    /// # Safety
+    /// See above.
+    pub(super) unsafe fn is_done(task: NonNull<Self>) -> bool {
+        // SAFETY: by contract.
+        unsafe { task.as_ref() }.state.get() & DONE != 0
+    }
+
+    /// End the task when its turn comes.
+    ///
+    /// # Safety
+    /// See above.
+    pub(super) unsafe fn abort(task: NonNull<Self>) {
+        // SAFETY: by contract; an executor ends all its tasks before it ends, so it is alive while one is not DONE.
+        unsafe {
+            if !Self::is_done(task) {
+                let header = task.as_ref();
+                (*header.exec).abort(header.slot.get());
+            }
+        }
+    }
+
+    /// The outcome, once, if it is there; else `waker` is woken when it is.
+    ///
+    /// # Safety
+    /// See above, and `T` is the output of the task's future.
+    #[inline]
+    pub(super) unsafe fn poll_join<T>(task: NonNull<Self>, waker: &Waker) -> Poll<Result<T, JoinError>> {
+        // SAFETY: by contract.
+        let header = unsafe { task.as_ref() };
+        let state = header.state.get();
+        if state & DONE == 0 {
+            let kept = match header.join.take() {
+                Some(old) if old.will_wake(waker) => old,
+                _ => waker.clone(),
+            };
+            header.join.set(Some(kept));
+            return Poll::Pending;
+        }
+        assert!(state & TAKEN == 0, "a JoinHandle was polled after it had given its result");
+        header.state.set(state | TAKEN);
+        // SAFETY: DONE and not TAKEN: the stage is the outcome, moved out here.
+        Poll::Ready(unsafe { task.byte_add(header.vtable.stage).cast::<Result<T, JoinError>>().read() })
+    }
+
+    /// The handle goes away.
+    ///
+    /// # Safety
+    /// See above; called once, by the handle, which does not use the task afterwards.
+    #[inline]
+    pub(super) unsafe fn drop_handle(task: NonNull<Self>) {
+        // SAFETY: by contract.
+        let header = unsafe { task.as_ref() };
+        let state = header.state.get();
+        header.state.set(state & !HANDLE);
+        if state & DONE == 0 {
+            drop(header.join.take()); // detached: the end of the task frees the cell
+            return;
+        }
+        let _freed = FreeOnDrop(task.as_ptr()); // even if the outcome's drop panics
+        if state & TAKEN == 0 {
+            // SAFETY: DONE and not TAKEN: the stage is the outcome.
+            unsafe { (header.vtable.drop_outcome)(task.as_ptr()) };
+        }
+    }
+}

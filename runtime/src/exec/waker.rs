@@ -1,0 +1,80 @@
+//! Wakers that are names.
+//!
+//! The data word of the `RawWaker` is the name itself, never dereferenced. Clone and drop do nothing; a wake compares the
+//! name with the word in its slot: equal means "this executor, this task, not queued yet", all at once.
+
+use std::{
+    cell::Cell,
+    mem::ManuallyDrop,
+    ptr,
+    task::{RawWaker, RawWakerVTable, Waker},
+};
+
+use super::{remote, slots::Slots};
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a waker's data word is a 64-bit name: hemi needs a 64-bit target");
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, drop_name);
+
+thread_local! {
+    /// The slots of the executor whose turn runs on this thread; else an array in which every name is a stranger.
+    static CURRENT: Cell<*const Slots> = const { Cell::new(Slots::nobody()) };
+}
+
+/// Make `slots` those of this thread until the guard is dropped. The caller keeps them alive so long.
+pub(super) fn enter(slots: &Slots) -> Entered {
+    Entered { previous: CURRENT.replace(slots) }
+}
+
+/// The slots of this thread; alive while their executor is entered.
+#[inline(always)]
+pub(super) fn current() -> *const Slots {
+    CURRENT.get()
+}
+
+/// Restores the executor that was current before.
+pub(crate) struct Entered {
+    previous: *const Slots,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.previous);
+    }
+}
+
+/// The waker that is `name`. Nothing to drop.
+#[inline(always)]
+pub(super) fn waker(name: u64) -> ManuallyDrop<Waker> {
+    // SAFETY: the vtable's functions treat the data as a number, so they are safe on every thread at any time.
+    ManuallyDrop::new(unsafe { Waker::from_raw(raw(name)) })
+}
+
+#[inline(always)]
+fn raw(name: u64) -> RawWaker {
+    RawWaker::new(ptr::without_provenance(name as usize), &VTABLE)
+}
+
+unsafe fn clone(data: *const ()) -> RawWaker {
+    RawWaker::new(data, &VTABLE)
+}
+
+unsafe fn drop_name(_: *const ()) {}
+
+unsafe fn wake(data: *const ()) {
+    let name = data.addr() as u64;
+    // SAFETY: `CURRENT` is the static array or that of an executor that is entered on this thread, hence alive.
+    let slots = unsafe { &*CURRENT.get() };
+    if !slots.wake(name) {
+        elsewhere(slots, name);
+    }
+}
+
+/// The name is not armed here: queued already, stale, or of another executor.
+#[inline(never)]
+fn elsewhere(here: &Slots, name: u64) {
+    if !here.owns(name) {
+        remote::wake(name);
+    }
+}

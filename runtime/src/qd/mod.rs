@@ -1,0 +1,1 @@
+//! The bare queue calls of the paper, on queue descriptors.

@@ -1,0 +1,1 @@
+//! The queue types: in memory, TCP, UDP, Unix, and the portable ones.

@@ -1,0 +1,1 @@
+//! Qtokens: names of operations in flight, and waiting for sets of them.
