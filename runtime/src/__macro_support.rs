@@ -29,13 +29,13 @@ pub trait ResultReturn {
     /// What it returns.
     type Returned;
     /// The error, as its return value.
-    fn failed(&self, error: Error, end: fn(Error) -> !) -> Self::Returned;
+    fn failed(&self, error: Error, end: fn(&Error) -> !) -> Self::Returned;
 }
 
 impl<T, E: From<Error>> ResultReturn for Returns<Result<T, E>> {
     type Returned = Result<T, E>;
 
-    fn failed(&self, error: Error, _end: fn(Error) -> !) -> Self::Returned {
+    fn failed(&self, error: Error, _end: fn(&Error) -> !) -> Self::Returned {
         Err(error.into())
     }
 }
@@ -45,27 +45,27 @@ pub trait OtherReturn {
     /// What it returns.
     type Returned;
     /// Ends with the reason.
-    fn failed(&self, error: Error, end: fn(Error) -> !) -> Self::Returned;
+    fn failed(&self, error: Error, end: fn(&Error) -> !) -> Self::Returned;
 }
 
 impl<R> OtherReturn for &Returns<R> {
     type Returned = R;
 
-    fn failed(&self, error: Error, end: fn(Error) -> !) -> R {
-        end(error)
+    fn failed(&self, error: Error, end: fn(&Error) -> !) -> R {
+        end(&error)
     }
 }
 
 /// How `main` ends without a runtime: the reason on standard error, status 1.
-pub fn exit(error: Error) -> ! {
-    eprintln!("hemi: {}", with_causes(&error));
+pub fn exit(error: &Error) -> ! {
+    eprintln!("hemi: {}", with_causes(error));
     process::exit(1)
 }
 
 /// How a test ends without a runtime.
 #[track_caller]
-pub fn panic(error: Error) -> ! {
-    panic!("no runtime for this test: {}", with_causes(&error))
+pub fn panic(error: &Error) -> ! {
+    panic!("no runtime for this test: {}", with_causes(error))
 }
 
 fn with_causes(error: &Error) -> String {

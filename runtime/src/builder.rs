@@ -111,15 +111,13 @@ impl Builder {
     pub(crate) fn build_core(self, index: usize) -> Result<Runtime> {
         let seed = rand::core_seed(self.seed.unwrap_or_else(rand::fresh_seed), index);
         let clock = if self.simulated { Clock::simulated() } else { Clock::real() };
-        let now = clock.read();
         let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
         let park = if self.simulated { None } else { Some(Park::new(&ParkConfig::default())?) };
         let exec = Exec::new()?;
         let core = Rc::new(Core {
             exec,
-            timers: Timers::default(),
+            timers: Rc::new(Timers::new(clock.read(), clock.uncertainty())),
             clock,
-            now: Cell::new(now),
             spin: RefCell::new(Spin::new(self.idle, self.spin, alone)),
             pool: Pool::with(&self.pool)?,
             park,

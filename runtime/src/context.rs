@@ -21,10 +21,9 @@ use crate::{
 /// One runtime: its tasks, timers, memory, devices and tables. Never leaves its thread.
 pub(crate) struct Core {
     pub(crate) exec: Exec,
-    pub(crate) timers: Timers,
+    /// Has the reading of this turn.
+    pub(crate) timers: Rc<Timers>,
     pub(crate) clock: Clock,
-    /// The reading of this turn.
-    pub(crate) now: Cell<Instant>,
     pub(crate) spin: RefCell<Spin>,
     pub(crate) pool: Pool,
     /// The core's io_uring and what it sleeps in; none in a simulation.
@@ -47,7 +46,7 @@ impl Core {
     /// The clock of this turn.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
-        self.now.get()
+        self.timers.now()
     }
 
     /// Poll `reactor` once per turn from now on.

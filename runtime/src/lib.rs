@@ -56,4 +56,5 @@ pub use hemi_queue::{
     AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, Pop, Push, PushError, Qd, Result,
     SendBuf, Sga, Ticket,
 };
+pub use queues::memory::{Queue, queue, queue_unbounded};
 pub use runtime::Runtime;

@@ -32,7 +32,7 @@ impl Core {
     /// One turn. An error means that nothing can ever happen (simulation).
     pub(crate) fn turn(&self, patience: Patience) -> Result<()> {
         let polls = self.exec.run(BATCH);
-        let now = self.tick();
+        let now = self.clock.read();
         let mut progress = self.poll_devices(now);
         self.pool.collect();
         self.exec.collect_remote();
@@ -47,14 +47,6 @@ impl Core {
             Patience::None => Ok(()),
             Patience::Until(deadline) => self.idle(now, deadline),
         }
-    }
-
-    /// Read the clock for this turn.
-    #[inline]
-    fn tick(&self) -> Instant {
-        let now = self.clock.read();
-        self.now.set(now);
-        now
     }
 
     #[inline]
@@ -85,6 +77,7 @@ impl Core {
             return match next.into_iter().chain((deadline < Instant::FAR_FUTURE).then_some(deadline)).min() {
                 Some(next) => {
                     clock.advance_to(next);
+                    self.timers.set_now(next);
                     Ok(())
                 }
                 None => Err(Error::Deadlock),
@@ -122,7 +115,8 @@ impl Core {
             park.park(timeout, || !self.exec.remote().is_pending());
         }
         self.unpark_reactors(at);
-        let woken = self.tick();
+        let woken = self.clock.read();
+        self.timers.set_now(woken);
         self.spin.borrow_mut().parked(woken.saturating_since(now));
     }
 

@@ -1,5 +1,8 @@
 //! The comparison: all samples, interleaved.
 
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -94,14 +97,26 @@ fn take_samples(cells: &mut [Cell], options: &Compare, rows: &[Row]) -> Result<(
     Ok(())
 }
 
+/// Counts do not depend on who else runs, so both cores count.
 fn count_instructions(cells: &mut [Cell], options: &Compare) -> Result<(), Error> {
-    let micro = || |cell: &&mut Cell| cell.row.needs() != Needs::Echo;
-    let progress = progress(cells.iter_mut().filter(micro()).count() as u64);
-    for cell in cells.iter_mut().filter(micro()) {
-        progress.set_message(format!("counting {}: {}", cell.row.title(), cell.runtime.title()));
-        cell.instructions = Some(callgrind::instructions(cell.row, cell.runtime, options.cpu)?);
-        progress.inc(1);
-    }
+    let work: Vec<&mut Cell> = cells.iter_mut().filter(|cell| cell.row.needs() != Needs::Echo).collect();
+    let progress = progress(work.len() as u64);
+    let work = Mutex::new(work.into_iter());
+    let count = |cpu| -> Result<(), Error> {
+        // The lock is held for the taking only, not while counting.
+        let take = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
+        while let Some(cell) = take() {
+            progress.set_message(format!("counting {}: {}", cell.row.title(), cell.runtime.title()));
+            cell.instructions = Some(callgrind::instructions(cell.row, cell.runtime, cpu)?);
+            progress.inc(1);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(|| count(options.client_cpu));
+        let mine = count(options.cpu);
+        other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(mine)
+    })?;
     progress.finish_and_clear();
     Ok(())
 }

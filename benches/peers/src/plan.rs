@@ -112,7 +112,7 @@ impl Row {
 
     /// N of `(Ir(3N) - Ir(N)) / 2N`; a multiple of every batch size above.
     pub fn counted_ops(self) -> u64 {
-        16_000
+        8_000
     }
 }
 
@@ -189,7 +189,9 @@ pub fn run_micro(row: Row, runtime: Runtime, ops: u64) -> Option<Duration> {
         Runtime::Harness => match row {
             Row::Spawn | Row::SpawnBatch => executor::<Inline>(row, ops),
             // Polling idle tasks is the bare executor's folly, not the harness's share.
-            Row::Wake100 | Row::Wake10k | Row::Wake100k => executor::<Bare>(Row::Wake1, ops),
+            Row::Wake1 | Row::Wake100 | Row::Wake10k | Row::Wake100k => {
+                Some(wake::round_trip::<Bare>(0, ops))
+            }
             _ => full::<Bare>(row, ops),
         },
         Runtime::Epoll | Runtime::Spin => None,

@@ -48,7 +48,7 @@ fn function_that_runs(kind: Kind, options: &Options, function: &Function) -> Tok
     // Which of the two it is depends on the type, and only here, where the type is a concrete one, can the
     // compiler choose: see `__macro_support`.
     let failed = if function.never_returns() {
-        quote!(#on_failure(error))
+        quote!(#on_failure(&error))
     } else {
         quote!({
             use ::hemi::__macro_support::{OtherReturn as _, ResultReturn as _};

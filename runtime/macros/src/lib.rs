@@ -32,18 +32,11 @@ use expand::Kind;
 ///
 /// What is left out is the builder's default; `HEMI_NET` in the environment chooses the transport then.
 ///
-/// ```ignore
-/// #[hemi::main(idle = "busy", net = "kernel:?backend=epoll")]
+/// ```
+/// #[hemi::main(idle = "busy")]
 /// async fn main() -> hemi::Result<()> {
-///     let mut listener = hemi::net::TcpListener::bind("127.0.0.1:7000").await?;
-///     while let Some(mut conn) = listener.pop().await? {
-///         hemi::spawn(async move {
-///             while let Some(buf) = conn.pop().await? {
-///                 conn.push(buf).await?;
-///             }
-///             conn.close().await
-///         });
-///     }
+///     let task = hemi::spawn(async { 20 + 22 });
+///     assert_eq!(task.await.unwrap(), 42);
 ///     Ok(())
 /// }
 /// ```
@@ -64,7 +57,7 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// In simulation, `HEMI_SEED=N` in the environment replaces the seed; a test that fails prints the one
 /// it ran with. Other attributes (`#[ignore]`, `#[should_panic]`) work as they do on any test.
 ///
-/// ```ignore
+/// ```
 /// #[hemi::test(sim)]
 /// async fn an_hour_passes_at_once() {
 ///     let start = hemi::time::now();

@@ -31,12 +31,13 @@ const TAKEN: u8 = 4;
 /// What is known of a task without knowing its future.
 #[repr(C)]
 pub(super) struct Header {
+    /// Its name, as the waker that it is polled with.
+    waker: ManuallyDrop<Waker>,
     /// Where `spawn` was called.
     pub(super) spawned_at: &'static Location<'static>,
     vtable: &'static Vtable,
     /// Its executor, alive until the task is `DONE`.
     exec: *const Exec,
-    slot: Cell<u32>,
     state: Cell<u8>,
     /// Who awaits the handle.
     join: Cell<Option<Waker>>,
@@ -84,7 +85,9 @@ impl<F: Future + 'static> TaskCell<F> {
 
 impl Header {
     /// The header of what has no cell: the root of `block_on`, and slots that wait to be freed.
-    pub(super) const fn headless(spawned_at: &'static Location<'static>) -> Self {
+    ///
+    /// A slot is armed with the name in its header, so that of a tombstone must not match anybody's: no executor.
+    pub(super) const fn headless(name: u64, spawned_at: &'static Location<'static>) -> Self {
         static NONE: Vtable = Vtable {
             cancel: |_, _| true,
             drop_outcome: |_| {},
@@ -92,10 +95,10 @@ impl Header {
             block: BlockKind::of(Layout::new::<u8>()),
         };
         Self {
+            waker: waker::waker(name),
             spawned_at,
             vtable: &NONE,
             exec: ptr::null(),
-            slot: Cell::new(0),
             state: Cell::new(DONE | TAKEN),
             join: Cell::new(None),
         }
@@ -108,7 +111,7 @@ unsafe impl Sync for Tombstone {}
 
 /// What stands in a slot whose task ended while it was queued.
 pub(super) fn tombstone() -> *const Header {
-    static TOMBSTONE: Tombstone = Tombstone(Header::headless(Location::caller()));
+    static TOMBSTONE: Tombstone = Tombstone(Header::headless(0, Location::caller()));
     &raw const TOMBSTONE.0
 }
 
@@ -117,15 +120,16 @@ pub(super) fn tombstone() -> *const Header {
 pub(super) fn create<F: Future + 'static>(
     exec: &Exec,
     future: F,
+    name: u64,
     spawned_at: &'static Location<'static>,
 ) -> (NonNull<Header>, PollFn) {
     let block = const { TaskCell::<F>::VTABLE.block };
     let cell = exec.slots.arena.alloc(block).cast::<TaskCell<F>>();
     let header = Header {
+        waker: waker::waker(name),
         spawned_at,
         vtable: const { &TaskCell::<F>::VTABLE },
         exec,
-        slot: Cell::new(0),
         state: Cell::new(HANDLE),
         join: Cell::new(None),
     };
@@ -264,12 +268,14 @@ impl Drop for FreeOnDrop {
 /// # Safety
 /// All of these: the cell is live, and they are called on its thread.
 impl Header {
+    /// The waker that the task is polled with.
+    ///
     /// # Safety
-    /// See above.
+    /// See above; the result is not used after the cell is freed.
     #[inline(always)]
-    pub(super) unsafe fn set_slot(task: NonNull<Self>, slot: u32) {
+    pub(super) unsafe fn waker<'a>(task: *const Self) -> &'a Waker {
         // SAFETY: by contract.
-        unsafe { task.as_ref() }.slot.set(slot);
+        unsafe { &(*task).waker }
     }
 
     /// The function that ends the task.
@@ -293,7 +299,7 @@ impl Header {
         unsafe {
             if !Self::is_done(task) {
                 let header = task.as_ref();
-                (*header.exec).abort(header.slot.get());
+                (*header.exec).abort(waker::name(&header.waker));
             }
         }
     }

@@ -102,52 +102,70 @@ impl Exec {
         future: F,
         spawned_at: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
-        let (task, poll) = cell::create(self, future, spawned_at);
-        // SAFETY: just created, with a handle; polled by this executor only.
+        // SAFETY: the cell is new and has a handle; from here on its executor polls it, and nobody else.
         unsafe {
-            match self.slots.take(task.as_ptr(), poll) {
-                Some(slot) => Header::set_slot(task, slot),
-                None => self.refuse(task.as_ptr()),
-            }
+            let Some((place, name)) = self.slots.take() else { return self.refuse(future, spawned_at) };
+            let (task, poll) = cell::create(self, future, name, spawned_at);
+            self.slots.fill(place, task.as_ptr(), poll);
             JoinHandle::new(task)
         }
     }
 
     /// No slot is left, or the executor has ended: the task is cancelled before it begins.
-    ///
-    /// # Safety
-    /// `task` is a new cell with a handle.
     #[cold]
     #[inline(never)]
-    unsafe fn refuse(&self, task: *const Header) {
+    fn refuse<F: Future + 'static>(
+        &self,
+        future: F,
+        at: &'static Location<'static>,
+    ) -> JoinHandle<F::Output> {
         if !self.slots.is_closed() {
-            tracing::error!("2^24 tasks are alive: a new one was cancelled; await some of them first");
+            tracing::error!(
+                "2^24 tasks are alive: the one spawned at {at} was cancelled; await some of them first"
+            );
         }
-        // SAFETY: by contract.
-        unsafe { cancel(task) };
+        let (task, _) = cell::create(self, future, 0, at);
+        // SAFETY: a new cell with a handle, in no slot.
+        unsafe {
+            cancel(task.as_ptr());
+            JoinHandle::new(task)
+        }
     }
 
     /// Poll queued tasks, oldest first, until none is queued or `budget` polls are done. How many that were.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn run(&self, budget: u32) -> u32 {
         let running = &self.remote.beat.running;
-        let mut polls = 0;
-        while polls < budget {
-            let Some((slot, name)) = self.slots.pop() else { break };
-            let at = self.slots.at(slot);
-            let (task, poll) = (at.task.get(), at.poll.get());
-            // SAFETY: a queued slot holds a task that is not DONE and the function that polls it, or a tombstone.
-            unsafe {
-                running.store(ptr::from_ref((*task).spawned_at).cast_mut(), Ordering::Relaxed);
-                let waker = waker::waker(name);
-                if poll(task, &mut Context::from_waker(&waker)) {
-                    self.slots.retire(slot, name);
+        let mut left = budget;
+        'batch: while left > 0 {
+            let Some((mut at, last)) = self.slots.take_ready() else { break };
+            loop {
+                let slot = self.slots.at(at);
+                let (task, poll, next) = (slot.task.get(), slot.poll.get(), Slots::next(slot));
+                // SAFETY: a queued slot holds a task that is not DONE and the function that polls it, or a tombstone. The
+                // waker is used during the poll only, while the cell is alive.
+                unsafe {
+                    let waker = Header::waker(task);
+                    let name = waker::name(waker);
+                    slot.armed.set(name);
+                    running.store(ptr::from_ref((*task).spawned_at).cast_mut(), Ordering::Relaxed);
+                    if poll(task, &mut Context::from_waker(waker)) {
+                        self.slots.retire(at, name);
+                    }
+                }
+                left -= 1;
+                if at == last {
+                    break;
+                }
+                at = next;
+                if left == 0 {
+                    self.slots.put_back(at, last);
+                    break 'batch;
                 }
             }
-            polls += 1;
         }
         running.store(ptr::null_mut(), Ordering::Relaxed);
-        polls
+        budget - left
     }
 
     /// Take the wakes of other threads out of the inbox.
@@ -161,15 +179,16 @@ impl Exec {
     #[cold]
     #[inline(never)]
     fn drain_inbox(&self) {
-        self.remote.inbox.drain(self.slots.used(), |slot| self.slots.wake_slot(slot));
+        self.remote.inbox.drain(self.slots.used(), |index| self.slots.wake_index(index));
     }
 
-    /// End the task in `slot` when its turn comes.
-    fn abort(&self, slot: u32) {
-        let at = self.slots.at(slot);
-        // SAFETY: the caller knows that the slot's task is not DONE.
-        at.poll.set(unsafe { (*at.task.get()).canceller() });
-        self.slots.wake_slot(slot);
+    /// End the task called `name` when its turn comes.
+    fn abort(&self, name: u64) {
+        let place = self.slots.place_of(name);
+        let slot = self.slots.at(place);
+        // SAFETY: the caller knows that the task is not DONE, so it is in its slot.
+        slot.poll.set(unsafe { (*slot.task.get()).canceller() });
+        self.slots.wake_place(place);
     }
 
     /// Cancel every task and refuse new ones. No task is armed any more when the first future is dropped: one future's

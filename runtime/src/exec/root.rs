@@ -10,7 +10,11 @@ use std::{
 
 use hemi_queue::{Error, Result};
 
-use super::{Exec, cell::Header, slots::Slots};
+use super::{
+    Exec,
+    cell::Header,
+    slots::{Place, Slots},
+};
 
 #[repr(C)]
 struct Root<'f, F: Future> {
@@ -29,11 +33,13 @@ impl Exec {
         spawned_at: &'static Location<'static>,
         mut turn: impl FnMut() -> Result<()>,
     ) -> Result<F::Output> {
-        let mut root = Root { header: Header::headless(spawned_at), future: pin!(future), result: None };
+        let (place, name) = self.slots.take().ok_or(Error::Closed)?;
+        let header = Header::headless(name, spawned_at);
+        let mut root = Root { header, future: pin!(future), result: None };
         // From here on the root is reached through this pointer only.
         let root = &raw mut root;
-        let slot = self.slots.take(root.cast_const().cast(), poll::<F>).ok_or(Error::Closed)?;
-        let evict = Evict { slots: &self.slots, slot, root };
+        self.slots.fill(place, root.cast_const().cast(), poll::<F>);
+        let evict = Evict { slots: &self.slots, place, root };
         loop {
             let turned = turn();
             // SAFETY: `root` lives until the end of this function; no poll is going on.
@@ -49,7 +55,7 @@ impl Exec {
 /// Takes the root out of its slot when a turn fails or panics before it is ready.
 struct Evict<'s, 'f, F: Future> {
     slots: &'s Slots,
-    slot: u32,
+    place: Place,
     root: *mut Root<'f, F>,
 }
 
@@ -57,7 +63,7 @@ impl<F: Future> Drop for Evict<'_, '_, F> {
     fn drop(&mut self) {
         // SAFETY: declared after the root, hence dropped before it.
         if unsafe { (*self.root).result.is_none() } {
-            self.slots.evict(self.slot);
+            self.slots.evict(self.place);
         }
     }
 }
@@ -66,10 +72,10 @@ impl<F: Future> Drop for Evict<'_, '_, F> {
 /// `task` is the header of a live `Root<F>` that nobody else uses during the poll.
 unsafe fn poll<F: Future>(task: *const Header, cx: &mut Context<'_>) -> bool {
     let root = task.cast::<Root<'_, F>>().cast_mut();
-    // SAFETY: by contract.
-    let root = unsafe { &mut *root };
-    let polled = catch_unwind(AssertUnwindSafe(|| root.future.as_mut().poll(cx)));
-    root.result = match polled {
+    // SAFETY: by contract. Not the whole root: the waker in `cx` is its header's.
+    let (future, result) = unsafe { (&mut (*root).future, &mut (*root).result) };
+    let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+    *result = match polled {
         Ok(Poll::Pending) => return false,
         Ok(Poll::Ready(output)) => Some(Ok(output)),
         Err(panic) => Some(Err(panic)),

@@ -18,33 +18,52 @@ use super::{
     name,
 };
 
-/// 32 bytes, so that two share a cache line and an index is a shift.
+/// 32 bytes, so that two share a cache line and a place is a shift.
 #[repr(C)]
 pub(super) struct Slot {
     pub(super) armed: Cell<u64>,
-    pub(super) next: Cell<u32>,
+    next: Cell<Place>,
     pub(super) task: Cell<*const Header>,
     pub(super) poll: Cell<PollFn>,
 }
 
-const _: () = assert!(size_of::<Slot>() == 32);
+const SLOT_SHIFT: u32 = 5;
+const _: () = assert!(size_of::<Slot>() == 1 << SLOT_SHIFT);
+
+/// Where a slot is: its offset in the array, in bytes. An index that is shifted already; 2^24 slots take 29 bits.
+/// Places are made by this module only and are within the array.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(u32);
+
+impl Place {
+    /// The head of the ready list. In links: none.
+    const HEAD: Self = Self(0);
+
+    const fn of(index: u32) -> Self {
+        Self(index << SLOT_SHIFT)
+    }
+
+    pub(super) const fn index(self) -> u32 {
+        self.0 >> SLOT_SHIFT
+    }
+}
 
 /// The slots of one executor. All cells: reached from wakers, tasks and the turn of one thread.
 #[repr(C)]
 pub(super) struct Slots {
     base: Cell<*const Slot>,
-    /// Capacity - 1; the capacity is a power of two.
-    mask: Cell<u32>,
-    /// The last queued slot; 0 when none is.
-    tail: Cell<u32>,
     /// The executor's number, where a name has it.
     id: u64,
-    /// First of the free slots; 0 when there is none.
-    free: Cell<u32>,
-    /// Slots that were ever used, and the head.
-    used: Cell<u32>,
+    /// Capacity - 1; the capacity is a power of two.
+    mask: Cell<u32>,
+    /// The last queued slot; the head when none is.
+    tail: Cell<Place>,
+    /// First of the free slots; the head when there is none.
+    free: Cell<Place>,
     /// Slots with a task.
     taken: Cell<u32>,
+    /// Slots that were ever used, and the head.
+    used: Cell<u32>,
     closed: Cell<bool>,
     /// The generation that fresh slots start with, where a name has it.
     epoch: u64,
@@ -62,18 +81,18 @@ unsafe impl Sync for NobodySlot {}
 
 static NOBODY_SLOT: NobodySlot = NobodySlot(Slot {
     armed: Cell::new(0),
-    next: Cell::new(0),
+    next: Cell::new(Place::HEAD),
     task: Cell::new(ptr::null()),
     poll: Cell::new(no_task),
 });
 static NOBODY: Nobody = Nobody(Slots {
     base: Cell::new(&raw const NOBODY_SLOT.0),
-    mask: Cell::new(0),
-    tail: Cell::new(0),
     id: 0,
-    free: Cell::new(0),
-    used: Cell::new(1),
+    mask: Cell::new(0),
+    tail: Cell::new(Place::HEAD),
+    free: Cell::new(Place::HEAD),
     taken: Cell::new(0),
+    used: Cell::new(1),
     closed: Cell::new(true),
     epoch: 0,
     arena: Arena::none(),
@@ -95,50 +114,64 @@ impl Slots {
         let epoch = lives.wrapping_mul(0x9e_3779) << name::GENERATION_SHIFT;
         Self {
             base: Cell::new(allocate(capacity)),
-            mask: Cell::new(capacity as u32 - 1),
-            tail: Cell::new(0),
             id: u64::from(id) << name::EXEC_SHIFT,
-            free: Cell::new(0),
-            used: Cell::new(1),
+            mask: Cell::new(capacity as u32 - 1),
+            tail: Cell::new(Place::HEAD),
+            free: Cell::new(Place::HEAD),
             taken: Cell::new(0),
+            used: Cell::new(1),
             closed: Cell::new(false),
             epoch,
             arena: Arena::new(),
         }
     }
 
-    /// The slot at `index`, wherever the array is now. Not to be held across a [`take`](Self::take).
+    /// The slot at `place`, wherever the array is now. Not to be held across a [`take`](Self::take).
     #[inline(always)]
-    pub(super) fn at(&self, index: u32) -> &Slot {
-        // SAFETY: masked to the capacity, and every slot of the array is initialised.
-        unsafe { &*self.base.get().add((index & self.mask.get()) as usize) }
+    pub(super) fn at(&self, place: Place) -> &Slot {
+        // SAFETY: places are within the array, and every slot of the array is initialised.
+        unsafe { &*self.base.get().byte_add(place.0 as usize) }
+    }
+
+    /// The place that a name means; of a name of another executor, any place.
+    #[inline(always)]
+    pub(super) fn place_of(&self, name: u64) -> Place {
+        Place::of(name as u32 & self.mask.get())
     }
 
     /// Queue the task that `name` names, if it is armed.
     #[inline(always)]
     pub(super) fn wake(&self, name: u64) -> bool {
-        let index = name::slot(name);
-        let slot = self.at(index);
+        let place = self.place_of(name);
+        let slot = self.at(place);
         if slot.armed.get() != name {
             return false;
         }
-        self.enqueue(slot, index, name);
+        slot.armed.set(name ^ self.id);
+        self.append(place);
         true
     }
 
     #[inline(always)]
-    fn enqueue(&self, slot: &Slot, index: u32, armed: u64) {
-        slot.armed.set(armed ^ self.id);
-        self.at(self.tail.get()).next.set(index);
-        self.tail.set(index);
+    fn append(&self, place: Place) {
+        self.at(self.tail.get()).next.set(place);
+        self.tail.set(place);
     }
 
-    /// Queue whatever is in slot `index`, if it is armed: wakes that bring no generation.
-    pub(super) fn wake_slot(&self, index: u32) {
-        let slot = self.at(index);
+    /// Queue whatever is at `place`, if it is armed: wakes that bring no generation.
+    pub(super) fn wake_place(&self, place: Place) {
+        let slot = self.at(place);
         let armed = slot.armed.get();
-        if index < self.used.get() && armed & name::EXEC_MASK != 0 {
-            self.enqueue(slot, index, armed);
+        if armed & name::EXEC_MASK != 0 {
+            slot.armed.set(armed ^ self.id);
+            self.append(place);
+        }
+    }
+
+    /// The same by index, which may be any number.
+    pub(super) fn wake_index(&self, index: u32) {
+        if (1..self.used.get()).contains(&index) {
+            self.wake_place(Place::of(index));
         }
     }
 
@@ -150,29 +183,12 @@ impl Slots {
 
     #[inline]
     pub(super) fn has_ready(&self) -> bool {
-        self.tail.get() != 0
+        self.tail.get() != Place::HEAD
     }
 
     /// Slots that were ever used, and the head: indices are below it.
     pub(super) fn used(&self) -> u32 {
         self.used.get()
-    }
-
-    /// Take the longest-queued slot out of the ready list and arm it: its index and name.
-    #[inline(always)]
-    pub(super) fn pop(&self) -> Option<(u32, u64)> {
-        let tail = self.tail.get();
-        if tail == 0 {
-            return None;
-        }
-        let head = self.at(0);
-        let index = head.next.get();
-        let slot = self.at(index);
-        head.next.set(slot.next.get());
-        self.tail.set(if index == tail { 0 } else { tail });
-        let name = slot.armed.get() | self.id;
-        slot.armed.set(name);
-        Some((index, name))
     }
 
     /// Slots with a task.
@@ -184,59 +200,93 @@ impl Slots {
         self.closed.get()
     }
 
-    /// Put a task into a free slot and queue it. `None` when all 2^24 - 1 are taken, or none is given any more.
+    /// Take out everything that is queued: the first and the last, linked by [`next`](Self::next).
     #[inline(always)]
-    pub(super) fn take(&self, task: *const Header, poll: PollFn) -> Option<u32> {
-        let mut index = self.free.get();
-        if index == 0 {
-            index = self.fresh()?;
-        } else {
-            self.free.set(self.at(index).next.get());
+    pub(super) fn take_ready(&self) -> Option<(Place, Place)> {
+        let last = self.tail.get();
+        if last == Place::HEAD {
+            return None;
         }
-        let slot = self.at(index);
+        self.tail.set(Place::HEAD);
+        Some((self.at(Place::HEAD).next.get(), last))
+    }
+
+    /// What was queued after `slot`. Meaningless for the last.
+    #[inline(always)]
+    pub(super) fn next(slot: &Slot) -> Place {
+        slot.next.get()
+    }
+
+    /// Put back the rest of what was taken out, before whatever was queued meanwhile.
+    #[cold]
+    pub(super) fn put_back(&self, first: Place, last: Place) {
+        let head = self.at(Place::HEAD);
+        if self.has_ready() {
+            self.at(last).next.set(head.next.get());
+        } else {
+            self.tail.set(last);
+        }
+        head.next.set(first);
+    }
+
+    /// A free slot and the name of its next task. `None` when all 2^24 - 1 are taken, or none is given any more.
+    #[inline(always)]
+    pub(super) fn take(&self) -> Option<(Place, u64)> {
+        let mut place = self.free.get();
+        if place == Place::HEAD {
+            place = self.fresh()?;
+        } else {
+            self.free.set(self.at(place).next.get());
+        }
+        self.taken.set(self.taken.get() + 1);
+        Some((place, self.at(place).armed.get() | self.id))
+    }
+
+    /// Put a task into a slot that was just taken, and queue it.
+    #[inline(always)]
+    pub(super) fn fill(&self, place: Place, task: *const Header, poll: PollFn) {
+        let slot = self.at(place);
         slot.task.set(task);
         slot.poll.set(poll);
-        self.taken.set(self.taken.get() + 1);
-        self.at(self.tail.get()).next.set(index);
-        self.tail.set(index);
-        Some(index)
+        self.append(place);
     }
 
-    /// The task of a slot has ended. A slot that was queued meanwhile stays in the list and is freed when it comes up.
+    /// The task at `place`, which was armed as `name`, has ended. A slot that was queued meanwhile stays in the list and
+    /// is freed when it comes up.
     #[inline(always)]
-    pub(super) fn retire(&self, index: u32, name: u64) {
-        if self.at(index).armed.get() == name {
-            self.free(index, name);
+    pub(super) fn retire(&self, place: Place, name: u64) {
+        if self.at(place).armed.get() == name {
+            self.free(place, name);
         } else {
-            self.bury(index);
+            self.bury(place);
         }
     }
 
     #[inline(always)]
-    fn free(&self, index: u32, word: u64) {
-        let slot = self.at(index);
-        slot.armed.set(name::next_generation(word));
+    fn free(&self, place: Place, name: u64) {
+        let slot = self.at(place);
+        slot.armed.set(name::next_life(name, place.index()));
         slot.task.set(ptr::null());
         slot.next.set(self.free.get());
-        self.free.set(index);
+        self.free.set(place);
         self.taken.set(self.taken.get() - 1);
     }
 
     #[cold]
     #[inline(never)]
-    fn bury(&self, index: u32) {
-        let slot = self.at(index);
+    fn bury(&self, place: Place) {
+        let slot = self.at(place);
         slot.task.set(tombstone());
         slot.poll.set(reap);
     }
 
     /// Free a slot whose task goes away without having ended.
-    pub(super) fn evict(&self, index: u32) {
-        let word = self.at(index).armed.get();
+    pub(super) fn evict(&self, place: Place) {
+        let word = self.at(place).armed.get();
         if word & name::EXEC_MASK != 0 {
-            self.free(index, word);
+            self.free(place, word);
         } else {
-            self.bury(index);
+            self.bury(place);
         }
     }
 
@@ -244,23 +294,23 @@ impl Slots {
     pub(super) fn close(&self) {
         self.closed.set(true);
         for index in 1..self.used.get() {
-            let slot = self.at(index);
-            slot.armed.set(name::next_generation(slot.armed.get()));
+            let slot = self.at(Place::of(index));
+            slot.armed.set(name::next_life(slot.armed.get(), index));
         }
-        self.free.set(0);
-        self.tail.set(0);
+        self.free.set(Place::HEAD);
+        self.tail.set(Place::HEAD);
         self.taken.set(0);
     }
 
     /// Take the task out of a slot of a closed array; null when it has none.
     pub(super) fn vacate(&self, index: u32) -> *const Header {
-        let task = self.at(index).task.replace(ptr::null());
+        let task = self.at(Place::of(index)).task.replace(ptr::null());
         if task == tombstone() { ptr::null() } else { task }
     }
 
     #[cold]
     #[inline(never)]
-    fn fresh(&self) -> Option<u32> {
+    fn fresh(&self) -> Option<Place> {
         let index = self.used.get();
         if self.closed.get() {
             return None;
@@ -279,8 +329,9 @@ impl Slots {
             unsafe { alloc::dealloc(old.cast_mut().cast(), layout(capacity)) };
         }
         self.used.set(index + 1);
-        self.at(index).armed.set(self.epoch | u64::from(index));
-        Some(index)
+        let place = Place::of(index);
+        self.at(place).armed.set(self.epoch | u64::from(index));
+        Some(place)
     }
 }
 
@@ -302,7 +353,7 @@ fn allocate(capacity: usize) -> *const Slot {
     for i in 0..capacity {
         let empty = Slot {
             armed: Cell::new(0),
-            next: Cell::new(0),
+            next: Cell::new(Place::HEAD),
             task: Cell::new(ptr::null()),
             poll: Cell::new(no_task),
         };

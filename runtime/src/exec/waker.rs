@@ -46,14 +46,16 @@ impl Drop for Entered {
 
 /// The waker that is `name`. Nothing to drop.
 #[inline(always)]
-pub(super) fn waker(name: u64) -> ManuallyDrop<Waker> {
+pub(super) const fn waker(name: u64) -> ManuallyDrop<Waker> {
+    let data = ptr::without_provenance(name as usize);
     // SAFETY: the vtable's functions treat the data as a number, so they are safe on every thread at any time.
-    ManuallyDrop::new(unsafe { Waker::from_raw(raw(name)) })
+    ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(data, &VTABLE)) })
 }
 
+/// The name that a waker made by [`waker`] is.
 #[inline(always)]
-fn raw(name: u64) -> RawWaker {
-    RawWaker::new(ptr::without_provenance(name as usize), &VTABLE)
+pub(super) fn name(waker: &Waker) -> u64 {
+    waker.data().addr() as u64
 }
 
 unsafe fn clone(data: *const ()) -> RawWaker {

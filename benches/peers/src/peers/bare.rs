@@ -38,7 +38,14 @@ impl Peer for Bare {
             tasks.append(&mut NEW.take());
             // The root only waits for its tasks, so it is not polled while there are any.
             while !tasks.is_empty() {
-                tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
+                let mut next = 0;
+                while let Some(task) = tasks.get_mut(next) {
+                    if task.as_mut().poll(&mut cx).is_pending() {
+                        next += 1;
+                    } else {
+                        drop(tasks.swap_remove(next));
+                    }
+                }
             }
         }
     }
@@ -100,8 +107,10 @@ impl Channel for Deque {
             if units.len() == tx.capacity {
                 return Poll::Pending;
             }
-            units.extend(unit.take());
-            Poll::Ready(())
+            unit.take().map_or(Poll::Pending, |unit| {
+                units.push_back(unit);
+                Poll::Ready(())
+            })
         })
         .await;
     }
