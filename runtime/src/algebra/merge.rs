@@ -186,9 +186,7 @@ where
         };
         match self.b.start_push(unit) {
             Ok(b) => Ok(self.pushes.add(a, b)),
-            Err(refused) => {
-                Err(PushError::new(MergeError::wrap(Side::B, true, refused.error), refused.unit))
-            }
+            Err(refused) => Err(PushError::new(MergeError::wrap(Side::B, true, refused.error), refused.unit)),
         }
     }
 

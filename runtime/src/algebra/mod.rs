@@ -28,6 +28,8 @@ mod rewrite;
 mod sort;
 mod sort_within;
 mod split;
+#[cfg(test)]
+mod tests;
 
 pub use filter::{Filter, Test, Verdict, filter, filter_by, filter_push};
 pub use map::{Map, MapPush, Transform, map, map_by, map_push};

@@ -23,11 +23,11 @@ const IN_FLIGHT: usize = 64;
 ///
 /// ```
 /// # use futures::executor::block_on;
-/// use hemi::{Buf, Push, algebra::qconnect};
+/// use hemi::{Buf, algebra::qconnect};
 /// # block_on(async {
-/// let (mut a, b) = (hemi::queue::<Buf>(8), hemi::queue::<Buf>(8));
-/// a.push("hello").await?;
-/// a.push("world!").await?;
+/// let (a, b) = (hemi::queue::<Buf>(8), hemi::queue::<Buf>(8));
+/// a.push("hello".into()).await?;
+/// a.push("world!".into()).await?;
 /// a.close();
 /// let moved = qconnect(a, b.clone()).await;
 /// assert_eq!((moved.units, moved.bytes), (2, 11));

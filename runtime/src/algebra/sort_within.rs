@@ -64,7 +64,7 @@ pub struct SortWithin<Q, F, K, U> {
     arrivals: VecDeque<(u64, Instant, bool)>,
     /// Units with arrival numbers below this have been held long enough.
     expired_before: u64,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<(Instant, Sleep)>,
 }
 
 impl<Q, F, K: Ord, U> SortWithin<Q, F, K, U> {
@@ -121,11 +121,11 @@ where
                 return Poll::Ready(Ok(self.release()));
             }
             let deadline = since + self.hold;
-            let timer = match &mut self.timer {
-                Some(timer) if timer.deadline() == deadline => timer,
-                timer => timer.insert(Box::pin(sleep_until(deadline))),
+            let (_, sleep) = match &mut self.timer {
+                Some(timer) if timer.0 == deadline => timer,
+                timer => timer.insert((deadline, sleep_until(deadline))),
             };
-            if timer.as_mut().poll(cx).is_pending() {
+            if Pin::new(sleep).poll(cx).is_pending() {
                 return Poll::Pending;
             }
             self.timer = None;
@@ -155,5 +155,76 @@ impl<Q: Push, F, K, U> Push for SortWithin<Q, F, K, U> {
 impl<Q, F, K: Ord, U> fmt::Debug for SortWithin<Q, F, K, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SortWithin").field("held", &self.held()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Runtime, time::sleep};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    proptest! {
+        /// Whatever arrives when: nothing is lost, nothing is held longer than `hold`, and units that were in the window
+        /// together leave in order.
+        #[test]
+        fn holds_no_unit_too_long(
+            gaps in prop::collection::vec((0u32..8, 0u8..5), 1..40), hold in 1u32..10, window in 1usize..10,
+        ) {
+            let runtime = Runtime::builder().simulated(7).build().unwrap();
+            let total = gaps.len();
+            let q = crate::queue_unbounded();
+            let feed = q.clone();
+            let popped = runtime.block_on(async move {
+                crate::spawn(async move {
+                    for (n, (gap, key)) in gaps.into_iter().enumerate() {
+                        sleep(MS * gap).await;
+                        let _ = feed.try_push((key, n, now()));
+                    }
+                    feed.close();
+                });
+                let mut sorted = sort_within(q, window, MS * hold, |unit: &(u8, usize, Instant)| unit.0);
+                let mut popped = Vec::new();
+                while let Some(unit) = sorted.pop().await.unwrap() {
+                    popped.push((unit, now()));
+                }
+                popped
+            });
+            prop_assert_eq!(popped.len(), total);
+            for ((_, n, arrived), left) in &popped {
+                prop_assert!(*left - *arrived <= MS * hold, "unit {} was held {:?}", n, *left - *arrived);
+            }
+            // Stable for equal keys.
+            for key in 0..5 {
+                let order: Vec<usize> = popped.iter().filter(|p| p.0.0 == key).map(|p| p.0.1).collect();
+                prop_assert!(order.is_sorted(), "{:?}", order);
+            }
+        }
+    }
+
+    #[test]
+    fn waits_for_what_may_come_first() {
+        let runtime = Runtime::builder().simulated(1).build().unwrap();
+        runtime.block_on(async {
+            let q = crate::queue(8);
+            let feed = q.clone();
+            crate::spawn(async move {
+                for (after, n) in [(0, 3), (2, 1), (2, 2)] {
+                    sleep(MS * after).await;
+                    feed.push(n).await.unwrap();
+                }
+            });
+            let mut sorted = sort_within(q, 8, MS * 5, |n: &u32| *n);
+            let begin = now();
+            for expect in [1, 2, 3] {
+                assert_eq!(sorted.pop().await.unwrap(), Some(expect));
+                assert_eq!(now() - begin, MS * 5);
+            }
+            let (_, held) = sorted.into_parts();
+            assert!(held.is_empty());
+        });
     }
 }

@@ -36,11 +36,28 @@ pub struct Predicate(Node);
 enum Node {
     Constant(bool),
     /// `unit[at + i] & mask[i] == value[i]` for every `i`.
-    Masked { at: u32, mask: Vec<u8>, value: Vec<u8> },
+    Masked {
+        at: u32,
+        mask: Vec<u8>,
+        value: Vec<u8>,
+    },
     /// A big-endian number of `width` bytes at `at` is in `low..=high`.
-    Number { at: u32, width: u8, low: u64, high: u64 },
-    Hash { at: u32, len: u32, shards: u32, shard: u32 },
-    Length { low: u32, high: u32 },
+    Number {
+        at: u32,
+        width: u8,
+        low: u64,
+        high: u64,
+    },
+    Hash {
+        at: u32,
+        len: u32,
+        shards: u32,
+        shard: u32,
+    },
+    Length {
+        low: u32,
+        high: u32,
+    },
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),

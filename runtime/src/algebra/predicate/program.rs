@@ -164,16 +164,15 @@ fn emit(steps: &mut Vec<Step>, node: &Node, hit: Next, miss: Next) -> Next {
         Node::And(all) => all.iter().rev().fold(hit, |next, node| emit(steps, node, next, miss)),
         Node::Or(any) => any.iter().rev().fold(miss, |next, node| emit(steps, node, hit, next)),
         Node::Number { at, width, low, high } => {
-            let field = Field::Word { at: *at, width: *width, mask: u64::MAX >> (64 - 8 * u32::from(*width)) };
+            let field =
+                Field::Word { at: *at, width: *width, mask: u64::MAX >> (64 - 8 * u32::from(*width)) };
             push(steps, field, *low, *high, hit, miss)
         }
         Node::Hash { at, len, shards, shard } => {
             let field = Field::Hash { at: *at, len: *len, shards: *shards };
             push(steps, field, (*shard).into(), (*shard).into(), hit, miss)
         }
-        Node::Length { low, high } => {
-            push(steps, Field::Length, (*low).into(), (*high).into(), hit, miss)
-        }
+        Node::Length { low, high } => push(steps, Field::Length, (*low).into(), (*high).into(), hit, miss),
         Node::Masked { at, mask, value } => emit_masked(steps, *at, mask, value, hit, miss),
     }
 }
@@ -182,11 +181,8 @@ fn emit(steps: &mut Vec<Step>, node: &Node, hit: Next, miss: Next) -> Next {
 fn emit_masked(steps: &mut Vec<Step>, at: u32, mask: &[u8], value: &[u8], hit: Next, miss: Next) -> Next {
     let words = mask.chunks(8).zip(value.chunks(8)).enumerate();
     // Even no bytes must lie within the unit.
-    let start = if mask.is_empty() {
-        push(steps, Field::Length, at.into(), u64::MAX, hit, miss)
-    } else {
-        hit
-    };
+    let start =
+        if mask.is_empty() { push(steps, Field::Length, at.into(), u64::MAX, hit, miss) } else { hit };
     words.rev().fold(start, |next, (i, (mask, value))| {
         let field = Field::Word {
             at: at.saturating_add(8 * i as u32),

@@ -27,18 +27,19 @@ fn model(node: &Node, unit: &[u8]) -> bool {
 
 fn predicate() -> impl Strategy<Value = Predicate> {
     let small = prop::collection::vec(0u8..4, 0..20);
-    let leaf = prop_oneof![
-        Just(Predicate::all()),
-        Just(Predicate::none()),
-        (0u32..20, small.clone()).prop_map(|(at, bytes)| Predicate::bytes(at, bytes)),
-        (0u32..20, small.clone(), small).prop_map(|(at, mask, value)| Predicate::mask(at, mask, value)),
-        (0u32..20, 1u8..9, any::<u64>(), any::<u64>())
-            .prop_map(|(at, width, low, high)| Predicate::range(at, width, low..=high)),
-        (0u32..20, 0u8..3).prop_map(|(at, high)| Predicate::range(at, 1, 0..=u64::from(high))),
-        (0u32..20, 0u32..40, 1u32..4, 0u32..4)
-            .prop_map(|(at, len, shards, shard)| Predicate::hash_shard(at, len, shards, shard)),
-        (0u32..20, 0u32..30).prop_map(|(low, high)| Predicate::length(low..=high)),
-    ];
+    let leaf =
+        prop_oneof![
+            Just(Predicate::all()),
+            Just(Predicate::none()),
+            (0u32..20, small.clone()).prop_map(|(at, bytes)| Predicate::bytes(at, bytes)),
+            (0u32..20, small.clone(), small).prop_map(|(at, mask, value)| Predicate::mask(at, mask, value)),
+            (0u32..20, 1u8..9, any::<u64>(), any::<u64>())
+                .prop_map(|(at, width, low, high)| Predicate::range(at, width, low..=high)),
+            (0u32..20, 0u8..3).prop_map(|(at, high)| Predicate::range(at, 1, 0..=u64::from(high))),
+            (0u32..20, 0u32..40, 1u32..4, 0u32..4)
+                .prop_map(|(at, len, shards, shard)| Predicate::hash_shard(at, len, shards, shard)),
+            (0u32..20, 0u32..30).prop_map(|(low, high)| Predicate::length(low..=high)),
+        ];
     leaf.prop_recursive(4, 24, 2, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| a & b),
