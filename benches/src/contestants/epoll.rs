@@ -23,11 +23,11 @@ const FIRST: u64 = u64::MAX;
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 impl Contestant for Epoll {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "epoll"
     }
 
-    fn about(&self) -> &str {
+    fn about(&self) -> &'static str {
         "epoll_wait, recv and send in a hand-written loop"
     }
 

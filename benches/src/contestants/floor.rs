@@ -18,11 +18,11 @@ const TURNS_PER_LOOK: u32 = 256;
 pub(super) const BUFFER: usize = 64 * 1024;
 
 impl Contestant for Floor {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         FLOOR
     }
 
-    fn about(&self) -> &str {
+    fn about(&self) -> &'static str {
         "busy-polled recv and send on std sockets: the kernel's own cost"
     }
 
