@@ -125,11 +125,7 @@ fn copy(bytes: &[u8]) -> Sga {
 impl<Q> Unpin for QueueBytes<Q> {}
 
 impl<Q: Pop<Unit: Into<Sga>>> AsyncRead for QueueBytes<Q> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        out: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_unread(cx))?;
         let n = self.unread.copy_to(out);
         self.unread.advance(n);
@@ -148,11 +144,7 @@ impl<Q: Pop<Unit: Into<Sga>>> AsyncBufRead for QueueBytes<Q> {
 }
 
 impl<Q: Push<Unit: From<Sga>>> AsyncWrite for QueueBytes<Q> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_push(cx, std::iter::once(bytes)).map_err(Into::into)
     }
 

@@ -1,6 +1,6 @@
 use futures::{
-    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, FutureExt, SinkExt, StreamExt, TryStreamExt, executor::block_on,
-    select_biased, stream,
+    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, FutureExt, SinkExt, StreamExt, TryStreamExt,
+    executor::block_on, select_biased, stream,
 };
 use hemi_queue::{Buf, Error, Pop, Sga};
 use proptest::prelude::*;

@@ -37,11 +37,7 @@ impl<Q: Pop<Unit: Into<Sga>>> AsyncBufRead for QueueBytes<Q> {
 }
 
 impl<Q: Push<Unit: From<Sga>>> AsyncWrite for QueueBytes<Q> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_push(cx, std::iter::once(bytes)).map_err(Into::into)
     }
 
