@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::peer::{Peer, Queues, Timers};
 use crate::peers::bare::{Bare, Inline};
 use crate::peers::{
-    compio::Compio, glommio::Glommio, local_pool::Futures, monoio::Monoio, smol::Smol, tokio::Tokio,
+    compio::Compio, glommio::Glommio, hemi::Hemi, local_pool::Futures, monoio::Monoio, smol::Smol,
+    tokio::Tokio,
 };
 use crate::rows::{queue, spawn, timer, wake, yielding};
 
@@ -119,6 +120,8 @@ impl Row {
 /// One column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
 pub enum Runtime {
+    /// hemi as it comes: adaptive idling.
+    Hemi,
     /// tokio, current_thread with a `LocalSet`.
     Tokio,
     /// monoio on io_uring with DEFER_TASKRUN.
@@ -144,6 +147,7 @@ impl Runtime {
     /// What the table calls it.
     pub fn title(self) -> &'static str {
         match self {
+            Self::Hemi => "hemi",
             Self::Tokio => "tokio",
             Self::Monoio => "monoio",
             Self::Glommio => "glommio",
@@ -158,7 +162,7 @@ impl Runtime {
 
     /// Our own columns, which are compared with the best of the others.
     pub fn is_hemi(self) -> bool {
-        false
+        matches!(self, Self::Hemi)
     }
 
     /// Written by hand for one row, so no runtime anybody would program on.
@@ -169,6 +173,7 @@ impl Runtime {
     /// Whether it can take part in rows that need `needs`.
     pub fn offers(self, needs: Needs) -> bool {
         match self {
+            Self::Hemi => matches!(needs, Needs::Executor),
             Self::LocalPool => matches!(needs, Needs::Executor | Needs::Queues),
             Self::Epoll | Self::Spin => needs == Needs::Echo,
             Self::Harness => needs != Needs::Echo,
@@ -180,6 +185,7 @@ impl Runtime {
 /// Runs `ops` operations of a micro row in this process; `None` where the two do not meet.
 pub fn run_micro(row: Row, runtime: Runtime, ops: u64) -> Option<Duration> {
     match runtime {
+        Runtime::Hemi => executor::<Hemi>(row, ops),
         Runtime::Tokio => full::<Tokio>(row, ops),
         Runtime::Monoio => full::<Monoio>(row, ops),
         Runtime::Glommio => full::<Glommio>(row, ops),
