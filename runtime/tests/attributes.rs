@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     process::{Command, Output},
     rc::Rc,
+    time::Duration,
 };
 
 use hemi::Error;
@@ -26,6 +27,13 @@ async fn a_result_may_be_returned_early() -> Result<(), Box<dyn std::error::Erro
         return Ok(());
     }
     Err("not reached".into())
+}
+
+#[hemi::test(sim)]
+async fn an_hour_of_virtual_time_passes_at_once() {
+    let start = hemi::time::now();
+    hemi::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(hemi::time::now() - start, Duration::from_secs(3600));
 }
 
 #[hemi::test(sim)]

@@ -48,12 +48,14 @@ struct Vtable {
     cancel: PollFn,
     /// Drop the outcome in the stage.
     drop_outcome: unsafe fn(*const Header),
-    /// Where the stage is, in bytes from the header.
-    stage: usize,
     block: BlockKind,
 }
 
-#[repr(C)]
+/// Where the stage of every cell is, whatever it holds: a handle knows no more than the type of the outcome.
+const STAGE: usize = 64;
+const _: () = assert!(size_of::<Header>() == STAGE);
+
+#[repr(C, align(64))]
 struct TaskCell<F: Future> {
     header: Header,
     stage: UnsafeCell<Stage<F>>,
@@ -70,9 +72,11 @@ impl<F: Future + 'static> TaskCell<F> {
     const VTABLE: Vtable = Vtable {
         cancel: cancel::<F>,
         drop_outcome: drop_outcome::<F>,
-        stage: std::mem::offset_of!(Self, stage),
         block: BlockKind::of(Layout::new::<Self>()),
     };
+
+    /// A future that must be aligned more would shift the stage; it is boxed instead.
+    const FITS: bool = std::mem::offset_of!(Self, stage) == STAGE;
 
     /// # Safety
     /// `task` is a live cell of `F`.
@@ -88,12 +92,8 @@ impl Header {
     ///
     /// A slot is armed with the name in its header, so that of a tombstone must not match anybody's: no executor.
     pub(super) const fn headless(name: u64, spawned_at: &'static Location<'static>) -> Self {
-        static NONE: Vtable = Vtable {
-            cancel: |_, _| true,
-            drop_outcome: |_| {},
-            stage: 0,
-            block: BlockKind::of(Layout::new::<u8>()),
-        };
+        static NONE: Vtable =
+            Vtable { cancel: |_, _| true, drop_outcome: |_| {}, block: BlockKind::of(Layout::new::<u8>()) };
         Self {
             waker: waker::waker(name),
             spawned_at,
@@ -105,19 +105,36 @@ impl Header {
     }
 }
 
+/// The name of no task: what a tombstone arms its slot with.
+pub(super) const TOMBSTONE_NAME: u64 = 0;
+
 struct Tombstone(Header);
 // SAFETY: never written to: whoever meets it reads `spawned_at` and compares its address.
 unsafe impl Sync for Tombstone {}
 
 /// What stands in a slot whose task ended while it was queued.
 pub(super) fn tombstone() -> *const Header {
-    static TOMBSTONE: Tombstone = Tombstone(Header::headless(0, Location::caller()));
+    static TOMBSTONE: Tombstone = Tombstone(Header::headless(TOMBSTONE_NAME, Location::caller()));
     &raw const TOMBSTONE.0
 }
 
 /// Make a cell for `future`, with a handle, and the function that polls it.
 #[inline(always)]
 pub(super) fn create<F: Future + 'static>(
+    exec: &Exec,
+    future: F,
+    name: u64,
+    spawned_at: &'static Location<'static>,
+) -> (NonNull<Header>, PollFn) {
+    if const { TaskCell::<F>::FITS } {
+        create_in_place(exec, future, name, spawned_at)
+    } else {
+        create_in_place(exec, Box::pin(future), name, spawned_at)
+    }
+}
+
+#[inline(always)]
+fn create_in_place<F: Future + 'static>(
     exec: &Exec,
     future: F,
     name: u64,
@@ -213,7 +230,7 @@ unsafe fn finish<F: Future + 'static>(task: *const Header, outcome: Result<F::Ou
     unsafe { TaskCell::<F>::stage(task).cast::<Result<F::Output, JoinError>>().write(outcome) };
     header.state.set(HANDLE | DONE);
     if let Some(waker) = header.join.take() {
-        waker.wake();
+        waker::wake_now(waker);
     }
 }
 
@@ -316,15 +333,16 @@ impl Header {
         if state & DONE == 0 {
             let kept = match header.join.take() {
                 Some(old) if old.will_wake(waker) => old,
-                _ => waker.clone(),
+                _ => waker::copy(waker),
             };
-            header.join.set(Some(kept));
+            // `take` left nothing that would have to be dropped.
+            std::mem::forget(header.join.replace(Some(kept)));
             return Poll::Pending;
         }
         assert!(state & TAKEN == 0, "a JoinHandle was polled after it had given its result");
         header.state.set(state | TAKEN);
         // SAFETY: DONE and not TAKEN: the stage is the outcome, moved out here.
-        Poll::Ready(unsafe { task.byte_add(header.vtable.stage).cast::<Result<T, JoinError>>().read() })
+        Poll::Ready(unsafe { task.byte_add(STAGE).cast::<Result<T, JoinError>>().read() })
     }
 
     /// The handle goes away.

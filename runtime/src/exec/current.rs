@@ -35,9 +35,15 @@ impl Drop for Entered {
 /// Call `f` with the current core.
 #[inline(always)]
 pub(crate) fn with<R>(f: impl FnOnce(&Core) -> R) -> Option<R> {
-    // SAFETY: the core is held by the `Entered` that made it current. Guards are kept on the stack, below this frame,
-    // and are dropped in reverse order, so it is alive until `f` returns.
-    unsafe { CORE.get().as_ref() }.map(f)
+    get().map(f)
+}
+
+/// The current core, for use in this frame: what is returned must not be kept, which is why nobody outside has this.
+#[inline(always)]
+pub(super) fn get<'frame>() -> Option<&'frame Core> {
+    // SAFETY: the core is held by the `Entered` that made it current. Guards are kept on the stack, below the caller's
+    // frame, and are dropped in reverse order, so it is alive until the caller returns.
+    unsafe { CORE.get().as_ref() }
 }
 
 /// A count of the current core.

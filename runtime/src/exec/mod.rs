@@ -65,8 +65,6 @@ use cell::Header;
 use hemi_queue::Error;
 use slots::Slots;
 
-use crate::context;
-
 /// The tasks of one core.
 pub(crate) struct Exec {
     slots: Slots,
@@ -137,8 +135,7 @@ impl Exec {
     pub(crate) fn run(&self, budget: u32) -> u32 {
         let running = &self.remote.beat.running;
         let mut left = budget;
-        'batch: while left > 0 {
-            let Some((mut at, last)) = self.slots.take_ready() else { break };
+        'turn: while let Some((mut at, last)) = self.slots.take_ready() {
             loop {
                 let slot = self.slots.at(at);
                 let (task, poll, next) = (slot.task.get(), slot.poll.get(), Slots::next(slot));
@@ -154,14 +151,16 @@ impl Exec {
                     }
                 }
                 left -= 1;
+                if left == 0 {
+                    if at != last {
+                        self.slots.put_back(next, last);
+                    }
+                    break 'turn;
+                }
                 if at == last {
                     break;
                 }
                 at = next;
-                if left == 0 {
-                    self.slots.put_back(at, last);
-                    break 'batch;
-                }
             }
         }
         running.store(ptr::null_mut(), Ordering::Relaxed);
@@ -226,9 +225,8 @@ impl Drop for Exec {
 #[inline]
 #[track_caller]
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    let spawned_at = Location::caller();
-    match context::with(|core| core.exec.spawn(future, spawned_at)) {
-        Ok(handle) => handle,
-        Err(e) => panic!("hemi::spawn: {e}"),
+    match current::get() {
+        Some(core) => core.exec.spawn(future, Location::caller()),
+        None => panic!("hemi::spawn: {}", Error::NoRuntime),
     }
 }

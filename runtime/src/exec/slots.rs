@@ -2,7 +2,7 @@
 //!
 //! Three words decide everything. `armed` holds the task's name while a wake should queue it, and otherwise the same word
 //! with the executor field zero, which is nobody's name. `next` links the ready list (first in, first out) or the list
-//! of free slots; a slot is in at most one of them. `task` is null in a slot without a task.
+//! of free slots; a slot is in at most one of them. `task` means something in slots that are in use.
 //!
 //! Slot 0 is no task: it is the head of the ready list, so that appending needs no "is it empty" branch.
 
@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     arena::Arena,
-    cell::{Header, PollFn, tombstone},
+    cell::{Header, PollFn, TOMBSTONE_NAME, tombstone},
     name,
 };
 
@@ -30,21 +30,21 @@ pub(super) struct Slot {
 const SLOT_SHIFT: u32 = 5;
 const _: () = assert!(size_of::<Slot>() == 1 << SLOT_SHIFT);
 
-/// Where a slot is: its offset in the array, in bytes. An index that is shifted already; 2^24 slots take 29 bits.
-/// Places are made by this module only and are within the array.
+/// Where a slot is: its offset in the array, in bytes; an index that is shifted already. Places are made by this module
+/// only and are within the array.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place(u32);
+pub(super) struct Place(usize);
 
 impl Place {
     /// The head of the ready list. In links: none.
     const HEAD: Self = Self(0);
 
     const fn of(index: u32) -> Self {
-        Self(index << SLOT_SHIFT)
+        Self((index as usize) << SLOT_SHIFT)
     }
 
-    pub(super) const fn index(self) -> u32 {
-        self.0 >> SLOT_SHIFT
+    const fn index(self) -> u32 {
+        (self.0 >> SLOT_SHIFT) as u32
     }
 }
 
@@ -67,6 +67,10 @@ pub(super) struct Slots {
     closed: Cell<bool>,
     /// The generation that fresh slots start with, where a name has it.
     epoch: u64,
+    /// What leads from a name to the word of its slot's next life: a generation more, no executor.
+    next_life: u64,
+    /// How many slots were freed out of the ready list.
+    buried: Cell<u64>,
     /// Memory for the cells of tasks.
     pub(super) arena: Arena,
 }
@@ -95,6 +99,8 @@ static NOBODY: Nobody = Nobody(Slots {
     used: Cell::new(1),
     closed: Cell::new(true),
     epoch: 0,
+    next_life: 0,
+    buried: Cell::new(0),
     arena: Arena::none(),
 });
 
@@ -122,6 +128,8 @@ impl Slots {
             used: Cell::new(1),
             closed: Cell::new(false),
             epoch,
+            next_life: (1 << name::GENERATION_SHIFT) - (u64::from(id) << name::EXEC_SHIFT),
+            buried: Cell::new(0),
             arena: Arena::new(),
         }
     }
@@ -130,7 +138,7 @@ impl Slots {
     #[inline(always)]
     pub(super) fn at(&self, place: Place) -> &Slot {
         // SAFETY: places are within the array, and every slot of the array is initialised.
-        unsafe { &*self.base.get().byte_add(place.0 as usize) }
+        unsafe { &*self.base.get().byte_add(place.0) }
     }
 
     /// The place that a name means; of a name of another executor, any place.
@@ -143,12 +151,16 @@ impl Slots {
     #[inline(always)]
     pub(super) fn wake(&self, name: u64) -> bool {
         let place = self.place_of(name);
-        let slot = self.at(place);
+        // The array is looked up once: the compiler cannot know that a store into it does not move it.
+        let base = self.base.get();
+        // SAFETY: both places are within the array.
+        let (slot, last) = unsafe { (&*base.byte_add(place.0), &*base.byte_add(self.tail.get().0)) };
         if slot.armed.get() != name {
             return false;
         }
         slot.armed.set(name ^ self.id);
-        self.append(place);
+        last.next.set(place);
+        self.tail.set(place);
         true
     }
 
@@ -255,39 +267,38 @@ impl Slots {
     /// is freed when it comes up.
     #[inline(always)]
     pub(super) fn retire(&self, place: Place, name: u64) {
-        if self.at(place).armed.get() == name {
-            self.free(place, name);
-        } else {
-            self.bury(place);
-        }
-    }
-
-    #[inline(always)]
-    fn free(&self, place: Place, name: u64) {
         let slot = self.at(place);
-        slot.armed.set(name::next_life(name, place.index()));
-        slot.task.set(ptr::null());
-        slot.next.set(self.free.get());
-        self.free.set(place);
-        self.taken.set(self.taken.get() - 1);
+        if slot.armed.get() == name && name != TOMBSTONE_NAME {
+            slot.armed.set(name.wrapping_add(self.next_life));
+            slot.next.set(self.free.get());
+            self.free.set(place);
+            self.taken.set(self.taken.get() - 1);
+        } else {
+            self.bury_or_free(place, name);
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn bury(&self, place: Place) {
+    fn bury_or_free(&self, place: Place, name: u64) {
         let slot = self.at(place);
-        slot.task.set(tombstone());
-        slot.poll.set(reap);
+        if name != TOMBSTONE_NAME {
+            slot.task.set(tombstone());
+            slot.poll.set(reap);
+            return;
+        }
+        // The word that the slot had is lost: a generation that no task of this slot had lately.
+        self.buried.set(self.buried.get().wrapping_add(1));
+        let word =
+            (self.epoch ^ (self.buried.get() << (name::GENERATION_SHIFT + 12))) | u64::from(place.index());
+        slot.armed.set(word | self.id);
+        self.retire(place, word | self.id);
     }
 
     /// Free a slot whose task goes away without having ended.
     pub(super) fn evict(&self, place: Place) {
-        let word = self.at(place).armed.get();
-        if word & name::EXEC_MASK != 0 {
-            self.free(place, word);
-        } else {
-            self.bury(place);
-        }
+        let slot = self.at(place);
+        self.retire(place, slot.armed.get() | self.id);
     }
 
     /// Give out no slot, arm none, and forget what is queued.
@@ -295,7 +306,12 @@ impl Slots {
         self.closed.set(true);
         for index in 1..self.used.get() {
             let slot = self.at(Place::of(index));
-            slot.armed.set(name::next_life(slot.armed.get(), index));
+            slot.armed.set(slot.armed.get() & !name::EXEC_MASK);
+        }
+        let mut free = self.free.get();
+        while free != Place::HEAD {
+            self.at(free).task.set(ptr::null());
+            free = self.at(free).next.get();
         }
         self.free.set(Place::HEAD);
         self.tail.set(Place::HEAD);

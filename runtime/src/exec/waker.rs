@@ -52,6 +52,26 @@ pub(super) const fn waker(name: u64) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(data, &VTABLE)) })
 }
 
+/// A copy of `waker`; of a name without a call.
+#[inline(always)]
+pub(super) fn copy(waker: &Waker) -> Waker {
+    if ptr::eq(waker.vtable(), &raw const VTABLE) {
+        return ManuallyDrop::into_inner(self::waker(name(waker)));
+    }
+    waker.clone()
+}
+
+/// Wake `waker`; a name without an indirect call.
+#[inline(always)]
+pub(super) fn wake_now(waker: Waker) {
+    if ptr::eq(waker.vtable(), &raw const VTABLE) {
+        // SAFETY: the function treats the data as a number.
+        unsafe { wake(waker.data()) }
+    } else {
+        waker.wake();
+    }
+}
+
 /// The name that a waker made by [`waker`] is.
 #[inline(always)]
 pub(super) fn name(waker: &Waker) -> u64 {
@@ -69,13 +89,13 @@ unsafe fn wake(data: *const ()) {
     // SAFETY: `CURRENT` is the static array or that of an executor that is entered on this thread, hence alive.
     let slots = unsafe { &*CURRENT.get() };
     if !slots.wake(name) {
-        elsewhere(slots, name);
+        elsewhere(name, slots);
     }
 }
 
 /// The name is not armed here: queued already, stale, or of another executor.
 #[inline(never)]
-fn elsewhere(here: &Slots, name: u64) {
+fn elsewhere(name: u64, here: &Slots) {
     if !here.owns(name) {
         remote::wake(name);
     }
