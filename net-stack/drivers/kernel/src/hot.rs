@@ -9,7 +9,7 @@
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
-use crate::{inner::Inner, stream::Stream};
+use crate::{datagram::Datagram, inner::Inner, stream::Stream};
 
 /// Tries per turn.
 const BURST: usize = 64;
@@ -22,13 +22,43 @@ const HASTY: u32 = 8;
 
 #[derive(Default)]
 pub(crate) struct Hot {
-    set: RefCell<VecDeque<Rc<Stream>>>,
+    set: RefCell<VecDeque<Member>>,
+}
+
+/// A socket that is tried.
+pub(crate) enum Member {
+    Stream(Rc<Stream>),
+    Datagram(Rc<Datagram>),
+}
+
+impl Member {
+    #[inline]
+    fn try_recv(&self) -> Tried {
+        match self {
+            Self::Stream(s) => s.try_recv(),
+            Self::Datagram(d) => d.try_recv(),
+        }
+    }
+
+    fn arm_recv(&self) {
+        match self {
+            Self::Stream(s) => s.arm_recv(),
+            Self::Datagram(d) => d.arm_recv(),
+        }
+    }
+
+    fn is_untried(&self) -> bool {
+        match self {
+            Self::Stream(s) => s.rx.untried.get(),
+            Self::Datagram(d) => d.untried.get(),
+        }
+    }
 }
 
 impl Hot {
     #[inline]
-    pub(crate) fn add(&self, stream: &Rc<Stream>) {
-        self.set.borrow_mut().push_back(Rc::clone(stream));
+    pub(crate) fn add(&self, member: Member) {
+        self.set.borrow_mut().push_back(member);
     }
 
     pub(crate) fn is_small(&self) -> bool {
@@ -51,10 +81,10 @@ impl Hot {
         };
         let mut busy = false;
         for _ in 0..len.min(BURST) {
-            let Some(stream) = self.set.borrow_mut().pop_front() else { break };
-            match stream.try_recv() {
-                Tried::Miss(misses) if misses < patience => self.set.borrow_mut().push_back(stream),
-                Tried::Miss(_) => stream.arm_recv(),
+            let Some(member) = self.set.borrow_mut().pop_front() else { break };
+            match member.try_recv() {
+                Tried::Miss(misses) if misses < patience => self.set.borrow_mut().push_back(member),
+                Tried::Miss(_) => member.arm_recv(),
                 Tried::Left => busy = true,
             }
         }
@@ -66,18 +96,18 @@ impl Hot {
         let mut all = true;
         let len = self.set.borrow().len();
         for _ in 0..len {
-            let Some(stream) = self.pop() else { break };
-            if inner.engine.tells_edges() && stream.rx.untried.get() {
+            let Some(member) = self.pop() else { break };
+            if inner.engine.tells_edges() && member.is_untried() {
                 all = false;
-                self.set.borrow_mut().push_back(stream);
+                self.set.borrow_mut().push_back(member);
             } else {
-                stream.arm_recv();
+                member.arm_recv();
             }
         }
         all
     }
 
-    fn pop(&self) -> Option<Rc<Stream>> {
+    fn pop(&self) -> Option<Member> {
         self.set.borrow_mut().pop_front()
     }
 

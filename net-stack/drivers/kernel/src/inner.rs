@@ -15,7 +15,14 @@ use hemi_queue::{
 use slab::Slab;
 
 use crate::{
-    Backend, acceptor::Listening, fill::Fill, hot::Hot, ready::Ready, stream::Stream, timers::Timer,
+    Backend,
+    acceptor::Listening,
+    datagram::{Datagram, Scratch},
+    fill::Fill,
+    hot::Hot,
+    ready::Ready,
+    stream::Stream,
+    timers::Timer,
     uring::Uring,
 };
 
@@ -30,6 +37,10 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) hot: Hot,
     pub(crate) fill: Fill,
+    /// Made with the first datagram socket.
+    scratch: RefCell<Option<Box<Scratch>>>,
+    /// Datagrams lost because the pool was drained.
+    dropped: Cell<u64>,
     sockets: RefCell<Slab<Socket>>,
     /// Streams with something to send that was accepted in this turn.
     dirty: RefCell<Vec<Rc<Stream>>>,
@@ -46,6 +57,7 @@ pub(crate) struct Inner {
 pub(crate) enum Socket {
     Stream(Rc<Stream>),
     Listening(Rc<Listening>),
+    Datagram(Rc<Datagram>),
 }
 
 /// How the kernel tells of data on cold sockets.
@@ -112,6 +124,8 @@ impl Inner {
             engine,
             hot: Hot::default(),
             fill: Fill::default(),
+            scratch: RefCell::default(),
+            dropped: Cell::new(0),
             sockets: RefCell::default(),
             dirty: RefCell::default(),
             flushing: RefCell::default(),
@@ -157,6 +171,7 @@ impl Inner {
             match timer {
                 Timer::Connect(stream) => stream.connect_timed_out(),
                 Timer::Close(stream) => stream.closing_turn(),
+                Timer::Send(socket) => socket.writable(),
                 Timer::Accept(listening) => listening.retry(),
             }
         }
@@ -200,6 +215,16 @@ impl Inner {
         true
     }
 
+    pub(crate) fn with_scratch<T>(&self, f: impl FnOnce(&mut Scratch) -> T) -> T {
+        f(self.scratch.borrow_mut().get_or_insert_with(Scratch::new))
+    }
+
+    pub(crate) fn count_dropped(&self) {
+        if self.dropped.replace(self.dropped.get() + 1) == 0 {
+            tracing::warn!("datagrams are dropped: the buffer pool is drained");
+        }
+    }
+
     pub(crate) fn add(&self, make: impl FnOnce(usize) -> Socket) -> usize {
         let mut sockets = self.sockets.borrow_mut();
         let entry = sockets.vacant_entry();
@@ -232,6 +257,7 @@ impl Inner {
             match socket {
                 Socket::Stream(s) => s.close(),
                 Socket::Listening(l) => l.close(),
+                Socket::Datagram(d) => d.close(),
             }
         }
         self.fill.clear();
@@ -249,8 +275,10 @@ impl Inner {
     pub(crate) fn end(self: &Rc<Self>) {
         self.shutdown();
         for socket in self.all() {
-            if let Socket::Stream(s) = socket {
-                s.give_up();
+            match socket {
+                Socket::Stream(s) => s.give_up(),
+                Socket::Datagram(d) => d.give_up(),
+                Socket::Listening(_) => {}
             }
         }
         self.dirty.take();

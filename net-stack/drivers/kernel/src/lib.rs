@@ -23,6 +23,7 @@
 
 mod acceptor;
 mod addr;
+mod datagram;
 mod fill;
 mod hot;
 mod inner;
@@ -37,7 +38,7 @@ use std::{fmt, rc::Rc, str::FromStr};
 
 use hemi_park::Park;
 use hemi_queue::{
-    Error, Pool, Progress, Reactor, Result, Uri, Wakeup,
+    Pool, Progress, Reactor, Result, Uri, Wakeup,
     time::Instant,
     transport::{Acceptor, Caps, DatagramSocket, Endpoint, SocketOptions, StreamSocket, Transport},
 };
@@ -154,8 +155,8 @@ impl Transport for Kernel {
         stream::connect(&self.inner, to, options)
     }
 
-    fn bind(&self, _at: &Endpoint, _options: &SocketOptions) -> Result<Rc<dyn DatagramSocket>> {
-        Err(Error::Unsupported { what: "datagrams", transport: "kernel", instead: "streams" })
+    fn bind(&self, at: &Endpoint, options: &SocketOptions) -> Result<Rc<dyn DatagramSocket>> {
+        datagram::bind(&self.inner, at, options)
     }
 
     fn describe(&self) -> String {

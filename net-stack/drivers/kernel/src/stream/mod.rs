@@ -44,7 +44,7 @@ pub(crate) use tx::advance;
 
 use crate::{
     fill::Filled,
-    hot::Tried,
+    hot::{Member, Tried},
     inner::{Engine, Inner, Socket},
     options,
     sys::{self, Errno},
@@ -252,7 +252,7 @@ impl Stream {
     fn heat(self: &Rc<Self>) {
         self.rx.mode.set(Mode::Hot);
         self.rx.untried.set(true);
-        self.inner.hot.add(self);
+        self.inner.hot.add(Member::Stream(Rc::clone(self)));
     }
 
     /// The hot set's try: one non-blocking receive.

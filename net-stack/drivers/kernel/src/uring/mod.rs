@@ -29,7 +29,7 @@ use hemi_queue::{Error, Pool, Result};
 use io_uring::{cqueue, opcode, squeue, types};
 use slab::Slab;
 
-use crate::{inner::Inner, stream::Stream};
+use crate::{datagram::Datagram, inner::Inner, stream::Stream};
 use bufring::BufRing;
 use ops::{Op, SendOp};
 
@@ -116,6 +116,14 @@ impl Uring {
         unsafe { self.start(inner, Op::Connect(Rc::clone(stream)), poll) };
     }
 
+    /// Tell of datagrams (`POLLIN`) or room (`POLLOUT`), once.
+    pub(crate) fn arm_datagram(&self, inner: &Inner, socket: &Rc<Datagram>, what: i16) {
+        socket.ops.set(socket.ops.get() + 1);
+        let poll = opcode::PollAdd::new(types::Fd(socket.fd), what as u32).build();
+        // SAFETY: a poll names no memory; the entry keeps the socket, and so its descriptor, open.
+        unsafe { self.start(inner, Op::Datagram(Rc::clone(socket), what), poll) };
+    }
+
     pub(crate) fn turn(&self, inner: &Inner) -> bool {
         if self.buffers.is_short() {
             self.buffers.refill(&inner.pool);
@@ -158,6 +166,14 @@ impl Uring {
                 Op::Connect(stream) => {
                     stream.connect_done();
                     stream.op_done();
+                }
+                Op::Datagram(socket, what) => {
+                    if result >= 0 && what == libc::POLLIN {
+                        socket.readable();
+                    } else if result >= 0 {
+                        socket.writable();
+                    }
+                    socket.op_done();
                 }
                 Op::Cancel => {}
             },

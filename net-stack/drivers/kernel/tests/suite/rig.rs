@@ -133,6 +133,12 @@ impl Rig {
         self.until(|cx| f.as_mut().poll(cx))
     }
 
+    /// Nothing open, nothing in flight.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.turn();
+        self.kernel.is_quiet()
+    }
+
     /// Turns without expecting anything.
     pub(crate) fn idle(&self, turns: usize) {
         for _ in 0..turns {
