@@ -1,7 +1,7 @@
 //! Not a contestant: the harness run by an executor that does nothing but poll. What a row costs here
 //! is the harness's own share (futures, loop counters, reference counts, the waker's indirect calls),
 //! and is subtracted in the brackets. It wakes nobody and allocates nothing per operation, and its
-//! queue is a ring of places; so what remains of a runtime's cost after the subtraction is the runtime's.
+//! queue only counts; so what remains of a runtime's cost after the subtraction is the runtime's.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -79,54 +79,51 @@ impl Timers for Bare {
 }
 
 impl Queues for Bare {
-    type Unbounded = Ring;
-    type Bounded = Ring;
+    type Unbounded = Count;
+    type Bounded = Count;
 }
 
-/// The least that keeps units in order: a ring of places, with nobody to wake.
-pub struct Ring {
-    places: Box<[Cell<Option<Shared>>]>,
-    pushed: Cell<usize>,
-    popped: Cell<usize>,
+/// A count of units, and one unit to hand out: what remains is the making, handing over and dropping of
+/// a unit, and the awaits around it.
+pub struct Count {
+    unit: Shared,
+    held: Cell<usize>,
+    capacity: usize,
 }
 
-impl Channel for Ring {
+impl Channel for Count {
     type Unit = Shared;
-    type Tx = Rc<Ring>;
-    type Rx = Rc<Ring>;
+    type Tx = Rc<Count>;
+    type Rx = Rc<Count>;
 
     fn unit() -> Shared {
         shared()
     }
 
-    fn open(capacity: usize) -> (Rc<Ring>, Rc<Ring>) {
-        let places = (0..capacity.next_power_of_two()).map(|_| Cell::new(None)).collect();
-        let ring = Rc::new(Ring { places, pushed: Cell::new(0), popped: Cell::new(0) });
-        (ring.clone(), ring)
+    fn open(capacity: usize) -> (Rc<Count>, Rc<Count>) {
+        let count = Rc::new(Count { unit: shared(), held: Cell::new(0), capacity });
+        (count.clone(), count)
     }
 
-    fn send(tx: &mut Rc<Ring>, unit: Shared) -> impl Future<Output: Outcome> {
+    fn send(tx: &mut Rc<Count>, unit: Shared) -> impl Future<Output: Outcome> {
         let mut unit = Some(unit);
         poll_fn(move |_| {
-            let pushed = tx.pushed.get();
-            if pushed - tx.popped.get() == tx.places.len() {
+            let held = tx.held.get();
+            if held == tx.capacity {
                 return Poll::Pending;
             }
-            tx.places[pushed & (tx.places.len() - 1)].set(unit.take());
-            tx.pushed.set(pushed + 1);
+            tx.held.set(held + 1);
+            drop(unit.take());
             Poll::Ready(())
         })
     }
 
-    fn recv(rx: &mut Rc<Ring>) -> impl Future<Output: Outcome> {
-        poll_fn(|_| {
-            let popped = rx.popped.get();
-            match rx.places[popped & (rx.places.len() - 1)].take() {
-                None => Poll::Pending,
-                Some(unit) => {
-                    rx.popped.set(popped + 1);
-                    Poll::Ready(unit)
-                }
+    fn recv(rx: &mut Rc<Count>) -> impl Future<Output: Outcome> {
+        poll_fn(|_| match rx.held.get() {
+            0 => Poll::Pending,
+            held => {
+                rx.held.set(held - 1);
+                Poll::Ready(rx.unit.clone())
             }
         })
     }
