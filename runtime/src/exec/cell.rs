@@ -332,8 +332,8 @@ impl Header {
         let state = header.state.get();
         if state & DONE == 0 {
             let kept = match header.join.take() {
-                Some(old) if old.will_wake(waker) => old,
-                _ => waker::copy(waker),
+                None => waker::copy(waker),
+                Some(old) => waker::renew(old, waker),
             };
             // `take` left nothing that would have to be dropped.
             std::mem::forget(header.join.replace(Some(kept)));
@@ -356,7 +356,10 @@ impl Header {
         let state = header.state.get();
         header.state.set(state & !HANDLE);
         if state & DONE == 0 {
-            drop(header.join.take()); // detached: the end of the task frees the cell
+            // Detached: the end of the task frees the cell.
+            if let Some(waker) = header.join.take() {
+                waker::discard(waker);
+            }
             return;
         }
         let _freed = FreeOnDrop(task.as_ptr()); // even if the outcome's drop panics

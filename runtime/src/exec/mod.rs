@@ -33,6 +33,7 @@
 
 #![allow(unsafe_code)]
 
+mod alarm;
 mod arena;
 mod cell;
 pub(crate) mod current;
@@ -55,6 +56,7 @@ use std::{
     task::{Context, Waker},
 };
 
+pub(crate) use alarm::{Alarm, Alarms};
 pub use idle::Idle;
 pub(crate) use idle::{Spin, Verdict};
 pub use join::{JoinError, JoinHandle};

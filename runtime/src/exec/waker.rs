@@ -61,6 +61,27 @@ pub(super) fn copy(waker: &Waker) -> Waker {
     waker.clone()
 }
 
+/// `old` if it wakes the same task as `waker`, else a copy of `waker`.
+#[inline(always)]
+pub(super) fn renew(old: Waker, waker: &Waker) -> Waker {
+    if old.will_wake(waker) {
+        return old;
+    }
+    let new = copy(waker);
+    discard(old);
+    new
+}
+
+/// Drop `waker`; a name without a call.
+#[inline(always)]
+pub(super) fn discard(waker: Waker) {
+    if ptr::eq(waker.vtable(), &raw const VTABLE) {
+        std::mem::forget(waker);
+    } else {
+        drop(waker);
+    }
+}
+
 /// Wake `waker`; a name without an indirect call.
 #[inline(always)]
 pub(super) fn wake_now(waker: Waker) {
