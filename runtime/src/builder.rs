@@ -129,6 +129,7 @@ impl Builder {
             cores: self.cores,
             running: Cell::new(false),
         });
+        core.exec.placed();
         if let Some(park) = &core.park {
             core.exec.remote().set_unparker(park.unparker());
         }

@@ -157,47 +157,60 @@ impl Alarms {
         if let State::Fired = entry.state.get() {
             return Poll::Ready(());
         }
-        let kept = match entry.waker.take() {
+        match entry.waker.take() {
+            // `take` left nothing to drop, and the copy of a name runs no foreign code.
+            None if waker::is_name(waker) => std::mem::forget(entry.waker.replace(Some(waker::copy(waker)))),
+            old => self.keep(alarm, old, waker),
+        }
+        Poll::Pending
+    }
+
+    #[inline(never)]
+    fn keep(&self, alarm: &Alarm, old: Option<Waker>, waker: &Waker) {
+        let kept = match old {
             None => waker::copy(waker),
             Some(old) => waker::renew(old, waker),
         };
-        // Looked up again: foreign code may have run. `take` left nothing to drop.
-        std::mem::forget(self.entry(alarm.0).waker.replace(Some(kept)));
-        Poll::Pending
+        self.entry(alarm.0).waker.set(Some(kept));
     }
 
     /// Disarm, and let go of the name.
     #[inline]
     pub(crate) fn release(&self, alarm: &Alarm) {
         let entry = self.entry(alarm.0);
-        match entry.state.get() {
-            State::Fresh(position) => self.unnote(position),
-            State::Armed(key) => self.disarm(key),
-            State::Fired => {}
-        }
-        entry.state.set(State::Fired);
-        entry.next_free.set(self.free.get());
-        self.free.set(alarm.0);
-        if let Some(waker) = entry.waker.take() {
-            waker::discard(waker);
-        }
-    }
-
-    #[inline(always)]
-    fn unnote(&self, position: u32) {
         // SAFETY: as in `make`.
         let fresh = unsafe { &mut *self.fresh.get() };
-        if let Some(last) = fresh.pop()
-            && position as usize != fresh.len()
-        {
-            fresh[position as usize] = last;
-            self.entry(last.alarm).state.set(State::Fresh(position));
+        match entry.state.get() {
+            // The latest one: an alarm around something that was ready.
+            State::Fresh(position) if position as usize + 1 == fresh.len() => {
+                fresh.truncate(position as usize);
+            }
+            state => self.disarm(state),
+        }
+        entry.state.set(State::Fired);
+        entry.next_free.set(self.free.replace(alarm.0));
+        match entry.waker.take() {
+            Some(waker) if !waker::is_name(&waker) => drop(waker),
+            name_or_none => std::mem::forget(name_or_none),
         }
     }
 
     #[inline(never)]
-    fn disarm(&self, key: Key) {
-        self.wheel.borrow_mut().cancel(key);
+    fn disarm(&self, state: State) {
+        match state {
+            State::Armed(key) => {
+                self.wheel.borrow_mut().cancel(key);
+            }
+            State::Fresh(position) => {
+                // SAFETY: as in `make`.
+                let fresh = unsafe { &mut *self.fresh.get() };
+                fresh.swap_remove(position as usize);
+                if let Some(moved) = fresh.get(position as usize) {
+                    self.entry(moved.alarm).state.set(State::Fresh(position));
+                }
+            }
+            State::Fired => {}
+        }
     }
 
     /// When an alarm goes off, as far as is known; `None` when it has.

@@ -301,6 +301,18 @@ impl Slots {
         self.retire(place, slot.armed.get() | self.id);
     }
 
+    /// End the task called `name` when its turn comes.
+    ///
+    /// # Safety
+    /// The task is in its slot: it is not DONE.
+    pub(super) unsafe fn abort(&self, name: u64) {
+        let place = self.place_of(name);
+        let slot = self.at(place);
+        // SAFETY: by contract.
+        slot.poll.set(unsafe { (*slot.task.get()).canceller() });
+        self.wake_place(place);
+    }
+
     /// Give out no slot, arm none, and forget what is queued.
     pub(super) fn close(&self) {
         self.closed.set(true);

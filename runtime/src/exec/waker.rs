@@ -52,10 +52,16 @@ pub(super) const fn waker(name: u64) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(data, &VTABLE)) })
 }
 
+/// Whether `waker` is a name of ours.
+#[inline(always)]
+pub(super) fn is_name(waker: &Waker) -> bool {
+    ptr::eq(waker.vtable(), &raw const VTABLE)
+}
+
 /// A copy of `waker`; of a name without a call.
 #[inline(always)]
 pub(super) fn copy(waker: &Waker) -> Waker {
-    if ptr::eq(waker.vtable(), &raw const VTABLE) {
+    if is_name(waker) {
         return ManuallyDrop::into_inner(self::waker(name(waker)));
     }
     waker.clone()
@@ -75,7 +81,7 @@ pub(super) fn renew(old: Waker, waker: &Waker) -> Waker {
 /// Drop `waker`; a name without a call.
 #[inline(always)]
 pub(super) fn discard(waker: Waker) {
-    if ptr::eq(waker.vtable(), &raw const VTABLE) {
+    if is_name(&waker) {
         std::mem::forget(waker);
     } else {
         drop(waker);
@@ -85,7 +91,7 @@ pub(super) fn discard(waker: Waker) {
 /// Wake `waker`; a name without an indirect call.
 #[inline(always)]
 pub(super) fn wake_now(waker: Waker) {
-    if ptr::eq(waker.vtable(), &raw const VTABLE) {
+    if is_name(&waker) {
         // SAFETY: the function treats the data as a number.
         unsafe { wake(waker.data()) }
     } else {

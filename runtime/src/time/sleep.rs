@@ -22,7 +22,7 @@ use crate::{
 ///
 /// # Panics
 /// When no runtime runs on this thread.
-#[inline]
+#[inline(always)]
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(|alarms| alarms.after(duration))
@@ -46,12 +46,12 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn new(make: impl FnOnce(&Alarms) -> Alarm) -> Self {
         match context::try_with(|core| Rc::clone(&core.alarms)) {
             Some(alarms) => Self { alarm: make(&alarms), alarms },
-            None => panic!("hemi::time::sleep: {}", Error::NoRuntime),
+            None => no_runtime(),
         }
     }
 
@@ -75,6 +75,13 @@ impl Sleep {
         self.alarms.release(&self.alarm);
         self.alarm = self.alarms.at(deadline);
     }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn no_runtime() -> ! {
+    panic!("hemi::time::sleep: {}", Error::NoRuntime)
 }
 
 impl Future for Sleep {
