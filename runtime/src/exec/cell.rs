@@ -330,17 +330,19 @@ impl Header {
     pub(super) unsafe fn join(task: NonNull<Self>, waker: &Waker) {
         // SAFETY: by contract.
         let join = unsafe { &task.as_ref().join };
-        match join.take() {
-            // `take` left nothing to drop, and the copy of a name runs no foreign code.
-            None if waker::is_name(waker) => std::mem::forget(join.replace(Some(waker::copy(waker)))),
-            old => Self::join_slow(join, old, waker),
+        // SAFETY: nobody writes to the cell during the look.
+        let vacant = unsafe { (*join.as_ptr()).is_none() };
+        if vacant && waker::is_name(waker) {
+            std::mem::forget(join.replace(Some(waker::copy(waker)))); // nothing was in it to be dropped
+        } else {
+            Self::join_slow(join, waker);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn join_slow(join: &Cell<Option<Waker>>, old: Option<Waker>, waker: &Waker) {
-        join.set(Some(match old {
+    fn join_slow(join: &Cell<Option<Waker>>, waker: &Waker) {
+        join.set(Some(match join.take() {
             None => waker::copy(waker),
             Some(old) => waker::renew(old, waker),
         }));

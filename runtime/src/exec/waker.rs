@@ -92,8 +92,9 @@ pub(super) fn discard(waker: Waker) {
 #[inline(always)]
 pub(super) fn wake_now(waker: Waker) {
     if is_name(&waker) {
+        let name = ManuallyDrop::new(waker); // spares the call that would drop it
         // SAFETY: the function treats the data as a number.
-        unsafe { wake(waker.data()) }
+        unsafe { wake(name.data()) }
     } else {
         waker.wake();
     }
