@@ -28,6 +28,8 @@
 
 extern crate self as hemi; // the attributes name `::hemi`, also in here
 
+#[doc(hidden)]
+pub mod __macro_support;
 pub mod adapters;
 pub mod algebra;
 mod builder;
@@ -41,11 +43,18 @@ pub mod qd;
 pub mod queues;
 pub mod rand;
 mod runtime;
+#[cfg(test)]
+mod scripted;
 pub mod time;
 pub mod token;
 mod turn;
 
 pub use builder::Builder;
 pub use exec::{Idle, JoinError, JoinHandle, YieldNow, spawn, yield_now};
-pub use hemi_queue::{Error, Result};
+pub use hemi_macros::{main, test};
+pub use hemi_queue::{
+    AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, Pop, Push, PushError, Qd, Result,
+    SendBuf, Sga, Ticket,
+};
+pub use queues::memory::{Queue, queue, queue_unbounded};
 pub use runtime::Runtime;

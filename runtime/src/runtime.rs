@@ -123,6 +123,7 @@ impl Drop for Running<'_> {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let _entered = self.core.enter();
+        self.core.names.close_all(); // begun pushes still go out, waiting tasks learn of the end
         self.core.exec.close(); // the tasks
     }
 }

@@ -51,6 +51,9 @@ pub enum Error {
     /// Too many operations are outstanding and unclaimed on this queue.
     #[error("too many operations are outstanding on this queue; wait for some of them first")]
     Busy,
+    /// The queue has no room and the call does not wait.
+    #[error("the queue is full; await a push, or pop first")]
+    Full,
     /// A blocking `wait` from inside a task: it would stop the loop that it waits for.
     #[error("a blocking wait inside a task would wait for itself; use the async form")]
     WouldDeadlock,

@@ -1,8 +1,6 @@
 //! The kinds of operation, and what each delivers.
 
-use std::net::SocketAddr;
-
-use crate::{Qd, Sga};
+use crate::{Qd, Sga, transport::Endpoint};
 
 /// What an operation in flight does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +25,7 @@ pub enum Completion {
     /// A unit, or `None` when the queue has ended.
     Popped(Option<Sga>),
     /// A datagram and its sender.
-    PoppedFrom(Sga, SocketAddr),
+    PoppedFrom(Sga, Endpoint),
     /// A new connection, or `None` when the listener was closed.
     Accepted(Option<Qd>),
     /// The connection is established.

@@ -41,6 +41,22 @@ pub trait Push {
     /// Wait until the push named by `ticket` is complete. Ask once per ticket after it was `Ready`.
     fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<Self::Receipt>>;
 
+    /// Say that nothing more will be pushed: after everything accepted so far the other side sees the end of the
+    /// queue (a half-close on a stream), while popping here goes on. Idempotent. Queues that have no such notion
+    /// (datagrams) complete at once, which is the default; an adapter passes the call on to what it wraps.
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Say that nothing more will be pushed; see [`poll_finish`](Self::poll_finish). Cancel-safe.
+    fn finish(&mut self) -> Finish<'_, Self>
+    where
+        Self: Sized,
+    {
+        Finish { queue: self }
+    }
+
     /// Push one unit and wait until the queue has taken it. The unit is handed over at the first poll; dropping
     /// the future after that does not retract it.
     fn push(&mut self, unit: impl Into<Self::Unit>) -> PushUnit<'_, Self>
@@ -65,6 +81,51 @@ impl<Q: Push + ?Sized> Push for &mut Q {
     #[inline]
     fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<Self::Receipt>> {
         (**self).poll_pushed(ticket, cx)
+    }
+    #[inline]
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        (**self).poll_finish(cx)
+    }
+}
+
+impl<Q: Push + ?Sized> Push for Box<Q> {
+    type Unit = Q::Unit;
+    type Receipt = Q::Receipt;
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        (**self).poll_ready(cx)
+    }
+    #[inline]
+    fn start_push(&mut self, unit: Self::Unit) -> Result<Ticket, PushError<Self::Unit>> {
+        (**self).start_push(unit)
+    }
+    #[inline]
+    fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<Self::Receipt>> {
+        (**self).poll_pushed(ticket, cx)
+    }
+    #[inline]
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        (**self).poll_finish(cx)
+    }
+}
+
+/// The future of [`Push::finish`].
+#[must_use = "a finish does nothing until it is awaited"]
+pub struct Finish<'q, Q: ?Sized> {
+    queue: &'q mut Q,
+}
+
+impl<Q: Push + ?Sized> Future for Finish<'_, Q> {
+    type Output = Result<()>;
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.queue.poll_finish(cx)
+    }
+}
+
+impl<Q: ?Sized> fmt::Debug for Finish<'_, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Finish").finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Transports by URI, and the names they are used under.
 
+pub mod mem;
+
 use std::rc::Rc;
 
 use hemi_queue::{Result, UriError};

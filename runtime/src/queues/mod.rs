@@ -1,1 +1,3 @@
 //! The queue types: in memory, TCP, UDP, Unix, and the portable ones.
+
+pub mod memory;

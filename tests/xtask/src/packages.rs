@@ -78,9 +78,11 @@ pub(crate) fn install(tools: &[Tool], screen: &Screen) -> Result<()> {
             return Ok(());
         }
     }
-    // A fresh machine has no package lists, or old ones that name versions no longer served.
-    let done = apt(way, &["update"], screen)? && apt(way, &install_arguments(tools), screen)?;
-    if !done || !missing(tools).is_empty() {
+    // A fresh machine has no package lists, or old ones that name versions no longer served. Where the update
+    // fails (one source of several out of reach), the lists that are there may still do.
+    apt(way, &["update"], screen)?;
+    let installed = apt(way, &install_arguments(tools), screen)?;
+    if !installed || !missing(tools).is_empty() {
         screen
             .line("WARNING: the packages could not be installed; tests that need them are skipped. By hand:");
         screen.line(&format!("    {}", by_hand(tools)));

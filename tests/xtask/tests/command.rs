@@ -1,8 +1,13 @@
 //! The test command as its user sees it, on a small workspace with every way a test can end.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Tests that pass, fail, are ignored, skip themselves, skip a part; and a program that dies.
 const LIB: &str = r#"
@@ -59,11 +64,15 @@ impl Fixture {
         self
     }
 
-    fn test(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.current_dir(&self.0).args(["test", "--no-install"]).args(arguments);
         command.env("CARGO_TARGET_DIR", self.0.join("target")).env_remove("RUSTFLAGS");
-        command.output().unwrap()
+        command
+    }
+
+    fn test(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
     }
 }
 
@@ -113,6 +122,36 @@ fn a_build_that_fails_is_a_failure() {
     let output = fixture.test(&["--only", "unit"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output).lines().last(), Some("0 passed, 1 failed, 0 skipped"));
+}
+
+#[test]
+fn an_interrupt_leaves_no_process_behind() {
+    let fixture = Fixture::new("interrupt");
+    fixture.write(
+        "one/src/lib.rs",
+        r#"
+        #[test]
+        fn sleeps() {
+            use std::io::Write as _;
+            writeln!(std::io::stderr(), "sleeping as {}", std::process::id()).unwrap();
+            std::thread::sleep(std::time::Duration::from_secs(600));
+        }
+        "#,
+    );
+    let mut xtask = fixture.command(&["--only", "unit"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(xtask.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let sleeper = lines.find_map(|line| line.split_once("sleeping as ").map(|(_, pid)| pid.to_owned()));
+    let sleeper = sleeper.expect("the test program announces itself");
+
+    kill(Pid::from_raw(xtask.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(xtask.wait().unwrap().code(), Some(130));
+    // SIGKILL takes effect a moment after it was sent; the sleep would outlive any patience.
+    let gone = (0..1000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        let stat = fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    });
+    assert!(gone, "the test program {sleeper} still runs");
 }
 
 #[test]

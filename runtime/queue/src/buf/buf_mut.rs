@@ -83,7 +83,7 @@ impl BufMut {
     /// Make it shared and read-only.
     #[inline]
     pub fn freeze(self) -> Buf {
-        let (slot, ptr, len) = (self.slot, self.ptr, self.len);
+        let (slot, ptr, len) = (self.slot, self.ptr, self.len());
         std::mem::forget(self);
         // SAFETY: the count and the range are handed over, and with `self` gone nobody can write to it.
         unsafe { Buf::from_raw(slot, ptr, len) }
@@ -93,15 +93,15 @@ impl BufMut {
     /// buffer that a device fills piece by piece is handed out.
     #[inline]
     pub fn split_frozen(&mut self, n: usize) -> Buf {
-        let n = (n.min(self.len())) as u32;
+        let n = n.min(self.len());
         // SAFETY: alive by this view's count.
         unsafe { self.slot.as_ref() }.retain();
         // SAFETY: the count was taken above; `self` gives up the range below.
         let front = unsafe { Buf::from_raw(self.slot, self.ptr, n) };
         // SAFETY: n <= len <= cap.
-        self.ptr = unsafe { self.ptr.add(n as usize) };
-        self.len -= n;
-        self.cap -= n;
+        self.ptr = unsafe { self.ptr.add(n) };
+        self.len -= n as u32;
+        self.cap -= n as u32;
         front
     }
 }

@@ -1,0 +1,73 @@
+//! Multishot receive into the buffer ring.
+
+use std::rc::Rc;
+
+use io_uring::{cqueue, opcode, types};
+
+use super::{Op, STREAMS, Uring};
+use crate::{
+    inner::Inner,
+    stream::{Life, Mode, Stream},
+};
+
+/// Two arrivals closer than this, while the hot set is small: the stream is worth being tried directly.
+const BUSY_GAP_US: u128 = 100;
+
+impl Uring {
+    pub(crate) fn arm_recv(&self, inner: &Inner, stream: &Rc<Stream>) {
+        stream.rx.mode.set(Mode::Armed);
+        stream.ops.set(stream.ops.get() + 1);
+        let recv = opcode::RecvMulti::new(types::Fd(stream.fd), STREAMS).build();
+        // SAFETY: writes go to buffers of the ring, which `Inner`, the park's handler, owns; the entry keeps the stream,
+        // and so its descriptor, open.
+        unsafe { self.start(inner, Op::Recv(Rc::clone(stream)), recv) };
+    }
+
+    pub(crate) fn disarm_recv(&self, inner: &Inner, stream: &Rc<Stream>) {
+        if stream.rx.mode.get() == Mode::Armed {
+            stream.rx.mode.set(Mode::Disarming);
+            self.cancel(inner, |op| matches!(op, Op::Recv(s) if Rc::ptr_eq(s, stream)));
+        }
+    }
+
+    /// One completion of a receive. False: the stream should get no more for now.
+    pub(super) fn received(&self, inner: &Inner, stream: &Rc<Stream>, result: i32, flags: u32) -> bool {
+        let Some(bid) = cqueue::buffer_select(flags) else { return true };
+        let n = usize::try_from(result).unwrap_or(0);
+        let Some(buf) = self.buffers.take(&inner.pool, bid, n, cqueue::buffer_more(flags)) else {
+            return true;
+        };
+        let gap = inner.now().saturating_since(stream.rx.last.replace(inner.now()));
+        let more = stream.received(buf);
+        more && !(gap.as_micros() < BUSY_GAP_US && inner.hot.is_small() && stream.rx.waits_often())
+    }
+
+    /// The last completion of a receive, after its data.
+    pub(super) fn recv_ended(&self, inner: &Inner, stream: &Rc<Stream>, result: i32) {
+        stream.rx.mode.set(Mode::Idle);
+        match result {
+            0 => stream.peer_finished(),
+            n if n > 0 => {}
+            _ => match -result {
+                libc::ENOBUFS => {
+                    stream.rx.mode.set(Mode::Armed);
+                    self.starved.borrow_mut().push(Rc::clone(stream));
+                    return;
+                }
+                libc::ECANCELED | libc::EAGAIN | libc::EINTR => {}
+                errno => stream.recv_failed(errno),
+            },
+        }
+        if stream.life.get() == Life::Open && stream.rx.waiter.is_waiting() {
+            stream.want_recv();
+        }
+        let _ = inner;
+    }
+
+    /// There are buffers again.
+    pub(super) fn rearm(&self, inner: &Inner, stream: &Rc<Stream>) {
+        if stream.life.get() == Life::Open {
+            self.arm_recv(inner, stream);
+        }
+    }
+}
