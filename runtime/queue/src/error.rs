@@ -9,7 +9,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a queue operation failed.
 ///
-/// Small (two words), so that a `Result<Option<Buf>>` stays in registers; what needs room is boxed.
+/// 56 bytes, so that a result with a unit in it ([`Sga`](crate::Sga), 56 bytes) is hardly larger than the unit; what
+/// needs more room is boxed. Of a success only the tag is written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -35,16 +35,16 @@
 //! }
 //! ```
 
-mod accept;
+pub(crate) mod accept;
 mod conn;
-mod datagram;
+pub(crate) mod datagram;
 mod handle;
 mod listener;
 pub mod memory;
 mod open;
 mod options;
 mod split;
-mod stream;
+pub(crate) mod stream;
 mod tcp;
 mod udp;
 mod unix;

@@ -94,6 +94,14 @@ impl Object for ByteStream {
         self.socket.poll_ready(cx)
     }
 
+    fn local_addr(&self) -> Result<Endpoint> {
+        self.socket.local_addr()
+    }
+
+    fn peer_addr(&self) -> Result<Endpoint> {
+        self.socket.peer_addr()
+    }
+
     fn close(&self) {
         self.socket.close();
     }
@@ -279,6 +287,14 @@ impl Object for UnitStream {
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.socket.poll_ready(cx)
+    }
+
+    fn local_addr(&self) -> Result<Endpoint> {
+        self.socket.local_addr()
+    }
+
+    fn peer_addr(&self) -> Result<Endpoint> {
+        self.socket.peer_addr()
     }
 
     fn close(&self) {

@@ -24,7 +24,7 @@ use crate::{
     inner::{Engine, Inner, Socket},
     options,
     stream::{self, Kind},
-    sys::Errno,
+    sys::{self, Errno},
     timers::Timer,
 };
 
@@ -173,6 +173,8 @@ impl Listening {
             // "Connections not yet accepted are reset."
             let _ = descriptor.set_linger(Some(Duration::ZERO));
         }
+        // The accept in flight holds the socket open until it is cancelled: stop listening now.
+        let _ = sys::shutdown(self.fd, libc::SHUT_RDWR);
         self.waiter.wake();
         self.release();
     }

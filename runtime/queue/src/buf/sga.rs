@@ -36,17 +36,14 @@ impl Sga {
         if buf.is_empty() {
             return;
         }
-        let Some(last) = self.parts.pop() else {
-            self.parts.push(buf);
-            return;
+        let buf = match self.parts.last_mut() {
+            Some(last) => match last.join(buf) {
+                Ok(()) => return,
+                Err(buf) => buf,
+            },
+            None => buf,
         };
-        match last.try_join(buf) {
-            Ok(joined) => self.parts.push(joined),
-            Err((last, buf)) => {
-                self.parts.push(last);
-                self.parts.push(buf);
-            }
-        }
+        self.parts.push(buf);
     }
 
     /// Append another unit's buffers.
