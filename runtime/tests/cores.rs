@@ -109,7 +109,7 @@ fn many_to_many_loses_nothing() {
             thread::spawn(move || {
                 Runtime::builder().build().unwrap().block_on(async move {
                     if id < 2 {
-                        for i in 1..=5000 {
+                        for i in 1..=5000_u64 {
                             queue.push(i).await.unwrap();
                         }
                         if left.fetch_sub(1, Ordering::SeqCst) == 1 {

@@ -16,7 +16,7 @@ fn drain_lets_finish_and_then_aborts() {
             let clean = Rc::clone(&clean);
             drop(spawn(async move {
                 shutdown::begun().await;
-                sleep(MS * i * 20).await;
+                sleep(MS * (i * 20 + 10)).await;
                 clean.set(clean.get() + 1);
             }));
         }
