@@ -61,9 +61,14 @@ pub use builder::Builder;
 pub use cores::{core_count, core_index};
 pub use exec::{Idle, JoinError, JoinHandle, YieldNow, spawn, spawn_blocking, yield_now};
 pub use hemi_macros::{main, test};
+pub use hemi_queue::transport;
 pub use hemi_queue::{
     AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, Pop, Push, PushError, Qd, Result,
     SendBuf, Sga, Ticket,
 };
-pub use queues::memory::{Queue, queue, queue_unbounded};
+pub use queues::{
+    Conn, Listener, Options, PopHalf, PushHalf, TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener,
+    UnixQueue,
+    memory::{Queue, queue, queue_unbounded},
+};
 pub use runtime::Runtime;

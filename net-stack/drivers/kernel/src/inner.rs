@@ -15,12 +15,21 @@ use hemi_queue::{
 use slab::Slab;
 
 use crate::{
-    Backend, acceptor::Listening, fill::Fill, hot::Hot, ready::Ready, stream::Stream, timers::Timer,
+    Backend, Tuning,
+    acceptor::Listening,
+    datagram::{Datagram, Scratch},
+    fill::Fill,
+    hot::Hot,
+    ready::Ready,
+    stream::Stream,
+    timers::Timer,
     uring::Uring,
 };
 
 /// Streams flushed per turn.
 const FLUSH_BURST: usize = 256;
+/// With the pool drained, how soon to look again: nothing tells when another thread gives a buffer back.
+const STARVED_NAP: Duration = Duration::from_millis(1);
 /// How long `Kernel::drop` waits for operations that were not shut down before.
 const DROP_PATIENCE: u32 = 200;
 
@@ -29,7 +38,12 @@ pub(crate) struct Inner {
     pub(crate) pool: Pool,
     pub(crate) engine: Engine,
     pub(crate) hot: Hot,
+    pub(crate) tuning: Tuning,
     pub(crate) fill: Fill,
+    /// Made with the first datagram socket.
+    scratch: RefCell<Option<Box<Scratch>>>,
+    /// Datagrams lost because the pool was drained.
+    dropped: Cell<u64>,
     sockets: RefCell<Slab<Socket>>,
     /// Streams with something to send that was accepted in this turn.
     dirty: RefCell<Vec<Rc<Stream>>>,
@@ -37,6 +51,8 @@ pub(crate) struct Inner {
     flushing: RefCell<Vec<Rc<Stream>>>,
     timers: RefCell<Wheel<Timer>>,
     now: Cell<Instant>,
+    /// A socket that is tried has data, and the pool no buffer.
+    pub(crate) starving: Cell<bool>,
     /// No new sockets.
     pub(crate) shut: Cell<bool>,
 }
@@ -46,6 +62,7 @@ pub(crate) struct Inner {
 pub(crate) enum Socket {
     Stream(Rc<Stream>),
     Listening(Rc<Listening>),
+    Datagram(Rc<Datagram>),
 }
 
 /// How the kernel tells of data on cold sockets.
@@ -93,7 +110,13 @@ impl Engine {
 }
 
 impl Inner {
-    pub(crate) fn open(backend: Backend, forced: bool, pool: &Pool, park: &Rc<Park>) -> Result<Rc<Self>> {
+    pub(crate) fn open(
+        backend: Backend,
+        forced: bool,
+        tuning: Tuning,
+        pool: &Pool,
+        park: &Rc<Park>,
+    ) -> Result<Rc<Self>> {
         let engine = match (backend, park.ring()) {
             (Backend::Uring, Some(ring)) => match Uring::new(ring, pool) {
                 Ok(uring) => Engine::Uring(uring),
@@ -111,12 +134,16 @@ impl Inner {
             pool: pool.clone(),
             engine,
             hot: Hot::default(),
+            tuning,
             fill: Fill::default(),
+            scratch: RefCell::default(),
+            dropped: Cell::new(0),
             sockets: RefCell::default(),
             dirty: RefCell::default(),
             flushing: RefCell::default(),
             timers: RefCell::new(Wheel::new()),
             now: Cell::new(Instant::ZERO),
+            starving: Cell::new(false),
             shut: Cell::new(false),
         });
         if let Engine::Uring(uring) = &inner.engine {
@@ -157,6 +184,7 @@ impl Inner {
             match timer {
                 Timer::Connect(stream) => stream.connect_timed_out(),
                 Timer::Close(stream) => stream.closing_turn(),
+                Timer::Send(socket) => socket.writable(),
                 Timer::Accept(listening) => listening.retry(),
             }
         }
@@ -176,7 +204,13 @@ impl Inner {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.timers.borrow().next_deadline()
+        let timer = self.timers.borrow().next_deadline();
+        let starving = self.starving.get() || matches!(&self.engine, Engine::Uring(u) if u.is_starved());
+        if !starving {
+            return timer;
+        }
+        let again = self.now.get() + STARVED_NAP;
+        Some(timer.map_or(again, |t| t.min(again)))
     }
 
     /// `stream` has something to send: at the next turn.
@@ -194,10 +228,29 @@ impl Inner {
             let n = dirty.len().min(FLUSH_BURST);
             batch.extend(dirty.drain(..n));
         }
-        for stream in batch.drain(..) {
-            stream.flush();
+        match &self.engine {
+            Engine::Uring(uring) if batch.len() >= self.tuning.batch => {
+                for stream in batch.drain(..) {
+                    stream.flush_by_ring(uring);
+                }
+            }
+            _ => {
+                for stream in batch.drain(..) {
+                    stream.flush();
+                }
+            }
         }
         true
+    }
+
+    pub(crate) fn with_scratch<T>(&self, f: impl FnOnce(&mut Scratch) -> T) -> T {
+        f(self.scratch.borrow_mut().get_or_insert_with(Scratch::new))
+    }
+
+    pub(crate) fn count_dropped(&self) {
+        if self.dropped.replace(self.dropped.get() + 1) == 0 {
+            tracing::warn!("datagrams are dropped: the buffer pool is drained");
+        }
     }
 
     pub(crate) fn add(&self, make: impl FnOnce(usize) -> Socket) -> usize {
@@ -232,6 +285,7 @@ impl Inner {
             match socket {
                 Socket::Stream(s) => s.close(),
                 Socket::Listening(l) => l.close(),
+                Socket::Datagram(d) => d.close(),
             }
         }
         self.fill.clear();
@@ -249,8 +303,10 @@ impl Inner {
     pub(crate) fn end(self: &Rc<Self>) {
         self.shutdown();
         for socket in self.all() {
-            if let Socket::Stream(s) = socket {
-                s.give_up();
+            match socket {
+                Socket::Stream(s) => s.give_up(),
+                Socket::Datagram(d) => d.give_up(),
+                Socket::Listening(_) => {}
             }
         }
         self.dirty.take();

@@ -5,7 +5,8 @@
 
 use std::{io, os::fd::RawFd};
 
-use hemi_queue::Buf;
+use hemi_queue::{Buf, Sga};
+use socket2::SockAddr;
 
 /// Most pieces that go out with one vectored send.
 pub(crate) const MAX_PARTS: usize = 32;
@@ -61,6 +62,30 @@ pub(crate) fn send_parts<'a>(fd: RawFd, parts: impl Iterator<Item = &'a Buf>) ->
     msg.msg_iov = vecs.as_mut_ptr();
     // SAFETY: the header and the vectors are locals; the pieces they name are borrowed by `parts` for the call.
     check(unsafe { libc::sendmsg(fd, &raw const msg, SEND) })
+}
+
+/// Send one datagram, to `to` or to the connected peer.
+pub(crate) fn send_unit(fd: RawFd, unit: &Sga, to: Option<&SockAddr>) -> Result<(), Errno> {
+    if let (None, Some(only), 1) = (to, unit.first(), unit.parts()) {
+        return send(fd, only).map(drop);
+    }
+    let mut few = [NO_IOVEC; MAX_PARTS];
+    let mut many = Vec::new();
+    let vecs = if unit.parts() <= MAX_PARTS {
+        &mut few[..]
+    } else {
+        many.resize(unit.parts(), NO_IOVEC); // a datagram goes out whole, however it is cut
+        &mut many[..]
+    };
+    let mut msg = no_msghdr();
+    msg.msg_iovlen = fill_iovecs(vecs, unit.iter());
+    msg.msg_iov = vecs.as_mut_ptr();
+    if let Some(to) = to {
+        msg.msg_name = to.as_ptr().cast_mut().cast();
+        msg.msg_namelen = to.len();
+    }
+    // SAFETY: header and vectors are locals; the pieces and the address are borrowed for the call.
+    check(unsafe { libc::sendmsg(fd, &raw const msg, SEND) }).map(drop)
 }
 
 /// Take a connection off a listening socket.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::{acceptor::Listening, stream::Stream};
+use crate::{acceptor::Listening, datagram::Datagram, stream::Stream};
 
 /// Who is to be looked at when its time has come.
 pub(crate) enum Timer {
@@ -10,6 +10,8 @@ pub(crate) enum Timer {
     Connect(Rc<Stream>),
     /// Look again whether a closing stream may end.
     Close(Rc<Stream>),
+    /// Try to send again.
+    Send(Rc<Datagram>),
     /// Try to accept again.
     Accept(Rc<Listening>),
 }

@@ -152,15 +152,22 @@ impl Buf {
     }
 
     /// Join two views that lie side by side in one slot into one, without a copy; else give them back.
-    pub fn try_join(self, next: Self) -> Result<Self, (Self, Self)> {
-        let adjacent = self.slot == next.slot
-            && std::ptr::eq(self.ptr.as_ptr().wrapping_add(self.len()), next.ptr.as_ptr());
-        if !adjacent {
-            return Err((self, next));
+    pub fn try_join(mut self, next: Self) -> Result<Self, (Self, Self)> {
+        match self.join(next) {
+            Ok(()) => Ok(self),
+            Err(next) => Err((self, next)),
         }
-        let mut joined = self;
-        joined.len += next.len;
-        Ok(joined)
+    }
+
+    /// The same in place.
+    #[inline]
+    pub(crate) fn join(&mut self, next: Self) -> Result<(), Self> {
+        let end = self.ptr.as_ptr().wrapping_add(self.len);
+        if self.slot != next.slot || end != next.ptr.as_ptr() {
+            return Err(next);
+        }
+        self.len += next.len;
+        Ok(())
     }
 
     /// The writable buffer back, if this is its only holder (no clone, no slice, no device, no other thread) and it came

@@ -16,6 +16,7 @@ use hemi_queue::{Error, Result};
 use crate::{
     Backend,
     acceptor::Listening,
+    datagram::Datagram,
     inner::{Inner, Socket},
     stream::{Life, Stream},
     sys,
@@ -27,6 +28,9 @@ const BURST: usize = 128;
 const ACCEPTS: usize = 16;
 /// While hot sockets are being tried, only every so many turns look at the cold ones.
 const COLD_EVERY: u32 = 8;
+
+const IN: i32 = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
+const OUT: i32 = libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR;
 
 pub(crate) struct Ready {
     epoll: OwnedFd,
@@ -81,6 +85,17 @@ impl Ready {
         }
     }
 
+    /// Tell us of datagrams and of room.
+    pub(crate) fn arm_datagram(&self, socket: &Rc<Datagram>) {
+        if socket.registered.get() {
+            return;
+        }
+        match self.register(socket.fd, socket.id.get()) {
+            Ok(()) => socket.registered.set(true),
+            Err(e) => socket.failed(e.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    }
+
     pub(crate) fn arm_accept(&self, listening: &Rc<Listening>) {
         if !listening.armed.replace(true) {
             if let Err(e) = self.register(listening.fd, listening.id.get())
@@ -130,6 +145,14 @@ impl Ready {
             match inner.socket(id) {
                 Some(Socket::Stream(stream)) => Self::stream(&stream, bits),
                 Some(Socket::Listening(listening)) if listening.armed.get() => self.accept(&listening),
+                Some(Socket::Datagram(socket)) => {
+                    if bits & OUT != 0 {
+                        socket.writable();
+                    }
+                    if bits & IN != 0 {
+                        socket.readable();
+                    }
+                }
                 _ => {}
             }
         }
@@ -137,13 +160,14 @@ impl Ready {
     }
 
     fn stream(stream: &Rc<Stream>, bits: i32) {
-        const IN: i32 = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
-        const OUT: i32 = libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR;
         if stream.life.get() == Life::Connecting && bits & OUT != 0 {
             stream.connect_done();
         }
         if bits & OUT != 0 {
             stream.writable();
+        }
+        if bits & (IN & !libc::EPOLLIN) != 0 {
+            stream.rx.hung_up.set(true);
         }
         if bits & IN != 0 {
             stream.readable();

@@ -29,7 +29,7 @@ use hemi_queue::{Error, Pool, Result};
 use io_uring::{cqueue, opcode, squeue, types};
 use slab::Slab;
 
-use crate::{inner::Inner, stream::Stream};
+use crate::{datagram::Datagram, inner::Inner, stream::Stream};
 use bufring::BufRing;
 use ops::{Op, SendOp};
 
@@ -83,22 +83,21 @@ impl Uring {
     ///
     /// # Safety
     /// Everything that `entry` names is owned by `op` or by the park's handler (the transport's `Inner`).
-    unsafe fn start(&self, inner: &Inner, op: Op, entry: squeue::Entry) {
-        let (Some(id), Some(ring)) = (self.id.get(), inner.park.ring()) else { return };
+    unsafe fn start(&self, inner: &Inner, op: Op, entry: squeue::Entry) -> usize {
+        let (Some(id), Some(ring)) = (self.id.get(), inner.park.ring()) else { return usize::MAX };
         let key = self.ops.borrow_mut().insert(op);
         // SAFETY: by contract; the table's entry lives until the last completion.
         unsafe { ring.push(id, key as u64, entry) };
+        key
     }
 
-    /// Cancel the operation that `is` finds.
-    fn cancel(&self, inner: &Inner, is: impl Fn(&Op) -> bool) {
+    /// Cancel the operation `key`. It is in flight, and entries are taken in order, so no other can have its name when
+    /// the kernel sees this.
+    fn cancel(&self, inner: &Inner, key: usize) {
         let Some(id) = self.id.get() else { return };
-        let found = self.ops.borrow().iter().find(|(_, op)| is(op)).map(|(key, _)| key);
-        if let Some(key) = found {
-            let cancel = opcode::AsyncCancel::new(id.user_data(key as u64)).build();
-            // SAFETY: a cancel names no memory.
-            unsafe { self.start(inner, Op::Cancel, cancel) };
-        }
+        let cancel = opcode::AsyncCancel::new(id.user_data(key as u64)).build();
+        // SAFETY: a cancel names no memory.
+        unsafe { self.start(inner, Op::Cancel, cancel) };
     }
 
     /// Cancel everything on a descriptor.
@@ -114,6 +113,14 @@ impl Uring {
         let poll = opcode::PollAdd::new(types::Fd(stream.fd), libc::POLLOUT as u32).build();
         // SAFETY: a poll names no memory; the entry keeps the stream, and so its descriptor, open.
         unsafe { self.start(inner, Op::Connect(Rc::clone(stream)), poll) };
+    }
+
+    /// Tell of datagrams (`POLLIN`) or room (`POLLOUT`), once.
+    pub(crate) fn arm_datagram(&self, inner: &Inner, socket: &Rc<Datagram>, what: i16) {
+        socket.ops.set(socket.ops.get() + 1);
+        let poll = opcode::PollAdd::new(types::Fd(socket.fd), what as u32).build();
+        // SAFETY: a poll names no memory; the entry keeps the socket, and so its descriptor, open.
+        unsafe { self.start(inner, Op::Datagram(Rc::clone(socket), what), poll) };
     }
 
     pub(crate) fn turn(&self, inner: &Inner) -> bool {
@@ -143,7 +150,7 @@ impl Uring {
             Some(op) => match op {
                 Op::Recv(stream) => {
                     self.received(inner, &stream, result, flags);
-                    self.recv_ended(inner, &stream, result);
+                    self.recv_ended(&stream, result);
                     stream.op_done();
                 }
                 Op::Send(stream, send) => {
@@ -158,6 +165,14 @@ impl Uring {
                 Op::Connect(stream) => {
                     stream.connect_done();
                     stream.op_done();
+                }
+                Op::Datagram(socket, what) => {
+                    if result >= 0 && what == libc::POLLIN {
+                        socket.readable();
+                    } else if result >= 0 {
+                        socket.writable();
+                    }
+                    socket.op_done();
                 }
                 Op::Cancel => {}
             },

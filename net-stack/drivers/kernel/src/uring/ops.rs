@@ -6,6 +6,7 @@ use hemi_queue::Buf;
 
 use crate::{
     acceptor::Listening,
+    datagram::Datagram,
     stream::Stream,
     sys::{MAX_PARTS, NO_IOVEC, fill_iovecs, no_msghdr},
 };
@@ -16,6 +17,8 @@ pub(super) enum Op {
     Send(Rc<Stream>, Box<SendOp>),
     Accept(Rc<Listening>),
     Connect(Rc<Stream>),
+    /// A poll, and what for.
+    Datagram(Rc<Datagram>, i16),
     Cancel,
 }
 

@@ -49,6 +49,8 @@ pub(crate) fn each(test: impl Fn(&Rig)) {
 pub(crate) fn each_with(pool: &PoolConfig, test: impl Fn(&Rig)) {
     for (uri, park) in [
         ("kernel:?backend=uring", hemi_park::Backend::Uring),
+        // Nothing directly, everything through the ring.
+        ("kernel:?backend=uring&hot=0&batch=1", hemi_park::Backend::Uring),
         ("kernel:?backend=epoll", hemi_park::Backend::Uring),
         ("kernel:?backend=poll", hemi_park::Backend::Uring),
         ("kernel:?backend=epoll", hemi_park::Backend::Epoll),
@@ -131,6 +133,12 @@ impl Rig {
     pub(crate) fn run<F: Future>(&self, f: F) -> F::Output {
         let mut f = pin!(f);
         self.until(|cx| f.as_mut().poll(cx))
+    }
+
+    /// Nothing open, nothing in flight.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.turn();
+        self.kernel.is_quiet()
     }
 
     /// Turns without expecting anything.

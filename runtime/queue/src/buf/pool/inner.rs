@@ -173,7 +173,7 @@ impl PoolInner {
     pub(super) fn grow(&self, class: usize) -> Result<bool, AllocError> {
         let own = &self.classes[class];
         let reserved: usize = self.classes().iter().map(|c| c.reserved.get()).sum();
-        let room = (self.limit + own.reserved.get()).saturating_sub(self.mapped.get() + reserved);
+        let room = self.limit.saturating_sub(self.mapped.get() + reserved - own.reserved.get());
         let bytes = self.region.max(own.size.next_multiple_of(PAGE)).min(room / PAGE * PAGE);
         let whole = bytes / HUGE * HUGE;
         let bytes = if whole >= own.size { whole } else { bytes };
