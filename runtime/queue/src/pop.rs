@@ -13,7 +13,8 @@ use crate::Result;
 ///
 /// # How it is driven
 /// Implement [`poll_pop`](Self::poll_pop); callers use [`pop`](Self::pop). After `Ready(Ok(None))` the queue has
-/// ended and answers `None` for ever. After an error it answers an error or `None`, never a unit.
+/// ended and answers `None` for ever. After an error it answers an error or `None`, never a unit, unless its type says
+/// that it outlives the error: a datagram socket does, and so does a merge, which goes on with the other side.
 ///
 /// # Cancel safety
 /// `poll_pop` must keep everything that it has taken but not returned inside `self`: dropping a [`PopNext`] in a

@@ -72,6 +72,22 @@ pub(crate) trait Object: Any {
         Poll::Ready(Ok(()))
     }
 
+    /// This end's address.
+    fn local_addr(&self) -> Result<Endpoint> {
+        Err(self.wrong("local_addr", "only a socket that is bound, listening or connected has an address"))
+    }
+
+    /// The other end's address.
+    fn peer_addr(&self) -> Result<Endpoint> {
+        Err(self.wrong("peer_addr", "only a connected socket has a peer"))
+    }
+
+    /// Exchange datagrams with `to` only.
+    fn set_peer(&self, to: &Endpoint) -> Result<()> {
+        let _ = to;
+        Err(self.wrong("connect", "only a socket that is not yet listening or connected can connect"))
+    }
+
     /// The last holder lets go: what was accepted still goes out, nothing more is taken.
     fn close(&self);
 

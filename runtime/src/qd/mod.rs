@@ -23,10 +23,12 @@
 mod data;
 mod memory;
 mod queue;
+mod socket;
 
 pub use data::{close, pop, push, push_to};
 pub use memory::queue;
 pub use queue::QdQueue;
+pub use socket::{SocketKind, accept, bind, connect, listen, local_addr, peer_addr, socket, socket_with};
 
 pub use crate::token::{wait, wait_all, wait_any};
 #[doc(inline)]

@@ -7,7 +7,7 @@ use std::{
 
 use hemi_queue::{
     Result,
-    transport::{Acceptor, StreamSocket},
+    transport::{Acceptor, Endpoint, StreamSocket},
 };
 
 use super::stream::{ByteStream, Framing, UnitStream};
@@ -15,9 +15,9 @@ use crate::names::{Kind, Object};
 
 /// A listening socket and what its connections become.
 pub(crate) struct Accept {
-    pub(super) acceptor: Rc<dyn Acceptor>,
+    pub(crate) acceptor: Rc<dyn Acceptor>,
     /// `None`: byte streams.
-    pub(super) framing: Option<Framing>,
+    pub(crate) framing: Option<Framing>,
 }
 
 impl Accept {
@@ -36,6 +36,10 @@ impl Object for Accept {
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Rc<dyn Object>>>> {
         self.acceptor.poll_accept(cx).map_ok(|socket| socket.map(|socket| self.object(socket)))
+    }
+
+    fn local_addr(&self) -> Result<Endpoint> {
+        self.acceptor.local_addr()
     }
 
     fn close(&self) {

@@ -15,7 +15,7 @@ use crate::names::{Handle, Kind, Object};
 
 /// A datagram socket; one datagram is one unit.
 pub(crate) struct Datagrams {
-    pub(super) socket: Rc<dyn DatagramSocket>,
+    pub(crate) socket: Rc<dyn DatagramSocket>,
 }
 
 impl Object for Datagrams {
@@ -40,6 +40,22 @@ impl Object for Datagrams {
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.socket.poll_ready(cx)
+    }
+
+    fn poll_connected(&self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(())) // nothing is exchanged to connect
+    }
+
+    fn local_addr(&self) -> Result<Endpoint> {
+        self.socket.local_addr()
+    }
+
+    fn peer_addr(&self) -> Result<Endpoint> {
+        self.socket.peer_addr()
+    }
+
+    fn set_peer(&self, to: &Endpoint) -> Result<()> {
+        self.socket.connect(to)
     }
 
     fn close(&self) {

@@ -35,16 +35,16 @@
 //! }
 //! ```
 
-mod accept;
+pub(crate) mod accept;
 mod conn;
-mod datagram;
+pub(crate) mod datagram;
 mod handle;
 mod listener;
 pub mod memory;
 mod open;
 mod options;
 mod split;
-mod stream;
+pub(crate) mod stream;
 mod tcp;
 mod udp;
 mod unix;
@@ -64,6 +64,6 @@ pub use unix::{UnixListener, UnixQueue};
 pub use unix_datagram::UnixDatagram;
 
 /// The address of an IP socket.
-fn ip_of(at: Endpoint) -> Result<SocketAddr> {
+fn ip_of(at: &Endpoint) -> Result<SocketAddr> {
     at.ip().ok_or(Error::WrongKind { op: "address", why: "this end has no IP address" })
 }

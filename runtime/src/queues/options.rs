@@ -33,11 +33,11 @@ use crate::net::Address;
 #[derive(Clone, Debug)]
 #[must_use = "options open nothing until one of the opening calls"]
 pub struct Options {
-    pub(super) transport: String,
-    pub(super) unit_limit: usize,
-    pub(super) raw: bool,
-    pub(super) reuse_port: Option<bool>,
-    pub(super) socket: SocketOptions,
+    pub(crate) transport: String,
+    pub(crate) unit_limit: usize,
+    pub(crate) raw: bool,
+    pub(crate) reuse_port: Option<bool>,
+    pub(crate) socket: SocketOptions,
 }
 
 impl Default for Options {

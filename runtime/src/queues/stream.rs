@@ -94,6 +94,14 @@ impl Object for ByteStream {
         self.socket.poll_ready(cx)
     }
 
+    fn local_addr(&self) -> Result<Endpoint> {
+        self.socket.local_addr()
+    }
+
+    fn peer_addr(&self) -> Result<Endpoint> {
+        self.socket.peer_addr()
+    }
+
     fn close(&self) {
         self.socket.close();
     }
@@ -230,13 +238,11 @@ impl Prefix {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Err(self.refuse(error, socket))),
             }
-            match ready!(socket.poll_pop(cx))? {
-                Some(segments) => self.input.extend(segments),
-                None => {
-                    self.over = true;
-                    return Poll::Ready(self.codec.finish(&mut self.input));
-                }
-            }
+            let Some(segments) = ready!(socket.poll_pop(cx))? else {
+                self.over = true;
+                return Poll::Ready(self.codec.finish(&mut self.input));
+            };
+            self.input.extend(segments);
         }
     }
 
@@ -283,17 +289,23 @@ impl Object for UnitStream {
         self.socket.poll_ready(cx)
     }
 
+    fn local_addr(&self) -> Result<Endpoint> {
+        self.socket.local_addr()
+    }
+
+    fn peer_addr(&self) -> Result<Endpoint> {
+        self.socket.peer_addr()
+    }
+
     fn close(&self) {
         self.socket.close();
     }
 }
 
 fn no_address(unit: Sga, to: Option<&Endpoint>) -> Result<Sga, PushError<Sga>> {
-    match to {
-        None => Ok(unit),
-        Some(_) => {
-            let why = "a connection has one peer; push without an address";
-            Err(PushError::new(Error::WrongKind { op: "push_to", why }, unit))
-        }
+    if to.is_none() {
+        return Ok(unit);
     }
+    let why = "a connection has one peer; push without an address";
+    Err(PushError::new(Error::WrongKind { op: "push_to", why }, unit))
 }

@@ -5,6 +5,7 @@
 //! when there was none) or [`Runner::step`] (passes or fails as one). All of them stream the output and
 //! end with the suite's deadline.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -110,11 +111,12 @@ impl<'a> Runner<'a> {
 
     /// A command that ended badly without a failed test (a build error, the time limit) is a failure too.
     fn count(&mut self, command: Command) -> Result<Tally> {
+        let words = command.get_args().map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
         let (reader, end) = self.stream(command)?;
         let mut tally = reader.finish();
         let unexplained = tally.failures.is_empty() || matches!(end, End::TimedOut);
         if let Some(how) = self.what_went_wrong(&end).filter(|_| unexplained) {
-            tally.fail(format!("cargo {how}"));
+            tally.fail(format!("`cargo {words}` {how}"));
         }
         Ok(tally)
     }

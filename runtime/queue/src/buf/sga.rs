@@ -190,6 +190,13 @@ impl<const N: usize> From<&'static [u8; N]> for Sga {
     }
 }
 
+/// One buffer with the unit's bytes: the same one when there is only one, else a copy on the heap.
+impl From<Sga> for Buf {
+    fn from(unit: Sga) -> Self {
+        unit.into_single().unwrap_or_else(|several| Self::from(several.to_vec()))
+    }
+}
+
 impl FromIterator<Buf> for Sga {
     fn from_iter<I: IntoIterator<Item = Buf>>(bufs: I) -> Self {
         let mut sga = Self::new();
