@@ -13,11 +13,10 @@ use crate::{
     Idle, Runtime,
     clock::Clock,
     context::Core,
-    exec::{Exec, Spin},
+    exec::{Alarms, Exec, Spin},
     names::Names,
     net::{self, Transports},
     rand::{self, Rng},
-    time::Timers,
 };
 
 /// Makes a [`Runtime`].
@@ -116,7 +115,7 @@ impl Builder {
         let exec = Exec::new()?;
         let core = Rc::new(Core {
             exec,
-            timers: Rc::new(Timers::new(clock.read(), clock.uncertainty())),
+            alarms: Rc::new(Alarms::new(clock.read(), clock.uncertainty())),
             clock,
             spin: RefCell::new(Spin::new(self.idle, self.spin, alone)),
             pool: Pool::with(&self.pool)?,
@@ -130,6 +129,7 @@ impl Builder {
             cores: self.cores,
             running: Cell::new(false),
         });
+        core.exec.placed();
         if let Some(park) = &core.park {
             core.exec.remote().set_unparker(park.unparker());
         }

@@ -11,18 +11,17 @@ use hemi_queue::{Error, Pool, Reactor, Result, time::Instant};
 
 use crate::{
     clock::Clock,
-    exec::{Exec, Spin, current},
+    exec::{Alarms, Exec, Spin, current},
     names::Names,
     net::Transports,
     rand::Rng,
-    time::Timers,
 };
 
 /// One runtime: its tasks, timers, memory, devices and tables. Never leaves its thread.
 pub(crate) struct Core {
     pub(crate) exec: Exec,
     /// Has the reading of this turn.
-    pub(crate) timers: Rc<Timers>,
+    pub(crate) alarms: Rc<Alarms>,
     pub(crate) clock: Clock,
     pub(crate) spin: RefCell<Spin>,
     pub(crate) pool: Pool,
@@ -46,7 +45,7 @@ impl Core {
     /// The clock of this turn.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
-        self.timers.now()
+        self.alarms.now()
     }
 
     /// Poll `reactor` once per turn from now on.
@@ -70,6 +69,12 @@ impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("core_index", &self.core_index).finish_non_exhaustive()
     }
+}
+
+/// Call `f` with the core that runs on this thread; `None` when there is none.
+#[inline(always)]
+pub(crate) fn try_with<R>(f: impl FnOnce(&Core) -> R) -> Option<R> {
+    current::with(f)
 }
 
 /// Call `f` with the core that runs on this thread.

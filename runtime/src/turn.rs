@@ -36,7 +36,7 @@ impl Core {
         let mut progress = self.poll_devices(now);
         self.pool.collect();
         self.exec.collect_remote();
-        if self.timers.turn(now) {
+        if self.alarms.turn(now) {
             progress = Progress::Busy;
         }
         if self.exec.has_ready() || progress == Progress::Busy || polls > 0 {
@@ -77,7 +77,7 @@ impl Core {
             return match next.into_iter().chain((deadline < Instant::FAR_FUTURE).then_some(deadline)).min() {
                 Some(next) => {
                     clock.advance_to(next);
-                    self.timers.set_now(next);
+                    self.alarms.set_now(next);
                     Ok(())
                 }
                 None => Err(Error::Deadlock),
@@ -94,7 +94,7 @@ impl Core {
     /// When something is due that no event announces.
     fn next_deadline(&self) -> Option<Instant> {
         let reactors = self.reactors.borrow();
-        reactors.iter().filter_map(|r| r.deadline()).chain(self.timers.next_deadline()).min()
+        reactors.iter().filter_map(|r| r.deadline()).chain(self.alarms.next_deadline()).min()
     }
 
     fn sleep(&self, now: Instant, until: Instant) {
@@ -116,7 +116,7 @@ impl Core {
         }
         self.unpark_reactors(at);
         let woken = self.clock.read();
-        self.timers.set_now(woken);
+        self.alarms.set_now(woken);
         self.spin.borrow_mut().parked(woken.saturating_since(now));
     }
 

@@ -2,7 +2,9 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::microseconds;
 use crate::contestants::FLOOR;
 use crate::error::Error;
 use crate::recorder::PERCENTILES;
@@ -95,10 +97,24 @@ fn percentile_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Erro
         .label_style(("sans-serif", 13, &INK))
         .draw()
         .map_err(failed)?;
+    // By the last figure that all have.
+    let last = curves.iter().map(Vec::len).min().and_then(|len| len.checked_sub(1));
+    let height = |curve: &Vec<(f64, f64)>| last.map_or(0.0, |last| curve[last].1);
+    let by_height = |a: &usize, b: &usize| height(&curves[*a]).total_cmp(&height(&curves[*b]));
+    let highest = (0..curves.len()).max_by(by_height);
     for (index, (entry, points)) in experiment.entries.iter().zip(curves).enumerate() {
         let style = style(entry, index);
         let dots = points.iter().map(|&point| Circle::new(point, 4, style.filled()));
         chart.draw_series(dots).map_err(failed)?;
+        // Figures stand above the highest curve and below the others, so that they keep apart.
+        let highest = highest == Some(index);
+        let figures = points.iter().map(|&point| {
+            let anchor = Pos::new(HPos::Center, if highest { VPos::Bottom } else { VPos::Top });
+            let text = ("sans-serif", 12, &style.color).into_text_style(area).pos(anchor);
+            let shift = (0, if highest { -8 } else { 8 });
+            EmptyElement::at(point) + Text::new(microseconds(point.1 * 1e3), shift, text)
+        });
+        chart.draw_series(figures).map_err(failed)?;
         chart
             .draw_series(LineSeries::new(points, style))
             .map_err(failed)?

@@ -33,6 +33,7 @@
 
 #![allow(unsafe_code)]
 
+mod alarm;
 mod arena;
 mod cell;
 pub(crate) mod current;
@@ -55,6 +56,7 @@ use std::{
     task::{Context, Waker},
 };
 
+pub(crate) use alarm::{Alarm, Alarms};
 pub use idle::Idle;
 pub(crate) use idle::{Spin, Verdict};
 pub use join::{JoinError, JoinHandle};
@@ -75,6 +77,11 @@ impl Exec {
     pub(crate) fn new() -> Result<Self, Error> {
         let remote = Remote::acquire().ok_or(Error::Busy)?;
         Ok(Self { slots: Slots::new(remote.id(), remote.lives()), remote })
+    }
+
+    /// The executor is where it will stay until it ends.
+    pub(crate) fn placed(&self) {
+        self.remote.set_slots(&self.slots);
     }
 
     /// The half that other threads see.
@@ -103,7 +110,7 @@ impl Exec {
         // SAFETY: the cell is new and has a handle; from here on its executor polls it, and nobody else.
         unsafe {
             let Some((place, name)) = self.slots.take() else { return self.refuse(future, spawned_at) };
-            let (task, poll) = cell::create(self, future, name, spawned_at);
+            let (task, poll) = cell::create(&self.slots.arena, future, name, spawned_at);
             self.slots.fill(place, task.as_ptr(), poll);
             JoinHandle::new(task)
         }
@@ -122,7 +129,7 @@ impl Exec {
                 "2^24 tasks are alive: the one spawned at {at} was cancelled; await some of them first"
             );
         }
-        let (task, _) = cell::create(self, future, 0, at);
+        let (task, _) = cell::create(&self.slots.arena, future, 0, at);
         // SAFETY: a new cell with a handle, in no slot.
         unsafe {
             cancel(task.as_ptr());
@@ -179,15 +186,6 @@ impl Exec {
     #[inline(never)]
     fn drain_inbox(&self) {
         self.remote.inbox.drain(self.slots.used(), |index| self.slots.wake_index(index));
-    }
-
-    /// End the task called `name` when its turn comes.
-    fn abort(&self, name: u64) {
-        let place = self.slots.place_of(name);
-        let slot = self.slots.at(place);
-        // SAFETY: the caller knows that the task is not DONE, so it is in its slot.
-        slot.poll.set(unsafe { (*slot.task.get()).canceller() });
-        self.slots.wake_place(place);
     }
 
     /// Cancel every task and refuse new ones. No task is armed any more when the first future is dropped: one future's

@@ -60,8 +60,6 @@ pub(super) struct Slots {
     tail: Cell<Place>,
     /// First of the free slots; the head when there is none.
     free: Cell<Place>,
-    /// Slots with a task.
-    taken: Cell<u32>,
     /// Slots that were ever used, and the head.
     used: Cell<u32>,
     closed: Cell<bool>,
@@ -95,7 +93,6 @@ static NOBODY: Nobody = Nobody(Slots {
     mask: Cell::new(0),
     tail: Cell::new(Place::HEAD),
     free: Cell::new(Place::HEAD),
-    taken: Cell::new(0),
     used: Cell::new(1),
     closed: Cell::new(true),
     epoch: 0,
@@ -124,7 +121,6 @@ impl Slots {
             mask: Cell::new(capacity as u32 - 1),
             tail: Cell::new(Place::HEAD),
             free: Cell::new(Place::HEAD),
-            taken: Cell::new(0),
             used: Cell::new(1),
             closed: Cell::new(false),
             epoch,
@@ -203,9 +199,16 @@ impl Slots {
         self.used.get()
     }
 
-    /// Slots with a task.
+    /// How many slots are in use. Counted now, at the price of a walk along the free list, so that tasks need not count
+    /// themselves.
     pub(super) fn taken(&self) -> u32 {
-        self.taken.get()
+        let mut taken = self.used.get() - 1;
+        let mut free = self.free.get();
+        while free != Place::HEAD {
+            taken -= 1;
+            free = self.at(free).next.get();
+        }
+        taken
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -250,7 +253,6 @@ impl Slots {
         } else {
             self.free.set(self.at(place).next.get());
         }
-        self.taken.set(self.taken.get() + 1);
         Some((place, self.at(place).armed.get() | self.id))
     }
 
@@ -272,7 +274,6 @@ impl Slots {
             slot.armed.set(name.wrapping_add(self.next_life));
             slot.next.set(self.free.get());
             self.free.set(place);
-            self.taken.set(self.taken.get() - 1);
         } else {
             self.bury_or_free(place, name);
         }
@@ -301,6 +302,18 @@ impl Slots {
         self.retire(place, slot.armed.get() | self.id);
     }
 
+    /// End the task called `name` when its turn comes.
+    ///
+    /// # Safety
+    /// The task is in its slot: it is not DONE.
+    pub(super) unsafe fn abort(&self, name: u64) {
+        let place = self.place_of(name);
+        let slot = self.at(place);
+        // SAFETY: by contract.
+        slot.poll.set(unsafe { (*slot.task.get()).canceller() });
+        self.wake_place(place);
+    }
+
     /// Give out no slot, arm none, and forget what is queued.
     pub(super) fn close(&self) {
         self.closed.set(true);
@@ -315,7 +328,6 @@ impl Slots {
         }
         self.free.set(Place::HEAD);
         self.tail.set(Place::HEAD);
-        self.taken.set(0);
     }
 
     /// Take the task out of a slot of a closed array; null when it has none.

@@ -9,7 +9,19 @@ use super::{Buf, BufMut};
 /// A scatter-gather array: the bytes of one unit, in one or more buffers, in order.
 ///
 /// What is pushed as one `Sga` is one unit: on a queue that keeps units it pops as one, however many buffers it was in. Up
-/// to two buffers (a header and a payload) are held inline.
+/// to two buffers (a header and a payload) are held inline, in 56 bytes.
+///
+/// ```
+/// # use hemi_queue::{Buf, Sga};
+/// let mut unit = Sga::from("header:");
+/// unit.push(Buf::from("payload"));
+/// assert_eq!((unit.len(), unit.parts()), (14, 2)); // no byte was copied
+///
+/// let header = unit.split_to(6);
+/// unit.advance(1);
+/// assert!(header == *b"header" && unit == *b"payload");
+/// assert_eq!(unit.into_single().unwrap(), *b"payload");
+/// ```
 #[derive(Clone, Default)]
 pub struct Sga {
     parts: SmallVec<[Buf; 2]>,
@@ -226,6 +238,12 @@ impl Eq for Sga {}
 impl PartialEq<[u8]> for Sga {
     fn eq(&self, other: &[u8]) -> bool {
         self.len() == other.len() && self.iter().flat_map(|b| b.iter()).eq(other.iter())
+    }
+}
+
+impl<const N: usize> PartialEq<[u8; N]> for Sga {
+    fn eq(&self, other: &[u8; N]) -> bool {
+        *self == other[..]
     }
 }
 

@@ -10,9 +10,6 @@ use crate::{
     stream::{Life, Mode, Stream},
 };
 
-/// Two arrivals closer than this, while the hot set is small: the stream is worth being tried directly.
-const BUSY_GAP_US: u128 = 100;
-
 impl Uring {
     pub(crate) fn arm_recv(&self, inner: &Inner, stream: &Rc<Stream>) {
         stream.rx.mode.set(Mode::Armed);
@@ -20,13 +17,24 @@ impl Uring {
         let recv = opcode::RecvMulti::new(types::Fd(stream.fd), STREAMS).build();
         // SAFETY: writes go to buffers of the ring, which `Inner`, the park's handler, owns; the entry keeps the stream,
         // and so its descriptor, open.
-        unsafe { self.start(inner, Op::Recv(Rc::clone(stream)), recv) };
+        let key = unsafe { self.start(inner, Op::Recv(Rc::clone(stream)), recv) };
+        stream.rx.operation.set(Some(key));
     }
 
     pub(crate) fn disarm_recv(&self, inner: &Inner, stream: &Rc<Stream>) {
-        if stream.rx.mode.get() == Mode::Armed {
-            stream.rx.mode.set(Mode::Disarming);
-            self.cancel(inner, |op| matches!(op, Op::Recv(s) if Rc::ptr_eq(s, stream)));
+        if stream.rx.mode.get() != Mode::Armed {
+            return;
+        }
+        match stream.rx.operation.get() {
+            Some(key) => {
+                stream.rx.mode.set(Mode::Disarming);
+                self.cancel(inner, key);
+            }
+            // Starved: nothing is in flight.
+            None => {
+                stream.rx.mode.set(Mode::Idle);
+                self.starved.borrow_mut().retain(|s| !Rc::ptr_eq(s, stream));
+            }
         }
     }
 
@@ -37,14 +45,13 @@ impl Uring {
         let Some(buf) = self.buffers.take(&inner.pool, bid, n, cqueue::buffer_more(flags)) else {
             return true;
         };
-        let gap = inner.now().saturating_since(stream.rx.last.replace(inner.now()));
-        let more = stream.received(buf);
-        more && !(gap.as_micros() < BUSY_GAP_US && inner.hot.is_small() && stream.rx.waits_often())
+        stream.received(buf)
     }
 
     /// The last completion of a receive, after its data.
-    pub(super) fn recv_ended(&self, inner: &Inner, stream: &Rc<Stream>, result: i32) {
+    pub(super) fn recv_ended(&self, stream: &Rc<Stream>, result: i32) {
         stream.rx.mode.set(Mode::Idle);
+        stream.rx.operation.set(None);
         match result {
             0 => stream.peer_finished(),
             n if n > 0 => {}
@@ -61,7 +68,6 @@ impl Uring {
         if stream.life.get() == Life::Open && stream.rx.waiter.is_waiting() {
             stream.want_recv();
         }
-        let _ = inner;
     }
 
     /// There are buffers again.
