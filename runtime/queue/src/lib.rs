@@ -33,7 +33,7 @@ pub use buf::{AllocError, Buf, BufMut, Pool, PoolConfig, SendBuf, Sga};
 pub use error::{Error, IoFailure, Result};
 pub use op::{Completion, Op};
 pub use pop::{Pop, PopNext};
-pub use push::{Push, PushError, PushUnit, Ticket};
+pub use push::{Finish, Push, PushError, PushUnit, Ticket};
 pub use qd::Qd;
 pub use reactor::{Progress, Reactor, Wakeup};
 pub use token::Token;

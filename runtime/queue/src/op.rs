@@ -1,8 +1,6 @@
 //! The kinds of operation, and what each delivers.
 
-use std::net::SocketAddr;
-
-use crate::{Qd, Sga};
+use crate::{Qd, Sga, transport::Endpoint};
 
 /// What an operation in flight does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +25,7 @@ pub enum Completion {
     /// A unit, or `None` when the queue has ended.
     Popped(Option<Sga>),
     /// A datagram and its sender.
-    PoppedFrom(Sga, SocketAddr),
+    PoppedFrom(Sga, Endpoint),
     /// A new connection, or `None` when the listener was closed.
     Accepted(Option<Qd>),
     /// The connection is established.
@@ -42,6 +40,27 @@ impl Completion {
             Self::Popped(_) | Self::PoppedFrom(..) => Op::Pop,
             Self::Accepted(_) => Op::Accept,
             Self::Connected => Op::Connect,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_completion_knows_its_operation() {
+        let from = Endpoint::Name("peer".into());
+        let all = [
+            (Completion::Pushed, Op::Push),
+            (Completion::Filtered(Sga::new()), Op::Push),
+            (Completion::Popped(None), Op::Pop),
+            (Completion::PoppedFrom(Sga::new(), from), Op::Pop),
+            (Completion::Accepted(Some(Qd::new(0, 0))), Op::Accept),
+            (Completion::Connected, Op::Connect),
+        ];
+        for (completion, op) in all {
+            assert_eq!(completion.op(), op);
         }
     }
 }

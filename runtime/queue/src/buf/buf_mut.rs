@@ -13,6 +13,23 @@ use super::{Buf, slot::Slot};
 ///
 /// Pool memory is always initialised (zeroed when it was mapped, old content afterwards), so the spare room is an
 /// ordinary `&mut [u8]`.
+///
+/// ```
+/// # use hemi_queue::Pool;
+/// let pool = Pool::new()?;
+/// let mut own = pool.try_alloc(1500)?;
+/// own.put(b"GET "); // append
+/// own.spare_mut()[..5].copy_from_slice(b"/hemi"); // or write behind the content, as a device does,
+/// own.set_len(9); // and say how much that was
+/// own[0] = b'P';
+/// assert_eq!(&own[..], b"PET /hemi");
+///
+/// let method = own.split_frozen(3); // hand out the front while the rest is still being written
+/// own.put(b"?");
+/// assert_eq!(method, *b"PET");
+/// assert_eq!(own.freeze(), *b" /hemi?");
+/// # Ok::<(), hemi_queue::Error>(())
+/// ```
 pub struct BufMut {
     slot: NonNull<Slot>,
     ptr: NonNull<u8>,
@@ -83,7 +100,7 @@ impl BufMut {
     /// Make it shared and read-only.
     #[inline]
     pub fn freeze(self) -> Buf {
-        let (slot, ptr, len) = (self.slot, self.ptr, self.len);
+        let (slot, ptr, len) = (self.slot, self.ptr, self.len());
         std::mem::forget(self);
         // SAFETY: the count and the range are handed over, and with `self` gone nobody can write to it.
         unsafe { Buf::from_raw(slot, ptr, len) }
@@ -93,15 +110,15 @@ impl BufMut {
     /// buffer that a device fills piece by piece is handed out.
     #[inline]
     pub fn split_frozen(&mut self, n: usize) -> Buf {
-        let n = (n.min(self.len())) as u32;
+        let n = n.min(self.len());
         // SAFETY: alive by this view's count.
         unsafe { self.slot.as_ref() }.retain();
         // SAFETY: the count was taken above; `self` gives up the range below.
         let front = unsafe { Buf::from_raw(self.slot, self.ptr, n) };
         // SAFETY: n <= len <= cap.
-        self.ptr = unsafe { self.ptr.add(n as usize) };
-        self.len -= n;
-        self.cap -= n;
+        self.ptr = unsafe { self.ptr.add(n) };
+        self.len -= n as u32;
+        self.cap -= n as u32;
         front
     }
 }

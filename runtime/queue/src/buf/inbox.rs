@@ -72,3 +72,95 @@ impl<N: Node> Inbox<N> {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom {
+    //! Every interleaving of returns and collections: no count is lost, none is seen twice, and what a returning thread
+    //! read happened before the collector sees its return.
+
+    use std::sync::Arc;
+
+    use ::loom::{cell::UnsafeCell, model, thread};
+
+    use super::*;
+
+    struct Slot {
+        link: Link<Self>,
+        /// Read by those who hold a count, written by the collector when all are home.
+        data: UnsafeCell<u32>,
+    }
+
+    // SAFETY: `data` is what the test checks: loom fails it if an access is not ordered.
+    unsafe impl Sync for Slot {}
+    // SAFETY: as above.
+    unsafe impl Send for Slot {}
+
+    impl Node for Slot {
+        fn link(&self) -> &Link<Self> {
+            &self.link
+        }
+    }
+
+    fn slot() -> Slot {
+        Slot { link: Link::new(), data: UnsafeCell::new(7) }
+    }
+
+    /// `threads[i]` lists the slots that thread i returns one count of each. The home thread collects meanwhile.
+    fn check(slots: usize, threads: &'static [&'static [usize]]) {
+        model(move || {
+            let shared = Arc::new((Inbox::new(), (0..slots).map(|_| slot()).collect::<Vec<_>>()));
+            let workers: Vec<_> = threads
+                .iter()
+                .map(|gives| {
+                    let shared = Arc::clone(&shared);
+                    thread::spawn(move || {
+                        for &i in *gives {
+                            let slot = &shared.1[i];
+                            // SAFETY: checked by loom.
+                            assert_eq!(slot.data.with(|data| unsafe { *data }), 7);
+                            shared.0.give(slot);
+                        }
+                    })
+                })
+                .collect();
+
+            let mut out: Vec<u32> = (0..slots)
+                .map(|i| threads.iter().flat_map(|gives| gives.iter()).filter(|&&g| g == i).count() as u32)
+                .collect();
+            let mut collect = || {
+                shared.0.collect(|node, counts| {
+                    let i = shared.1.iter().position(|s| ptr::eq(s, node)).unwrap();
+                    assert!(counts > 0);
+                    out[i] -= counts;
+                    if out[i] == 0 {
+                        // The slot is free: its next owner writes.
+                        // SAFETY: checked by loom.
+                        shared.1[i].data.with_mut(|data| unsafe { *data = 9 });
+                    }
+                });
+            };
+            collect();
+            for worker in workers {
+                worker.join().unwrap();
+            }
+            collect();
+            assert!(shared.0.is_empty());
+            assert!(out.iter().all(|&n| n == 0), "counts lost: {out:?}");
+        });
+    }
+
+    #[test]
+    fn two_threads_return_the_same_slot() {
+        check(1, &[&[0], &[0]]);
+    }
+
+    #[test]
+    fn one_thread_returns_a_slot_twice() {
+        check(1, &[&[0, 0]]);
+    }
+
+    #[test]
+    fn two_threads_return_two_slots_in_opposite_order() {
+        check(2, &[&[0, 1], &[1, 0]]);
+    }
+}

@@ -26,6 +26,8 @@ mod send;
 mod sga;
 mod shared;
 mod slot;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub use buf_mut::BufMut;
 pub use pool::{Alloc, AllocError, ClassConfig, Pool, PoolConfig, PoolStats};

@@ -1,6 +1,6 @@
 //! [`SendBuf`]: one count of a buffer that may leave its thread.
 
-use std::{fmt, ops::Deref, ptr::NonNull, sync::Arc, thread::ThreadId};
+use std::{fmt, ops::Deref, ptr::NonNull, sync::Arc, thread};
 
 use bytes::Bytes;
 
@@ -13,6 +13,24 @@ use super::{
 ///
 /// Dropped anywhere, its count comes home through the home core's inbox; its region stays mapped until then, even when
 /// the runtime is gone.
+///
+/// ```
+/// # use hemi_queue::{Buf, Pool};
+/// let pool = Pool::new()?;
+/// let unit = pool.copy_from(b"across")?.into_single().unwrap();
+/// let far = unit.into_send();
+/// std::thread::spawn(move || {
+///     assert_eq!(&far[..], b"across");
+///     let _local: Buf = far.into(); // foreign memory there, still without a copy
+/// })
+/// .join()
+/// .unwrap();
+///
+/// assert_eq!(pool.stats().remote, 1); // dropped there, but not home yet:
+/// pool.collect(); // the runtime does this once per turn
+/// assert_eq!(pool.stats().remote, 0);
+/// # Ok::<(), hemi_queue::Error>(())
+/// ```
 pub struct SendBuf(Inner);
 
 enum Inner {
@@ -24,8 +42,7 @@ struct Pooled {
     block: Arc<Block>,
     slot: NonNull<Slot>,
     ptr: NonNull<u8>,
-    len: u32,
-    home: ThreadId,
+    len: usize,
 }
 
 // SAFETY: the bytes are read-only while this count is out (`try_mut` looks at `remote`); of the slot only the atomics
@@ -49,10 +66,10 @@ impl SendBuf {
         };
         // SAFETY: alive as above.
         let header = unsafe { slot.as_ref() };
-        header.remote.set(header.remote.get() + 1);
+        header.lend();
         // SAFETY: the local count that `buf` had is given up; `remote` keeps the slot from being reused.
         unsafe { Slot::release(slot) };
-        Self(Inner::Pooled(Pooled { block, slot, ptr, len, home: std::thread::current().id() }))
+        Self(Inner::Pooled(Pooled { block, slot, ptr, len }))
     }
 
     /// Back to a [`Buf`]: the pool's own on the home thread, foreign memory (still without a copy) elsewhere.
@@ -60,13 +77,8 @@ impl SendBuf {
         match self.0 {
             Inner::Foreign(bytes) => Buf::from(bytes),
             Inner::Pooled(p) => {
-                // SAFETY: the slot is alive: its block is held by `p`.
-                let slot = unsafe { p.slot.as_ref() };
-                // On the home thread with other local counts alive, so is the pool: take a local count; dropping `p`
-                // returns the remote one. With none the pool may be gone, so the slot must not be revived.
-                if p.home == std::thread::current().id() && slot.refs.get() > 0 {
-                    slot.retain();
-                    // SAFETY: the count was taken above; same immutable range.
+                if p.block.thread == thread::current().id() && p.revive() {
+                    // SAFETY: the count was taken by `revive`; same immutable range. Dropping `p` gives back the other.
                     return unsafe { Buf::from_raw(p.slot, p.ptr, p.len) };
                 }
                 Buf::from(Bytes::from_owner(Self(Inner::Pooled(p))))
@@ -83,6 +95,22 @@ impl SendBuf {
     }
 }
 
+impl Pooled {
+    /// Take a local count, if the pool is alive. On the home thread only.
+    fn revive(&self) -> bool {
+        // SAFETY: the slot is in `block`; its cells may be used: this is the home thread.
+        let slot = unsafe { self.slot.as_ref() };
+        // SAFETY: a pool that ends clears `home` in the slots that are still out, on this thread.
+        let Some(pool) = (unsafe { slot.home.get().as_ref() }) else { return false };
+        if slot.refs.get() > 0 {
+            slot.retain();
+        } else {
+            pool.came_back(slot);
+        }
+        true
+    }
+}
+
 impl Drop for Pooled {
     fn drop(&mut self) {
         // `block` (dropped after this) keeps the node's memory alive for a collector that is already at work; the pool
@@ -96,7 +124,7 @@ impl Deref for SendBuf {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             // SAFETY: initialised, in bounds, and not written to while this count is out.
-            Inner::Pooled(p) => unsafe { std::slice::from_raw_parts(p.ptr.as_ptr(), p.len as usize) },
+            Inner::Pooled(p) => unsafe { std::slice::from_raw_parts(p.ptr.as_ptr(), p.len) },
             Inner::Foreign(bytes) => bytes,
         }
     }

@@ -35,7 +35,7 @@ use super::{
 pub struct Buf {
     slot: NonNull<Slot>,
     ptr: NonNull<u8>,
-    len: u32,
+    len: usize,
     _not_send: PhantomData<*const ()>,
 }
 
@@ -46,13 +46,13 @@ impl Buf {
     /// The caller passes on one count; the range lies in the slot, is initialised, and nobody writes to it while any
     /// count of the slot that was given for it lives.
     #[inline]
-    pub(crate) unsafe fn from_raw(slot: NonNull<Slot>, ptr: NonNull<u8>, len: u32) -> Self {
+    pub(crate) unsafe fn from_raw(slot: NonNull<Slot>, ptr: NonNull<u8>, len: usize) -> Self {
         Self { slot, ptr, len, _not_send: PhantomData }
     }
 
     /// Give up the view without giving up its count.
     #[inline]
-    pub(crate) fn into_raw(self) -> (NonNull<Slot>, NonNull<u8>, u32) {
+    pub(crate) fn into_raw(self) -> (NonNull<Slot>, NonNull<u8>, usize) {
         let parts = (self.slot, self.ptr, self.len);
         std::mem::forget(self);
         parts
@@ -64,9 +64,12 @@ impl Buf {
         unsafe { self.slot.as_ref() }
     }
 
-    /// No bytes.
+    /// No bytes. Allocates once per thread.
     pub fn new() -> Self {
-        Self::from(Bytes::new())
+        thread_local! {
+            static EMPTY: Buf = Buf::from(Bytes::new());
+        }
+        EMPTY.try_with(Self::clone).unwrap_or_else(|_| Self::from(Bytes::new())) // the thread is ending
     }
 
     /// Bytes that live for ever: foreign memory, copied once when pushed to a device that can't carry it.
@@ -77,7 +80,7 @@ impl Buf {
     /// Length in bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.len as usize
+        self.len
     }
 
     /// Whether there are no bytes.
@@ -118,7 +121,7 @@ impl Buf {
         }
         self.slot().retain();
         // SAFETY: the count was taken above; start <= end <= len, so the part is in bounds.
-        Some(unsafe { Self::from_raw(self.slot, self.ptr.add(start), (end - start) as u32) })
+        Some(unsafe { Self::from_raw(self.slot, self.ptr.add(start), end - start) })
     }
 
     /// Split off and return the first `n` bytes (all of them if there are fewer); `self` keeps the rest.
@@ -128,7 +131,7 @@ impl Buf {
         let n = n.min(self.len());
         self.slot().retain();
         // SAFETY: the count was taken above; n <= len.
-        let front = unsafe { Self::from_raw(self.slot, self.ptr, n as u32) };
+        let front = unsafe { Self::from_raw(self.slot, self.ptr, n) };
         self.advance(n);
         front
     }
@@ -139,26 +142,32 @@ impl Buf {
         let n = n.min(self.len());
         // SAFETY: n <= len, so the pointer stays within the slot or one past its end.
         self.ptr = unsafe { self.ptr.add(n) };
-        self.len -= n as u32;
+        self.len -= n;
     }
 
     /// Keep the first `n` bytes only.
     #[inline]
     pub fn truncate(&mut self, n: usize) {
-        self.len = self.len.min(u32::try_from(n).unwrap_or(u32::MAX));
+        self.len = self.len.min(n);
     }
 
     /// Join two views that lie side by side in one slot into one, without a copy; else give them back.
-    pub fn try_join(self, next: Self) -> Result<Self, (Self, Self)> {
-        let adjacent = self.slot == next.slot
-            && std::ptr::eq(self.ptr.as_ptr().wrapping_add(self.len()), next.ptr.as_ptr())
-            && self.len.checked_add(next.len).is_some();
-        if !adjacent {
-            return Err((self, next));
+    pub fn try_join(mut self, next: Self) -> Result<Self, (Self, Self)> {
+        match self.join(next) {
+            Ok(()) => Ok(self),
+            Err(next) => Err((self, next)),
         }
-        let mut joined = self;
-        joined.len += next.len;
-        Ok(joined)
+    }
+
+    /// The same in place.
+    #[inline]
+    pub(crate) fn join(&mut self, next: Self) -> Result<(), Self> {
+        let end = self.ptr.as_ptr().wrapping_add(self.len);
+        if self.slot != next.slot || end != next.ptr.as_ptr() {
+            return Err(next);
+        }
+        self.len += next.len;
+        Ok(())
     }
 
     /// The writable buffer back, if this is its only holder (no clone, no slice, no device, no other thread) and it came
@@ -173,7 +182,7 @@ impl Buf {
         let cap = slot.cap - offset;
         let (slot, ptr, len) = self.into_raw();
         // SAFETY: the only count is handed over, and with it the right to write from `ptr` to the end of the slot.
-        Ok(unsafe { BufMut::from_raw(slot, ptr, len, cap) })
+        Ok(unsafe { BufMut::from_raw(slot, ptr, len as u32, cap) })
     }
 
     /// A handle that can go to another thread and carries one count with it.
@@ -281,9 +290,9 @@ impl Hash for Buf {
 }
 
 impl From<Bytes> for Buf {
-    /// Foreign memory, without a copy. Bytes longer than 4 GiB - 1 are cut off: hemi's units are smaller.
+    /// Foreign memory of any length, without a copy.
     fn from(bytes: Bytes) -> Self {
-        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let len = bytes.len();
         let slot = Foreign::leak(bytes);
         // SAFETY: the new slot has one count, handed over here; `Bytes` never moves or changes its bytes.
         unsafe {

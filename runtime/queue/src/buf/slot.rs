@@ -9,7 +9,7 @@
 //! A slot is free when `refs` and `remote` are zero. Headers are apart from the data so that data is aligned for devices
 //! and a stray write into a buffer cannot forge a count.
 
-use std::{cell::Cell, ptr::NonNull, sync::Arc};
+use std::{cell::Cell, ptr::NonNull, sync::Arc, thread::ThreadId};
 
 use bytes::Bytes;
 
@@ -25,11 +25,11 @@ pub(crate) struct Slot {
     pub(crate) cap: u32,
     pub(crate) class: u8,
     pub(crate) data: NonNull<u8>,
-    /// The pool on the home thread; null in a foreign slot.
+    /// The pool, with the provenance of its `Rc`. For the home thread; null in a foreign slot and when the pool is gone.
     pub(crate) home: Cell<*const PoolInner>,
     /// The block this slot is carved from; null in a foreign slot.
     pub(crate) block: *const Block,
-    pub(crate) next_free: Cell<*const Slot>,
+    pub(crate) next_free: Cell<Option<NonNull<Slot>>>,
     link: Link<Slot>,
 }
 
@@ -49,7 +49,7 @@ impl Slot {
             data,
             home: Cell::new(std::ptr::null()),
             block,
-            next_free: Cell::new(std::ptr::null()),
+            next_free: Cell::new(None),
             link: Link::new(),
         }
     }
@@ -67,6 +67,16 @@ impl Slot {
             std::process::abort();
         }
         self.refs.set(n + 1);
+    }
+
+    /// Count one holder on another thread. Home thread only.
+    #[inline]
+    pub(crate) fn lend(&self) {
+        let n = self.remote.get();
+        if n == u32::MAX {
+            std::process::abort(); // leaked four billion times: as in `retain`
+        }
+        self.remote.set(n + 1);
     }
 
     /// Give one count back; the last one frees the slot.
@@ -90,11 +100,11 @@ impl Slot {
         // SAFETY: alive until freed below.
         let slot = unsafe { this.as_ref() };
         if slot.is_foreign() {
-            // SAFETY: a foreign slot is the first field of the `Foreign` box that made it.
-            drop(unsafe { Box::from_raw(this.cast::<Foreign>().as_ptr()) });
+            // SAFETY: a foreign slot is made by `leak`, and its last count is gone.
+            unsafe { Foreign::free(this) };
         } else {
             // SAFETY: a pool outlives every local count of its slots.
-            unsafe { PoolInner::slot_released(slot.home.get(), slot) };
+            unsafe { PoolInner::slot_released(slot.home.get(), this) };
         }
     }
 }
@@ -109,10 +119,20 @@ pub(crate) struct Foreign {
 impl Foreign {
     /// A slot with one count over `owner`'s bytes.
     pub(crate) fn leak(owner: Bytes) -> NonNull<Slot> {
+        // Nothing ever writes through it: `try_mut` refuses foreign slots.
         let data = NonNull::new(owner.as_ptr().cast_mut()).unwrap_or(NonNull::dangling());
         let slot = Slot::new(data, 0, u8::MAX, std::ptr::null());
         slot.refs.set(1);
         NonNull::from(Box::leak(Box::new(Self { slot, owner }))).cast()
+    }
+
+    /// # Safety
+    /// `slot` is from [`leak`](Self::leak) and not used afterwards.
+    #[cold]
+    #[inline(never)]
+    unsafe fn free(slot: NonNull<Slot>) {
+        // SAFETY: the slot is the first field of its box, and the pointer has the box's provenance.
+        drop(unsafe { Box::from_raw(slot.cast::<Self>().as_ptr()) });
     }
 }
 
@@ -120,6 +140,8 @@ impl Foreign {
 pub(crate) struct Block {
     pub(crate) region: Region,
     pub(crate) id: RegionId,
+    /// The home thread.
+    pub(crate) thread: ThreadId,
     pub(crate) inbox: Arc<Inbox<Slot>>,
     pub(crate) slots: Box<[Slot]>,
 }

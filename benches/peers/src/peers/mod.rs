@@ -1,0 +1,10 @@
+//! The contestants, one file each.
+
+pub mod bare;
+pub mod compio;
+pub mod glommio;
+pub mod hemi;
+pub mod local_pool;
+pub mod monoio;
+pub mod smol;
+pub mod tokio;

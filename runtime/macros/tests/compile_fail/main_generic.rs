@@ -1,0 +1,4 @@
+#[hemi_macros::main]
+async fn main<T>() -> T {
+    unreachable!()
+}

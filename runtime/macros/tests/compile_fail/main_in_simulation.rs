@@ -1,0 +1,2 @@
+#[hemi_macros::main(sim, seed = 7)]
+async fn main() {}

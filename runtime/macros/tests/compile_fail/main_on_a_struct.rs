@@ -1,0 +1,4 @@
+#[hemi_macros::main]
+struct Program;
+
+fn main() {}

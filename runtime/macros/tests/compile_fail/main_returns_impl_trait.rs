@@ -1,0 +1,2 @@
+#[hemi_macros::main]
+async fn main() -> impl std::process::Termination {}

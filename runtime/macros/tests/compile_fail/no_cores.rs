@@ -1,0 +1,2 @@
+#[hemi_macros::main(cores = 0)]
+async fn main() {}

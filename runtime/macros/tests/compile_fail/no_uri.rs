@@ -1,0 +1,2 @@
+#[hemi_macros::main(net = "localhost")]
+async fn main() {}

@@ -1,0 +1,4 @@
+#[hemi_macros::test(sim, idle = "busy")]
+async fn adds() {}
+
+fn main() {}

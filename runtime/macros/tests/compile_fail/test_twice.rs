@@ -1,0 +1,5 @@
+#[hemi_macros::test]
+#[test]
+async fn adds() {}
+
+fn main() {}

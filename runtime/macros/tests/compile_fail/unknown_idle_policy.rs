@@ -1,0 +1,2 @@
+#[hemi_macros::main(idle = "lazy")]
+async fn main() {}

@@ -1,0 +1,173 @@
+//! The turn: one batch of tasks, then devices, wakes from elsewhere, timers; then perhaps sleep.
+//!
+//! ```text
+//!  ┌─► Exec::run, at most 64 polls ─► the clock, once ─► Park::poll ─► reactors ─► Pool::collect ─► inbox ─► timers ─┐
+//!  │                                                                                                                 │
+//!  └──────────────── spin ◄── or sleep: prepare_park on every reactor, Park::park until an event or a deadline ◄─────┘
+//!                                                             nothing ready, nothing happened
+//! ```
+//!
+//! The clock that tasks see in a batch is the reading made before it; what they arm relative to it is armed from the
+//! reading made after it, so that no timer fires early.
+
+use std::{rc::Rc, time::Duration};
+
+use hemi_queue::{Error, Progress, Reactor, Result, Wakeup, time::Instant};
+
+use crate::{context::Core, exec::Verdict};
+
+/// The most polls between two looks at the devices.
+pub(crate) const BATCH: u32 = 64;
+
+/// The longest sleep of a core with a device that cannot wake it and should have been able to.
+const DEAF: Duration = Duration::from_millis(1);
+
+/// What a turn is allowed to do when nothing is ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Spin or sleep until something happens, but not beyond this instant.
+    Until(Instant),
+    /// Come back at once.
+    None,
+}
+
+impl Core {
+    /// One turn. An error means that nothing can ever happen (simulation).
+    pub(crate) fn turn(&self, patience: Patience) -> Result<()> {
+        let polls = self.exec.run(BATCH);
+        self.exec.remote().beat.turn();
+        let now = self.clock.read();
+        let mut progress = self.poll_devices(now);
+        self.pool.collect();
+        self.exec.collect_remote();
+        if self.alarms.turn(now) {
+            progress = Progress::Busy;
+        }
+        if self.exec.has_ready() || progress == Progress::Busy || polls > 0 {
+            self.spin.borrow_mut().busy(now);
+            return Ok(());
+        }
+        match patience {
+            Patience::None => Ok(()),
+            Patience::Until(deadline) => self.idle(now, deadline),
+        }
+    }
+
+    #[inline]
+    fn poll_devices(&self, now: Instant) -> Progress {
+        let mut progress = self.park.as_ref().map_or(Progress::Idle, |park| park.poll());
+        let mut at = 0;
+        // By index, and without the borrow during the poll: a poll may wake, and a reactor may be added.
+        while let Some(reactor) = self.reactor(at) {
+            if reactor.poll(now) == Progress::Busy {
+                progress = Progress::Busy;
+            }
+            at += 1;
+        }
+        progress
+    }
+
+    fn reactor(&self, at: usize) -> Option<Rc<dyn Reactor>> {
+        self.reactors.borrow().get(at).cloned()
+    }
+
+    #[inline(never)]
+    fn idle(&self, now: Instant, deadline: Instant) -> Result<()> {
+        if deadline <= now {
+            return Ok(());
+        }
+        let next = self.next_deadline();
+        if let Some(clock) = self.clock.as_virtual() {
+            return match next.into_iter().chain((deadline < Instant::FAR_FUTURE).then_some(deadline)).min() {
+                Some(next) => {
+                    clock.advance_to(next);
+                    self.alarms.set_now(next);
+                    Ok(())
+                }
+                None => Err(Error::Deadlock),
+            };
+        }
+        if self.spin.borrow_mut().idle(now) == Verdict::Spin {
+            std::hint::spin_loop();
+            return Ok(());
+        }
+        self.sleep(now, next.unwrap_or(Instant::FAR_FUTURE).min(deadline));
+        Ok(())
+    }
+
+    /// When something is due that no event announces.
+    fn next_deadline(&self) -> Option<Instant> {
+        let reactors = self.reactors.borrow();
+        reactors.iter().filter_map(|r| r.deadline()).chain(self.alarms.next_deadline()).min()
+    }
+
+    fn sleep(&self, now: Instant, until: Instant) {
+        let mut timeout = (until < Instant::FAR_FUTURE).then(|| until.saturating_since(now));
+        if self.deaf.get() {
+            timeout = Some(timeout.map_or(DEAF, |t| t.min(DEAF)));
+        }
+        let mut at = 0;
+        while let Some(reactor) = self.reactor(at) {
+            if let Wakeup::Never { at_most_us } = reactor.wakeup() {
+                let most = Duration::from_micros(at_most_us.into());
+                timeout = Some(timeout.map_or(most, |t| t.min(most)));
+            }
+            if reactor.prepare_park() == Progress::Busy {
+                self.unpark_reactors(at + 1);
+                return;
+            }
+            at += 1;
+        }
+        if let Some(park) = &self.park {
+            park.park(timeout, || !self.exec.remote().is_pending());
+        }
+        self.unpark_reactors(at);
+        let woken = self.clock.read();
+        self.alarms.set_now(woken);
+        self.spin.borrow_mut().parked(woken.saturating_since(now));
+    }
+
+    fn unpark_reactors(&self, count: usize) {
+        for at in 0..count {
+            if let Some(reactor) = self.reactor(at) {
+                reactor.unpark();
+            }
+        }
+    }
+
+    /// The runtime ends: tell the devices, and poll them until nothing is in flight, at most for `limit`.
+    pub(crate) fn quiesce(&self, limit: Duration) {
+        for at in 0.. {
+            let Some(reactor) = self.reactor(at) else { break };
+            reactor.shutdown();
+        }
+        let deadline = self.clock.read() + limit;
+        loop {
+            let now = self.clock.read();
+            self.alarms.set_now(now);
+            let progress = self.poll_devices(now);
+            self.pool.collect();
+            if self.reactors.borrow().iter().all(|r| r.is_quiet()) {
+                return;
+            }
+            if now >= deadline {
+                tracing::warn!("devices still have operations in flight; their memory stays with them");
+                return;
+            }
+            if progress == Progress::Idle {
+                self.doze(now, deadline);
+            }
+        }
+    }
+
+    /// Wait a little for a device.
+    fn doze(&self, now: Instant, deadline: Instant) {
+        let next = self.reactors.borrow().iter().filter_map(|r| r.deadline()).min();
+        let until = next.unwrap_or(Instant::FAR_FUTURE).min(now + DEAF).min(deadline);
+        match (self.clock.as_virtual(), &self.park) {
+            (Some(clock), _) => clock.advance_to(until.max(now + Duration::from_nanos(1))),
+            (None, Some(park)) => park.park(Some(until.saturating_since(now)), || true),
+            (None, None) => std::hint::spin_loop(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! [`RecordHeader`]: one unit, or one fragment of it.
+
+use hemi_queue::Sga;
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    little_endian::{U16, U32, U64},
+};
+
+/// Bytes of a record's header.
+pub(crate) const RECORD_HEADER: usize = 32;
+/// Records begin at multiples of this.
+pub(crate) const ALIGN: usize = 8;
+
+/// A log sequence number: the number of a record, from 0, without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// The next record's.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// An application's unit, or a fragment of it.
+    Unit,
+    /// Filling, up to the end of a batch's last block.
+    Padding,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Layout {
+    crc: U32,
+    length: U32,
+    lsn: U64,
+    time: U64,
+    fragment: U32,
+    kind: u8,
+    flags: u8,
+    zero: U16,
+}
+
+/// The header of a record in one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// A unit or padding.
+    pub kind: RecordKind,
+    /// Which record. Of padding: the next record's.
+    pub lsn: Lsn,
+    /// When it was appended, nanoseconds since the Unix epoch.
+    pub time: u64,
+    /// Bytes of payload behind this header.
+    pub length: u32,
+    /// Which piece of the record this is, from 0.
+    pub fragment: u32,
+    /// The record goes on in the next segment.
+    pub more: bool,
+}
+
+/// What every checksum of one segment begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seed(u32);
+
+impl Seed {
+    pub(crate) fn new(salt: u64, sequence: u64) -> Self {
+        Self(crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &sequence.to_le_bytes()))
+    }
+}
+
+impl RecordHeader {
+    /// Bytes from this header to the next.
+    pub(crate) fn footprint(&self) -> usize {
+        RECORD_HEADER + (self.length as usize).next_multiple_of(ALIGN)
+    }
+
+    /// The header's bytes, its checksum over `payload` included.
+    pub(crate) fn encode(&self, seed: Seed, payload: &Sga) -> [u8; RECORD_HEADER] {
+        let mut layout = Layout {
+            crc: 0.into(),
+            length: self.length.into(),
+            lsn: self.lsn.0.into(),
+            time: self.time.into(),
+            fragment: self.fragment.into(),
+            kind: match self.kind {
+                RecordKind::Unit => 1,
+                RecordKind::Padding => 2,
+            },
+            flags: u8::from(self.more),
+            zero: 0.into(),
+        };
+        let header = crc32c::crc32c_append(seed.0, &layout.as_bytes()[4..]);
+        layout.crc = payload.iter().fold(header, |crc, part| crc32c::crc32c_append(crc, part)).into();
+        let mut bytes = [0; RECORD_HEADER];
+        bytes.copy_from_slice(layout.as_bytes());
+        bytes
+    }
+
+    /// What the header says, not yet believed.
+    pub(crate) fn peek(bytes: &[u8]) -> Option<Self> {
+        let (layout, _) = Layout::ref_from_prefix(bytes).ok()?;
+        let kind = match layout.kind {
+            1 => RecordKind::Unit,
+            2 => RecordKind::Padding,
+            _ => return None,
+        };
+        if layout.flags > 1 || layout.zero.get() != 0 {
+            return None;
+        }
+        Some(Self {
+            kind,
+            lsn: Lsn(layout.lsn.get()),
+            time: layout.time.get(),
+            length: layout.length.get(),
+            fragment: layout.fragment.get(),
+            more: layout.flags == 1,
+        })
+    }
+
+    /// Whether header and payload, `bytes` from the header's first on, are what was written in this segment.
+    pub(crate) fn is_whole(&self, seed: Seed, bytes: &[u8]) -> bool {
+        let end = RECORD_HEADER + self.length as usize;
+        let (Some(crc), Some(covered)) = (bytes.first_chunk::<4>(), bytes.get(4..end)) else { return false };
+        u32::from_le_bytes(*crc) == crc32c::crc32c_append(seed.0, covered)
+    }
+}

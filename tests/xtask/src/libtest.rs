@@ -1,0 +1,171 @@
+//! Reads what `cargo test` and the test harness print, line by line, into a [`Tally`].
+//!
+//! The counts come from the `test result:` lines, the names of failures from the `failures:` list above
+//! them. On top of libtest's words stands one of ours: a line `SKIPPED: WHAT: WHY`, printed by a test
+//! that finds on its way that it cannot run here (see the `hemi-skip` crate). libtest counts such a test
+//! as passed; here it counts as skipped, with its reason.
+//!
+//! Left out: the JSON output of libtest (unstable), and per-test times.
+
+use crate::tally::Tally;
+
+const SKIPPED: &str = "SKIPPED: ";
+const SKIPPED_IN_PART: &str = "SKIPPED IN PART: ";
+
+/// The state between lines. Feed it every line, in order, then take the tally with [`finish`](Self::finish).
+#[derive(Default)]
+pub(crate) struct Reader {
+    tally: Tally,
+    /// Skips announced since the last `test result:` line: each of them is among its `passed`.
+    announced: u64,
+    /// Failures libtest has counted; the names come from its list.
+    failed: u64,
+    names: Vec<String>,
+    in_failures: bool,
+}
+
+impl Reader {
+    pub(crate) fn line(&mut self, line: &str) {
+        if let Some((whole, what)) = skip_line(line) {
+            self.announced += u64::from(whole);
+            self.tally.skip(what);
+        } else if let Some(rest) = line.strip_prefix("test result: ") {
+            self.in_failures = false;
+            self.result(rest);
+        } else if line == "failures:" {
+            self.in_failures = true;
+        } else if let Some(name) = line.strip_prefix("    ").filter(|_| self.in_failures) {
+            self.names.push(name.to_owned());
+        } else if let Some(name) = line.strip_prefix("test ") {
+            if let Some((name, why)) = name.split_once(" ... ignored") {
+                let why = why.strip_prefix(", ").unwrap_or("marked #[ignore] without a reason");
+                self.tally.skip(format!("{name}: {why}"));
+            }
+        } else if let Some(how) = line.trim_start().strip_prefix("process didn't exit successfully: ") {
+            // A test program that died: cargo says so only when the harness did not report by itself.
+            self.tally.fail(format!("a test program died: {how}"));
+        } else if !line.is_empty() && !line.starts_with(' ') {
+            self.in_failures = false;
+        }
+    }
+
+    /// How many tests have passed and failed so far, for a progress display.
+    pub(crate) fn so_far(&self) -> (u64, u64) {
+        (self.tally.passed, self.failed + self.tally.failures.len() as u64)
+    }
+
+    pub(crate) fn finish(mut self) -> Tally {
+        let named = self.names.len() as u64;
+        self.tally.failures.extend(self.names);
+        for _ in named..self.failed {
+            self.tally.fail("a test that its harness did not name");
+        }
+        self.tally
+    }
+
+    /// `ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
+    fn result(&mut self, rest: &str) {
+        let count = |word: &str| -> u64 {
+            let before = rest.split(';').find_map(|part| part.trim_end().strip_suffix(word));
+            before.and_then(|part| part.split_whitespace().last()).and_then(|n| n.parse().ok()).unwrap_or(0)
+        };
+        let passed = count(" passed");
+        self.tally.passed += passed.saturating_sub(std::mem::take(&mut self.announced));
+        self.failed += count(" failed");
+    }
+}
+
+/// The text after a skip marker, and whether the whole test was skipped. The marker may stand behind
+/// libtest's own `test NAME ... `, into which another thread's line can fall.
+fn skip_line(line: &str) -> Option<(bool, &str)> {
+    let after = |marker: &str| {
+        let at = line.find(marker)?;
+        (at == 0 || line.starts_with("test ")).then(|| line[at + marker.len()..].trim())
+    };
+    after(SKIPPED).map(|what| (true, what)).or_else(|| after(SKIPPED_IN_PART).map(|what| (false, what)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Tally {
+        let mut reader = Reader::default();
+        text.lines().for_each(|line| reader.line(line));
+        reader.finish()
+    }
+
+    #[test]
+    fn counts_add_up_over_programs() {
+        let tally = read(
+            "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1.20s\n",
+        );
+        assert_eq!(tally.to_string(), "15 passed, 0 failed, 0 skipped");
+    }
+
+    #[test]
+    fn failures_are_named_and_their_output_is_not_taken_for_names() {
+        let tally = read(
+            "test a::b ... FAILED\n\nfailures:\n\n---- a::b stdout ----\nthread 'a::b' panicked at x:1:\n    left: 1\n\n\
+             failures:\n    a::b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n",
+        );
+        assert_eq!(tally.failures, ["a::b"]);
+        assert_eq!(tally.passed, 1);
+    }
+
+    #[test]
+    fn a_skip_moves_a_test_from_passed_to_skipped() {
+        let tally = read(
+            "SKIPPED: peers_wire::nc: nc is missing\ntest peers_wire::nc ... ok\n\
+             test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.0s\n",
+        );
+        assert_eq!(tally.to_string(), "1 passed, 0 failed, 1 skipped");
+        assert_eq!(tally.skips, ["peers_wire::nc: nc is missing"]);
+    }
+
+    #[test]
+    fn a_skip_in_part_leaves_the_test_passed() {
+        let tally = read(
+            "SKIPPED IN PART: all_backends: uring: not permitted\n\
+             test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.0s\n",
+        );
+        assert_eq!(tally.to_string(), "1 passed, 0 failed, 1 skipped");
+    }
+
+    #[test]
+    fn a_skip_line_that_falls_into_a_harness_line_still_counts() {
+        let tally = read(
+            "test other ... SKIPPED: mine: no device\nok\n\
+             test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.0s\n",
+        );
+        assert_eq!(tally.to_string(), "1 passed, 0 failed, 1 skipped");
+    }
+
+    #[test]
+    fn ignored_tests_are_skips_with_their_reason() {
+        let tally = read(
+            "test slow ... ignored, takes an hour\ntest odd ... ignored\n\
+             test result: ok. 0 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.0s\n",
+        );
+        assert_eq!(tally.skips, ["slow: takes an hour", "odd: marked #[ignore] without a reason"]);
+    }
+
+    #[test]
+    fn a_program_that_dies_is_a_failure() {
+        let tally = read(
+            "running 1 test\nerror: test failed, to rerun pass `-p x --lib`\n\nCaused by:\n  \
+             process didn't exit successfully: `target/debug/deps/x-1` (signal: 6, SIGABRT: process abort signal)\n",
+        );
+        assert_eq!(tally.failures.len(), 1);
+        assert!(tally.failures[0].contains("SIGABRT"));
+    }
+
+    #[test]
+    fn a_counted_failure_without_a_name_is_not_lost() {
+        let tally = read(
+            "test result: FAILED. 0 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0s\n",
+        );
+        assert_eq!(tally.failures.len(), 2);
+    }
+}

@@ -1,0 +1,26 @@
+//! Every unit and integration test of the workspace, but for those that need a foreign program.
+
+use super::{Suite, minutes, peers_wire};
+use crate::error::Result;
+use crate::runner::Runner;
+
+pub(super) const SUITE: Suite = Suite {
+    name: "unit",
+    about: "unit and integration tests of the workspace",
+    tools: &[],
+    limit: minutes(30),
+    quick: true,
+    run,
+};
+
+fn run(runner: &mut Runner<'_>) -> Result<()> {
+    runner.tests(runner.cargo(&[
+        "test",
+        "--workspace",
+        "--tests",
+        "--no-fail-fast",
+        "--",
+        "--skip",
+        peers_wire::TAG,
+    ]))
+}
