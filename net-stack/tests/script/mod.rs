@@ -180,12 +180,13 @@ impl World {
                     self.stack().tcp_listen(at, backlog, false, options).map_err(|e| e.to_string())?;
                 self.listener = Some(id);
             }
-            // A passive open with these fields in the peer's SYN: three segments and an accept.
+            // A passive open with these fields in the peer's SYN: three segments, a round trip of 40 ms, and an accept.
             "establish" => {
                 let fields = rest.join(" ");
                 self.line("listen")?;
                 self.line(&format!("< S 1000 {fields}"))?;
                 self.line("> S. 0 ack 1001")?;
+                self.line("+40ms")?;
                 let ts = if fields.contains("ts=") { "ts=101" } else { "" };
                 let win = rest.iter().position(|w| *w == "win").map_or("65535", |i| rest[i + 1]);
                 self.line(&format!("< . 1001 ack 1 win {win} {ts}"))?;
@@ -196,6 +197,7 @@ impl World {
                 let fields = rest.join(" ");
                 self.line("connect")?;
                 self.line("> S 0")?;
+                self.line("+40ms")?;
                 self.line(&format!("< S. 1000 ack 1 {fields}"))?;
                 return self.line("> . 1 ack 1001");
             }
