@@ -138,7 +138,8 @@ fn main() {
     match args.first().map(String::as_str) {
         Some("rr") => {
             let (mut world, a, b) = with_idle(number(2, 0));
-            let sent = |w: &World| w.a.stack.counters().tcp_segments_sent + w.b.stack.counters().tcp_segments_sent;
+            let sent =
+                |w: &World| w.a.stack.counters().tcp_segments_sent + w.b.stack.counters().tcp_segments_sent;
             let (n, before) = (number(1, 10_000), sent(&world));
             (0..n).for_each(|_| world.request(a, b));
             println!("{:.2} segments per request", (sent(&world) - before) as f64 / n as f64);
