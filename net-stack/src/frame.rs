@@ -4,7 +4,7 @@
 //! a short head, written by the stack, and payload buffers that it shares with the retransmission queue: a device that
 //! gathers (io_uring `writev`, DPDK chains) copies nothing, one that can't copies once, straight from the queue's slot.
 
-use std::{collections::VecDeque, fmt};
+use std::fmt;
 
 use hemi_queue::{Buf, Sga};
 
@@ -121,56 +121,86 @@ impl fmt::Debug for TxFrame {
 /// The stack pushes, the device takes from the front what it has room for; what it does not take stays (never drop
 /// your own frame because a ring is full). Producers ask [`has_room`](Self::has_room) first and keep their segments when
 /// there is none: that is the back-pressure of a slow device.
+///
+/// A ring of slots that are written and read in place: a frame is 200 bytes, and on the fast path it is never moved.
 #[derive(Debug)]
 pub struct TxQueue {
-    frames: VecDeque<TxFrame>,
+    /// As many as a power of two.
+    slots: Vec<TxFrame>,
+    first: usize,
+    len: usize,
     limit: usize,
 }
 
 impl TxQueue {
     /// An empty queue for `limit` frames.
     pub fn new(limit: usize) -> Self {
-        Self { frames: VecDeque::with_capacity(limit.min(64)), limit }
+        Self { slots: Vec::new(), first: 0, len: 0, limit }
     }
 
     /// Frames waiting.
     #[inline]
     pub fn len(&self) -> usize {
-        self.frames.len()
+        self.len
     }
 
     /// Whether none waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.len == 0
     }
 
     /// Whether a frame may be pushed.
     #[inline]
     pub fn has_room(&self) -> bool {
-        self.frames.len() < self.limit
+        self.len < self.limit
     }
 
-    /// Append a frame. Ask [`has_room`](Self::has_room) first: control frames may exceed the bound by one each.
-    #[inline]
+    /// Append a frame. Ask [`has_room`](Self::has_room) first: the fragments of one datagram, and control frames, may exceed the
+    /// bound by a little.
     pub fn push(&mut self, frame: TxFrame) {
-        self.frames.push_back(frame);
+        *self.claim() = frame;
+    }
+
+    /// Append a frame to be written in place. It still has an old head; its payload is empty.
+    #[inline]
+    pub(crate) fn claim(&mut self) -> &mut TxFrame {
+        if self.len == self.slots.len() {
+            self.grow();
+        }
+        let at = (self.first + self.len) & (self.slots.len() - 1);
+        self.len += 1;
+        &mut self.slots[at]
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.slots.rotate_left(self.first);
+        self.first = 0;
+        let size = (self.slots.len() * 2).max(16);
+        self.slots.resize_with(size, || TxFrame::new(Sga::new()));
     }
 
     /// The oldest frame, which the device may copy from in place.
     #[inline]
     pub fn front(&self) -> Option<&TxFrame> {
-        self.frames.front()
+        if self.len == 0 { None } else { self.slots.get(self.first) }
     }
 
-    /// Take the oldest frame.
+    /// Let go of the oldest frame, which the device has copied.
     #[inline]
-    pub fn pop(&mut self) -> Option<TxFrame> {
-        self.frames.pop_front()
+    pub fn discard(&mut self) {
+        if self.len > 0 {
+            self.slots[self.first].payload = Sga::new();
+            self.first = (self.first + 1) & (self.slots.len() - 1);
+            self.len -= 1;
+        }
     }
 
-    /// Put a frame back to the front: the device could not take it after all.
-    pub fn unpop(&mut self, frame: TxFrame) {
-        self.frames.push_front(frame);
+    /// Take the oldest frame, for a device that keeps it until it is sent.
+    pub fn pop(&mut self) -> Option<TxFrame> {
+        let frame = self.front()?.clone();
+        self.discard();
+        Some(frame)
     }
 }

@@ -1,7 +1,5 @@
 //! Packets out.
 
-use std::net::IpAddr;
-
 use hemi_queue::{Sga, time::Instant};
 
 use super::{Net, Path, path::NoPath};
@@ -42,41 +40,16 @@ impl Net {
         segment: TcpSegment,
     ) -> Result<(), SendError> {
         let ready = path.ready(self, now, confirmed);
-        let ip_end = path.head_len();
-        let payload_len = segment.payload.len();
-        let mut frame = TxFrame::new(segment.payload);
-        let room = frame.head_mut(ip_end + TcpHeader::MAX_LEN);
-        let tcp = &mut room[ip_end..];
-        let options_len = match tcp[TcpHeader::LEN..].first_chunk_mut() {
-            Some(room) => segment.options.emit(room),
-            None => 0,
-        };
-        let header_len = TcpHeader::LEN + options_len;
-        if let Some(fixed) = tcp.first_chunk_mut() {
-            TcpHeader { header_len: header_len as u8, ..segment.header }.emit(fixed);
-        }
-        let tcp_len = header_len + payload_len;
-        let pseudo = path.pseudo.word(tcp_len as u16);
-        let checksum = if self.caps.tx_checksum { pseudo.partial() } else { 0 };
-        let head_len = ip_end + header_len;
-        if self.caps.tx_checksum {
-            frame.checksum =
-                Some(ChecksumRequest { start: ip_end as u8, offset: TcpHeader::CHECKSUM_OFFSET as u8 });
-        }
-        frame.segment_size = segment.segment_size;
-        let checksum = if self.caps.tx_checksum {
-            checksum
-        } else {
-            let mut sum = pseudo.bytes(&frame.head_mut(head_len)[ip_end..]);
-            for part in &frame.payload {
-                sum = sum.bytes(part);
-            }
-            sum.finish()
-        };
-        let head = frame.head_mut(head_len);
-        head[ip_end + TcpHeader::CHECKSUM_OFFSET..][..2].copy_from_slice(&checksum.to_be_bytes());
-        path.write_head(head, tcp_len, segment.ecn);
         self.counters.tcp_segments_sent += 1;
+        if ready.is_ok() && !path.looped {
+            let frame = self.tx.claim();
+            write_tcp(frame, path, segment, self.caps.tx_checksum);
+            self.counters.tx_frames += 1;
+            self.counters.tx_bytes += frame.len() as u64;
+            return Ok(());
+        }
+        let mut frame = TxFrame::new(Sga::new());
+        write_tcp(&mut frame, path, segment, self.caps.tx_checksum);
         self.dispatch(now, path, ready, frame)
     }
 
@@ -157,7 +130,7 @@ impl Net {
         frame: TxFrame,
     ) -> Result<(), SendError> {
         match ready {
-            Ok(()) if path.local != path.remote && !self.is_loop(path.remote) => {
+            Ok(()) if !path.looped => {
                 self.counters.tx_frames += 1;
                 self.counters.tx_bytes += frame.len() as u64;
                 self.tx.push(frame);
@@ -173,11 +146,6 @@ impl Net {
                 Err(SendError::NoRoute)
             }
         }
-    }
-
-    #[inline]
-    fn is_loop(&self, remote: IpAddr) -> bool {
-        self.addresses.is_ours(remote)
     }
 
     /// A packet to one of our own addresses: it comes back as a received frame, in memory of its own.
@@ -199,6 +167,41 @@ impl Net {
             self.counters.drop_tx_queue_full += 1;
         }
     }
+}
+
+/// Write a whole segment into a frame: Ethernet, IP, TCP, checksums.
+#[inline]
+fn write_tcp(frame: &mut TxFrame, path: &Path, segment: TcpSegment, offload: bool) {
+    let ip_end = path.head_len();
+    let payload = segment.payload;
+    let payload_len = payload.len();
+    let tcp = &mut frame.head_mut(ip_end + TcpHeader::MAX_LEN)[ip_end..];
+    let options_len = match tcp[TcpHeader::LEN..].first_chunk_mut() {
+        Some(room) => segment.options.emit(room),
+        None => 0,
+    };
+    let header_len = TcpHeader::LEN + options_len;
+    if let Some(fixed) = tcp.first_chunk_mut() {
+        TcpHeader { header_len: header_len as u8, ..segment.header }.emit(fixed);
+    }
+    let tcp_len = header_len + payload_len;
+    let mut sum = path.pseudo.word(tcp_len as u16);
+    let checksum = if offload {
+        sum.partial()
+    } else {
+        sum = sum.bytes(&tcp[..header_len]);
+        for part in &payload {
+            sum = sum.bytes(part);
+        }
+        sum.finish()
+    };
+    let (start, offset) = (ip_end as u8, TcpHeader::CHECKSUM_OFFSET as u8);
+    frame.checksum = offload.then_some(ChecksumRequest { start, offset });
+    frame.segment_size = segment.segment_size;
+    frame.payload = payload;
+    let head = frame.head_mut(ip_end + header_len);
+    head[ip_end + TcpHeader::CHECKSUM_OFFSET..][..2].copy_from_slice(&checksum.to_be_bytes());
+    path.write_head(head, tcp_len, segment.ecn);
 }
 
 /// Turn the head of an unfragmented IPv4 packet into a fragment's.

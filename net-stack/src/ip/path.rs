@@ -27,6 +27,8 @@ pub(crate) struct Path {
     valid_until: Instant,
     epoch: u32,
     resolved: bool,
+    /// The peer is one of our own addresses.
+    pub(super) looped: bool,
     /// What the way carries, in bytes of IP packet.
     pub(crate) mtu: u16,
 }
@@ -54,6 +56,7 @@ impl Path {
             valid_until: Instant::ZERO,
             epoch: 0,
             resolved: false,
+            looped: false,
             mtu,
         }
     }
@@ -89,7 +92,8 @@ impl Path {
         self.mtu = net.pmtu.get(self.remote, now).unwrap_or(net.caps.mtu).min(net.caps.mtu);
         self.epoch = net.epoch;
         self.resolved = false;
-        if net.addresses.is_ours(self.remote) {
+        self.looped = net.addresses.is_ours(self.remote);
+        if self.looped {
             self.fill(net.caps.mac, net.caps.mac, net.ttl);
             (self.resolved, self.valid_until) = (true, Instant::FAR_FUTURE);
             return Ok(());

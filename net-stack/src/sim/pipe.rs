@@ -66,7 +66,7 @@ impl Device for Pipe {
                 copy.set_len(len);
                 outgoing.push_back(copy.freeze());
             }
-            frames.pop();
+            frames.discard();
             n += 1;
         }
         Ok(n)

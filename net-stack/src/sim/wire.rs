@@ -325,7 +325,7 @@ impl Device for SimDevice {
             if !self.transmit(now, frame) {
                 break;
             }
-            frames.pop();
+            frames.discard();
             n += 1;
         }
         Ok(n)

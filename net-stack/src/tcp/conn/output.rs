@@ -238,7 +238,8 @@ impl Connection {
     /// RFC 5681 section 4.1: after an idle period longer than the RTO, cwnd is reduced to the restart window.
     #[inline]
     fn restart_after_idle(&mut self, cx: &Cx<'_>) {
-        if self.flight.is_empty() && cx.now - self.last_send > self.rtt.rto(cx.config) {
+        let idle = cx.now - self.last_send;
+        if idle > cx.config.rto_min && self.flight.is_empty() && idle > self.rtt.rto(cx.config) {
             self.cc.on_idle(cx.now);
             self.last_send = cx.now;
         }
