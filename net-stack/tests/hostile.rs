@@ -65,6 +65,11 @@ fn syn(src: [u8; 4], src_port: u16) -> Vec<u8> {
     tcp(src, header, &[])
 }
 
+/// `HEMI_CASES` makes a soak of the properties.
+fn cases() -> u32 {
+    std::env::var("HEMI_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(64)
+}
+
 fn exchange(pair: &mut Pair, a: hemi_net::ConnId, b: hemi_net::ConnId) {
     pair.push(Side::A, a, "ping");
     pair.run_for(500 * MS);
@@ -75,7 +80,7 @@ fn exchange(pair: &mut Pair, a: hemi_net::ConnId, b: hemi_net::ConnId) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     /// Arbitrary frames, most of them nearly right, while a connection lives: no panic, and the connection goes on.
     #[test]
@@ -118,7 +123,7 @@ proptest! {
     #[test]
     fn random_programs(seed: u64, loss in 0_u32..8, program in proptest::collection::vec((0_usize..4, 0_u8..8, 1_usize..5000), 1..60)) {
         let fault = Faults { loss: f64::from(loss) / 100.0, duplicate: 0.01, reorder: 0.02, reorder_by: 5 * MS, corrupt: 0.005, ..Faults::NONE };
-        let config = WireConfig { delay: 2 * MS, faults: [fault, fault], ring: 4, seed, ..WireConfig::default() };
+        let config = WireConfig { delay: 2 * MS, ring: 4, seed, ..WireConfig::default() };
         let mut tcp = TcpConfig::default();
         tcp.rto_min = 50 * MS;
         let side = || { let mut c = StackConfig::default(); c.tcp = tcp.clone(); c };
@@ -127,6 +132,8 @@ proptest! {
         for port in 1..5 {
             conns.push(pair.connect(port).expect("connected"));
         }
+        pair.wire.set_faults(0, fault);
+        pair.wire.set_faults(1, fault);
         let mut pushed = vec![[Vec::new(), Vec::new()]; 4];
         let mut got = vec![[Vec::new(), Vec::new()]; 4];
         let mut aborted = [false; 4];
@@ -173,7 +180,10 @@ proptest! {
             }
             let (a, b) = conns[i];
             prop_assert!(matches!(pair.a.stack.tcp_state(a), State::Closed | State::TimeWait));
-            prop_assert!(matches!(pair.b.stack.tcp_state(b), State::Closed | State::TimeWait));
+            // A peer whose reset was lost may leave a half-closed end waiting for ever: TCP has no other way to know.
+            let state = pair.b.stack.tcp_state(b);
+            let abandoned = aborted[i] && state == State::FinWait2;
+            prop_assert!(abandoned || matches!(state, State::Closed | State::TimeWait), "{}", state);
             let now = pair.now();
             pair.a.stack.tcp_release(a, now);
             pair.b.stack.tcp_release(b, now);
