@@ -5,11 +5,12 @@
 //! everything else, and that is an error, not a hang.
 //!
 //! `wire.rs` is the link and the device at each of its ends, `faults.rs` what goes wrong on it, `pair.rs` the two hosts;
-//! `pipe.rs` is a wire without any of this, for benchmarks.
+//! `tso.rs` cuts large frames as an offloading device does; `pipe.rs` is a wire without any of this, for benchmarks.
 
 mod faults;
 mod pair;
 mod pipe;
+mod tso;
 mod wire;
 
 pub use faults::Faults;

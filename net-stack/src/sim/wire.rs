@@ -285,6 +285,12 @@ impl SimDevice {
 
     fn transmit(&self, now: Instant, frame: &TxFrame) -> bool {
         let mut inner = self.wire.0.borrow_mut();
+        if frame.segment_size > 0 {
+            for packet in super::tso::cut(frame) {
+                inner.send(self.side, now, Buf::from(packet));
+            }
+            return true;
+        }
         let Ok(mut copy) = inner.pool.try_alloc(frame.len()) else { return false };
         let Some(len) = frame.copy_to(copy.spare_mut()) else { return true };
         copy.set_len(len);
