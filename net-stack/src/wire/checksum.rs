@@ -174,18 +174,21 @@ fn sum_tail_halves(mut tail: &[u8]) -> u64 {
     }
 }
 
-/// Long messages: eight independent lanes of 32-bit words in 64-bit sums, which the compiler turns into vector adds. A
-/// lane can't overflow below 2³² rounds of 32 bytes.
+/// Long messages: the halves of four words at a time in eight independent sums, which the compiler turns into vector adds. A sum
+/// can't overflow below 2³² rounds of 32 bytes.
 #[inline(never)]
 fn sum_wide(bytes: &[u8]) -> u64 {
-    let (blocks, tail) = bytes.as_chunks::<64>();
-    let mut lanes = [0_u64; 16];
+    let (blocks, tail) = bytes.as_chunks::<32>();
+    let (mut low, mut high) = ([0_u64; 4], [0_u64; 4]);
     for block in blocks {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
-            *lane += u64::from(u32::from_ne_bytes(*word));
+        let words: [u64; 4] =
+            std::array::from_fn(|i| u64::from_ne_bytes(std::array::from_fn(|k| block[i * 8 + k])));
+        for i in 0..4 {
+            low[i] += words[i] & 0xffff_ffff;
+            high[i] += words[i] >> 32;
         }
     }
-    lanes.iter().fold(sum_short(tail), |acc, &lane| add(acc, lane))
+    low.iter().chain(&high).fold(sum_short(tail), |acc, &lane| add(acc, lane))
 }
 
 #[cfg(test)]
