@@ -1,1 +1,3 @@
 //! Whole-system tests of hemi: worlds, suites over real devices, misuse.
+
+pub mod suite;

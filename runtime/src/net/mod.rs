@@ -63,14 +63,12 @@ impl Transports {
         }
         let open = this.open.borrow();
         let found = if name.is_empty() { open.first() } else { open.iter().find(|n| n.name == name) };
-        match found {
-            Some(named) => Ok(Rc::clone(&named.transport)),
-            None => {
-                let names: Vec<_> = open.iter().map(|n| n.name.as_str()).collect();
-                let why = format!("no transport has this name; there are: {}", names.join(", "));
-                Err(UriError::new(name, why).into())
-            }
+        if let Some(named) = found {
+            return Ok(Rc::clone(&named.transport));
         }
+        let names: Vec<_> = open.iter().map(|n| n.name.as_str()).collect();
+        let why = format!("no transport has this name; there are: {}", names.join(", "));
+        Err(UriError::new(name, why).into())
     }
 }
 

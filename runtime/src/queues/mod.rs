@@ -64,6 +64,6 @@ pub use unix::{UnixListener, UnixQueue};
 pub use unix_datagram::UnixDatagram;
 
 /// The address of an IP socket.
-fn ip_of(at: Endpoint) -> Result<SocketAddr> {
+fn ip_of(at: &Endpoint) -> Result<SocketAddr> {
     at.ip().ok_or(Error::WrongKind { op: "address", why: "this end has no IP address" })
 }

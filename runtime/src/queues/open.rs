@@ -111,10 +111,11 @@ impl Opening {
             Some(socket) => socket.poll_connected(cx),
             None => std::task::Poll::Ready(Err(Error::Closed)),
         });
-        match self.socket.connect_timeout {
-            Some(most) => timeout(most, connected).await.map_err(|_| Error::TimedOut("connect"))??,
-            None => connected.await?,
-        }
+        let outcome = match self.socket.connect_timeout {
+            Some(most) => timeout(most, connected).await.unwrap_or(Err(Error::TimedOut("connect"))),
+            None => connected.await,
+        };
+        outcome.map_err(|e| at(to, e))?;
         opening.0.take().ok_or(Error::Closed)
     }
 
@@ -130,6 +131,18 @@ impl Opening {
         } else {
             Framing::length_prefixed(options.unit_limit, &self.core.pool)
         }
+    }
+}
+
+/// The error with the address it belongs to, which a driver need not keep.
+#[cold]
+fn at(to: &Endpoint, error: Error) -> Error {
+    match error {
+        Error::Io(mut failure) if failure.target.is_empty() => {
+            failure.target = to.to_string();
+            Error::Io(failure)
+        }
+        other => other,
     }
 }
 

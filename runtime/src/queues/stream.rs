@@ -238,13 +238,11 @@ impl Prefix {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Err(self.refuse(error, socket))),
             }
-            match ready!(socket.poll_pop(cx))? {
-                Some(segments) => self.input.extend(segments),
-                None => {
-                    self.over = true;
-                    return Poll::Ready(self.codec.finish(&mut self.input));
-                }
-            }
+            let Some(segments) = ready!(socket.poll_pop(cx))? else {
+                self.over = true;
+                return Poll::Ready(self.codec.finish(&mut self.input));
+            };
+            self.input.extend(segments);
         }
     }
 
@@ -305,11 +303,9 @@ impl Object for UnitStream {
 }
 
 fn no_address(unit: Sga, to: Option<&Endpoint>) -> Result<Sga, PushError<Sga>> {
-    match to {
-        None => Ok(unit),
-        Some(_) => {
-            let why = "a connection has one peer; push without an address";
-            Err(PushError::new(Error::WrongKind { op: "push_to", why }, unit))
-        }
+    if to.is_none() {
+        return Ok(unit);
     }
+    let why = "a connection has one peer; push without an address";
+    Err(PushError::new(Error::WrongKind { op: "push_to", why }, unit))
 }

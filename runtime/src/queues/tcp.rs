@@ -66,7 +66,7 @@ impl TcpListener {
 
     /// Where it listens, with the port that was chosen.
     pub fn local_addr(&self) -> Result<SocketAddr> {
-        ip_of(self.handle.acceptor.local_addr()?)
+        ip_of(&self.handle.acceptor.local_addr()?)
     }
 
     #[allow(clippy::unused_self)] // listeners of units need theirs
@@ -111,12 +111,12 @@ impl TcpQueue {
 
     /// This end's address.
     pub fn local_addr(&self) -> Result<SocketAddr> {
-        ip_of(self.handle.socket.local_addr()?)
+        ip_of(&self.handle.socket.local_addr()?)
     }
 
     /// The other end's address.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
-        ip_of(self.handle.socket.peer_addr()?)
+        ip_of(&self.handle.socket.peer_addr()?)
     }
 }
 

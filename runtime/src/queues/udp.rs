@@ -71,7 +71,7 @@ impl UdpQueue {
     /// The next datagram and its sender, `None` once the socket is closed. Cancel-safe.
     pub async fn pop_from(&mut self) -> Result<Option<(Sga, SocketAddr)>> {
         match poll_fn(|cx| self.handle.poll_pop_from(cx)).await? {
-            Some((unit, from)) => Ok(Some((unit, ip_of(from)?))),
+            Some((unit, from)) => Ok(Some((unit, ip_of(&from)?))),
             None => Ok(None),
         }
     }
@@ -94,12 +94,12 @@ impl UdpQueue {
 
     /// This end's address.
     pub fn local_addr(&self) -> Result<SocketAddr> {
-        ip_of(self.handle.socket.local_addr()?)
+        ip_of(&self.handle.socket.local_addr()?)
     }
 
     /// The connected peer's address.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
-        ip_of(self.handle.socket.peer_addr()?)
+        ip_of(&self.handle.socket.peer_addr()?)
     }
 }
 

@@ -54,12 +54,8 @@ impl MemDatagram {
 
     /// A datagram that finds the socket full is dropped, as a kernel does.
     fn arrive(&self, unit: Sga, from: Endpoint) {
-        if let Some(peer) = &*self.peer.borrow() {
-            if *peer != from {
-                return;
-            }
-        }
-        if self.closed.get() || self.held.get() >= self.limit {
+        let from_stranger = self.peer.borrow().as_ref().is_some_and(|peer| *peer != from);
+        if from_stranger || self.closed.get() || self.held.get() >= self.limit {
             return;
         }
         self.held.set(self.held.get() + unit.len() + 64);

@@ -1,0 +1,119 @@
+//! [`World`]: where a case runs.
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use hemi::{Buf, Result, Runtime, Sga, rand::Rng, transport::Caps};
+
+/// A transport under test, and how to make runtimes on it.
+#[derive(Clone, Debug)]
+pub struct World {
+    uri: String,
+    /// Virtual time, from this seed.
+    seed: Option<u64>,
+    caps: Caps,
+}
+
+impl World {
+    /// The transport at `uri` in real time, or why this machine cannot have it.
+    pub fn real(uri: &str) -> Result<Self, String> {
+        Self::open(uri, None)
+    }
+
+    /// The transport at `uri` in virtual time.
+    pub fn simulated(uri: &str, seed: u64) -> Result<Self, String> {
+        Self::open(uri, Some(seed))
+    }
+
+    fn open(uri: &str, seed: Option<u64>) -> Result<Self, String> {
+        let caps =
+            Caps { native_units: false, tcp: false, udp: false, unix: false, names: false, acked: false };
+        let mut world = Self { uri: uri.to_owned(), seed, caps };
+        let runtime = world.try_runtime().map_err(|e| e.to_string())?;
+        world.caps = runtime.block_on(async { hemi::net::caps("") }).map_err(|e| e.to_string())?;
+        Ok(world)
+    }
+
+    fn try_runtime(&self) -> Result<Runtime> {
+        let builder = Runtime::builder().net(self.uri.as_str());
+        match self.seed {
+            Some(seed) => builder.simulated(seed).build(),
+            None => builder.build(),
+        }
+    }
+
+    /// What the transport can carry.
+    pub fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    /// Whether time is virtual.
+    pub fn is_simulated(&self) -> bool {
+        self.seed.is_some()
+    }
+
+    /// A new runtime on the transport.
+    ///
+    /// # Panics
+    /// When it cannot be built: the world was checked when it was made.
+    pub fn runtime(&self) -> Runtime {
+        self.try_runtime().unwrap_or_else(|e| panic!("{}: {e}", self.uri))
+    }
+
+    /// Run a case on a new runtime. It fails on an error, and when it takes more than a minute.
+    ///
+    /// # Panics
+    /// When the case fails.
+    pub fn run<F: Future<Output = Result<()>>>(&self, case: F) {
+        self.run_on(&self.runtime(), case);
+    }
+
+    /// As [`run`](Self::run), on a runtime of the caller's.
+    ///
+    /// # Panics
+    /// When the case fails.
+    pub fn run_on<F: Future<Output = Result<()>>>(&self, runtime: &Runtime, case: F) {
+        let bounded = async { hemi::time::timeout(Duration::from_secs(60), case).await };
+        match runtime.try_block_on(bounded) {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(e))) => panic!("{}: {e} ({e:?})", self.uri),
+            Ok(Err(_)) => panic!("{}: not done after a minute", self.uri),
+            Err(e) => panic!("{}: {e}", self.uri),
+        }
+    }
+
+    /// Where a listener listens: any port of the loopback.
+    pub fn any(&self) -> &'static str {
+        "127.0.0.1:0"
+    }
+
+    /// A path that nobody has, for a Unix socket.
+    pub fn path(&self, what: &str) -> PathBuf {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        std::env::temp_dir().join(format!("hemi-{}-{number}-{what}.sock", std::process::id()))
+    }
+
+    /// The seed of a case's own random choices: printed by a failing simulation's name, always the same.
+    pub fn rng(&self, case: u64) -> Rng {
+        Rng::new(self.seed.unwrap_or(1) ^ case)
+    }
+}
+
+/// `len` random bytes, as a unit of one to four buffers.
+pub fn random_unit(rng: &mut Rng, len: usize) -> Sga {
+    let bytes: Vec<u8> = (0..len).map(|_| rng.next_u64() as u8).collect();
+    let parts = 1 + rng.below(4) as usize;
+    bytes.chunks(len.div_ceil(parts).max(1)).map(|part| Buf::from(part.to_vec())).collect()
+}
+
+/// FNV-1a, so that what arrived can be compared without keeping what was sent.
+pub fn hash(unit: &Sga) -> u64 {
+    unit.iter()
+        .flat_map(|buf| buf.iter())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
