@@ -2,7 +2,9 @@
 
 use std::{
     cell::{Cell, RefCell},
+    num::NonZero,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,11 +15,11 @@ use crate::{
     Idle, Runtime,
     clock::Clock,
     context::Core,
-    exec::{Exec, Spin},
+    exec::{Alarms, BlockingPool, Exec, Spin},
     names::Names,
     net::{self, Transports},
     rand::{self, Rng},
-    time::Timers,
+    shutdown,
 };
 
 /// Makes a [`Runtime`].
@@ -38,10 +40,20 @@ pub struct Builder {
     idle: Idle,
     spin: Duration,
     nets: Vec<(String, String)>,
-    pub(crate) cores: usize,
+    cores: usize,
     pool: PoolConfig,
     seed: Option<u64>,
     simulated: bool,
+    blocking_threads: usize,
+    watchdog: Option<Duration>,
+    /// What the cores of one program share, once there is a program.
+    group: Option<Group>,
+}
+
+#[derive(Clone, Debug)]
+struct Group {
+    shutdown: shutdown::Token,
+    blocking: Arc<BlockingPool>,
 }
 
 impl Default for Builder {
@@ -54,6 +66,9 @@ impl Default for Builder {
             pool: PoolConfig::default(),
             seed: None,
             simulated: false,
+            blocking_threads: 32,
+            watchdog: Some(Duration::from_millis(250)),
+            group: None,
         }
     }
 }
@@ -103,12 +118,61 @@ impl Builder {
         self.seed(seed)
     }
 
+    /// The most threads that [`spawn_blocking`](crate::spawn_blocking) uses. Default: 32.
+    pub fn blocking_threads(mut self, most: usize) -> Self {
+        self.blocking_threads = most;
+        self
+    }
+
+    /// Name the task in the log when a turn takes longer than this; `None` never does. Default: 250 ms. One thread per
+    /// process looks, ten times a second.
+    pub fn watchdog(mut self, patience: Option<Duration>) -> Self {
+        self.watchdog = patience;
+        self
+    }
+
+    /// How many cores [`run`](Self::run) uses; 0 is every CPU that this process may use. Default: 1.
+    pub fn cores(mut self, cores: usize) -> Self {
+        let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        self.cores = if cores == 0 { all() } else { cores };
+        self
+    }
+
     /// Make a runtime for this thread.
-    pub fn build(self) -> Result<Runtime> {
+    pub fn build(mut self) -> Result<Runtime> {
+        self.cores = 1;
         self.build_core(0)
     }
 
-    pub(crate) fn build_core(self, index: usize) -> Result<Runtime> {
+    pub(crate) fn core_count(&self) -> usize {
+        self.cores
+    }
+
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.simulated
+    }
+
+    /// The same builder, with what all cores made from its clones share.
+    pub(crate) fn shared(mut self) -> Self {
+        self.seed.get_or_insert_with(rand::fresh_seed);
+        self.group();
+        self
+    }
+
+    pub(crate) fn begin_shutdown(&self) {
+        if let Some(group) = &self.group {
+            group.shutdown.begin();
+        }
+    }
+
+    fn group(&mut self) -> Group {
+        let make =
+            || Group { shutdown: shutdown::Token::new(), blocking: BlockingPool::new(self.blocking_threads) };
+        self.group.get_or_insert_with(make).clone()
+    }
+
+    pub(crate) fn build_core(mut self, index: usize) -> Result<Runtime> {
+        let group = self.group();
         let seed = rand::core_seed(self.seed.unwrap_or_else(rand::fresh_seed), index);
         let clock = if self.simulated { Clock::simulated() } else { Clock::real() };
         let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
@@ -116,7 +180,7 @@ impl Builder {
         let exec = Exec::new()?;
         let core = Rc::new(Core {
             exec,
-            timers: Rc::new(Timers::new(clock.read(), clock.uncertainty())),
+            alarms: Rc::new(Alarms::new(clock.read(), clock.uncertainty())),
             clock,
             spin: RefCell::new(Spin::new(self.idle, self.spin, alone)),
             pool: Pool::with(&self.pool)?,
@@ -128,8 +192,13 @@ impl Builder {
             rng: RefCell::new(Rng::new(seed)),
             core_index: index,
             cores: self.cores,
+            patience: self.watchdog,
+            shutdown: group.shutdown,
+            blocking: group.blocking,
+            deaf: Cell::new(false),
             running: Cell::new(false),
         });
+        core.exec.placed();
         if let Some(park) = &core.park {
             core.exec.remote().set_unparker(park.unparker());
         }

@@ -23,6 +23,10 @@
 //! | tasks, their names and their life | [`spawn`], [`JoinHandle`], `exec` |
 //! | the runtime and its options | [`Runtime`], [`Builder`], [`Idle`] |
 //! | clocks and timers | [`time`] |
+//! | work that blocks | [`spawn_blocking`] |
+//! | several cores, and queues between them | [`Builder::run`], [`cross`] |
+//! | ending well | [`shutdown`], [`signal`] |
+//! | simulation | [`Builder::simulated`], [`rand`] |
 
 #![deny(unsafe_code)]
 
@@ -35,6 +39,8 @@ pub mod algebra;
 mod builder;
 mod clock;
 pub(crate) mod context;
+mod cores;
+pub mod cross;
 mod exec;
 pub mod framing;
 pub(crate) mod names;
@@ -45,12 +51,15 @@ pub mod rand;
 mod runtime;
 #[cfg(test)]
 mod scripted;
+pub mod shutdown;
+pub mod signal;
 pub mod time;
 pub mod token;
 mod turn;
 
 pub use builder::Builder;
-pub use exec::{Idle, JoinError, JoinHandle, YieldNow, spawn, yield_now};
+pub use cores::{core_count, core_index};
+pub use exec::{Idle, JoinError, JoinHandle, YieldNow, spawn, spawn_blocking, yield_now};
 pub use hemi_macros::{main, test};
 pub use hemi_queue::transport;
 pub use hemi_queue::{

@@ -19,6 +19,9 @@ use crate::{context::Core, exec::Verdict};
 /// The most polls between two looks at the devices.
 pub(crate) const BATCH: u32 = 64;
 
+/// The longest sleep of a core with a device that cannot wake it and should have been able to.
+const DEAF: Duration = Duration::from_millis(1);
+
 /// What a turn is allowed to do when nothing is ready.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -32,11 +35,12 @@ impl Core {
     /// One turn. An error means that nothing can ever happen (simulation).
     pub(crate) fn turn(&self, patience: Patience) -> Result<()> {
         let polls = self.exec.run(BATCH);
+        self.exec.remote().beat.turn();
         let now = self.clock.read();
         let mut progress = self.poll_devices(now);
         self.pool.collect();
         self.exec.collect_remote();
-        if self.timers.turn(now) {
+        if self.alarms.turn(now) {
             progress = Progress::Busy;
         }
         if self.exec.has_ready() || progress == Progress::Busy || polls > 0 {
@@ -77,7 +81,7 @@ impl Core {
             return match next.into_iter().chain((deadline < Instant::FAR_FUTURE).then_some(deadline)).min() {
                 Some(next) => {
                     clock.advance_to(next);
-                    self.timers.set_now(next);
+                    self.alarms.set_now(next);
                     Ok(())
                 }
                 None => Err(Error::Deadlock),
@@ -94,11 +98,14 @@ impl Core {
     /// When something is due that no event announces.
     fn next_deadline(&self) -> Option<Instant> {
         let reactors = self.reactors.borrow();
-        reactors.iter().filter_map(|r| r.deadline()).chain(self.timers.next_deadline()).min()
+        reactors.iter().filter_map(|r| r.deadline()).chain(self.alarms.next_deadline()).min()
     }
 
     fn sleep(&self, now: Instant, until: Instant) {
         let mut timeout = (until < Instant::FAR_FUTURE).then(|| until.saturating_since(now));
+        if self.deaf.get() {
+            timeout = Some(timeout.map_or(DEAF, |t| t.min(DEAF)));
+        }
         let mut at = 0;
         while let Some(reactor) = self.reactor(at) {
             if let Wakeup::Never { at_most_us } = reactor.wakeup() {
@@ -116,7 +123,7 @@ impl Core {
         }
         self.unpark_reactors(at);
         let woken = self.clock.read();
-        self.timers.set_now(woken);
+        self.alarms.set_now(woken);
         self.spin.borrow_mut().parked(woken.saturating_since(now));
     }
 
@@ -125,6 +132,42 @@ impl Core {
             if let Some(reactor) = self.reactor(at) {
                 reactor.unpark();
             }
+        }
+    }
+
+    /// The runtime ends: tell the devices, and poll them until nothing is in flight, at most for `limit`.
+    pub(crate) fn quiesce(&self, limit: Duration) {
+        for at in 0.. {
+            let Some(reactor) = self.reactor(at) else { break };
+            reactor.shutdown();
+        }
+        let deadline = self.clock.read() + limit;
+        loop {
+            let now = self.clock.read();
+            self.alarms.set_now(now);
+            let progress = self.poll_devices(now);
+            self.pool.collect();
+            if self.reactors.borrow().iter().all(|r| r.is_quiet()) {
+                return;
+            }
+            if now >= deadline {
+                tracing::warn!("devices still have operations in flight; their memory stays with them");
+                return;
+            }
+            if progress == Progress::Idle {
+                self.doze(now, deadline);
+            }
+        }
+    }
+
+    /// Wait a little for a device.
+    fn doze(&self, now: Instant, deadline: Instant) {
+        let next = self.reactors.borrow().iter().filter_map(|r| r.deadline()).min();
+        let until = next.unwrap_or(Instant::FAR_FUTURE).min(now + DEAF).min(deadline);
+        match (self.clock.as_virtual(), &self.park) {
+            (Some(clock), _) => clock.advance_to(until.max(now + Duration::from_nanos(1))),
+            (None, Some(park)) => park.park(Some(until.saturating_since(now)), || true),
+            (None, None) => std::hint::spin_loop(),
         }
     }
 }

@@ -5,11 +5,22 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Compare;
 use crate::error::{Doing, Error};
 use crate::plan::{Row, Runtime};
-use crate::tcp::load::Load;
+
+/// What the load generator saw, as it prints it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Load {
+    /// Median round trip in nanoseconds.
+    pub p50: u64,
+    /// Messages per second.
+    pub rate: f64,
+    /// Messages per second of the time it was not waiting: the most it could have driven.
+    pub ceiling: Option<f64>,
+}
 
 /// What clap calls a row or a contestant on the command line.
 pub fn name(value: &impl ValueEnum) -> String {
@@ -89,7 +100,7 @@ impl Server {
             pipe.read_to_string(&mut stderr).doing("reading a server's errors")?;
         }
         if stderr.is_empty() {
-            return Err(Error::Server { runtime });
+            return Err(Error::NotReady { runtime });
         }
         Err(Error::Sample { row: Row::TcpPingPong, runtime, status, stderr })
     }

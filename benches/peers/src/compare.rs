@@ -84,7 +84,7 @@ fn take_samples(cells: &mut [Cell], options: &Compare, rows: &[Row]) -> Result<(
                 progress.set_message(format!("{}: {}", row.title(), cell.runtime.title()));
                 if row.needs() == Needs::Echo {
                     let load = child::drive(row, cell.runtime, options)?;
-                    cell.samples.push(load.p50.map_or(load.rate, |p50| p50 as f64));
+                    cell.samples.push(if row == Row::Tcp64x16 { load.rate } else { load.p50 as f64 });
                     cell.ceilings.extend(load.ceiling);
                 } else {
                     cell.samples.push(child::time(row, cell.runtime, options.cpu)?);

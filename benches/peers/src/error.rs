@@ -8,14 +8,17 @@ use crate::plan::{Row, Runtime};
 /// A comparison that could not be made; says of whom.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot pin this process to core {cpu}: choose others with --cpu and --client-cpu")]
-    Pin { cpu: usize, source: io::Error },
+    #[error(transparent)]
+    Lab(#[from] hemi_bench::Error),
+
+    #[error("the {} server failed", runtime.title())]
+    Server { runtime: Runtime, source: hemi_bench::contestants::Failure },
 
     #[error("{} on {} ended with {status}: {stderr}", row.title(), runtime.title())]
     Sample { row: Row, runtime: Runtime, status: std::process::ExitStatus, stderr: String },
 
     #[error("the {} server did not say where it listens", runtime.title())]
-    Server { runtime: Runtime },
+    NotReady { runtime: Runtime },
 
     #[error("the load generator against {} ended with {status}: {stderr}", runtime.title())]
     Load { runtime: Runtime, status: std::process::ExitStatus, stderr: String },

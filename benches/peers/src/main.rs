@@ -17,7 +17,6 @@ mod peers;
 mod plan;
 mod report;
 mod rows;
-mod tcp;
 
 use std::fs::File;
 use std::io::Write;
@@ -26,12 +25,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use hemi_bench::contestants::{Contestant, epoll::Epoll, floor::Floor, hemi::Hemi};
+use hemi_bench::cores::pin;
+use hemi_bench::scenario::{Pace, Scenario, Transport};
+use hemi_bench::stop::Stop;
 
+use crate::child::Load;
 use crate::cli::{Cli, Compare, Role};
 use crate::error::{Doing, Error};
 use crate::peer::Echo;
 use crate::plan::{Row, Runtime};
-use crate::tcp::{floor, load};
 
 /// How long the load generator runs before it counts.
 const WARM_UP: Duration = Duration::from_millis(150);
@@ -94,19 +97,27 @@ fn serve(runtime: Runtime, cpu: usize, bind: SocketAddr) -> Result<(), Error> {
         println!("{address}");
         let _ = std::io::stdout().flush();
     };
+    // The servers of the latency lab.
+    let lab = |server: &dyn Contestant| {
+        let served = server.serve(Transport::Tcp, bind, &mut { ready }, &Stop::default());
+        served.map_err(|source| Error::Server { runtime, source })
+    };
     match runtime {
         Runtime::Tokio => peers::tokio::Tokio::serve(bind, ready),
         Runtime::Monoio => peers::monoio::Monoio::serve(bind, ready),
         Runtime::Glommio => peers::glommio::Glommio::serve(bind, ready),
         Runtime::Compio => peers::compio::Compio::serve(bind, ready),
         Runtime::Smol => peers::smol::Smol::serve(bind, ready),
-        Runtime::Epoll => floor::serve_epoll(bind, ready),
-        Runtime::Spin => floor::serve_spin(bind, ready),
+        Runtime::Epoll => return lab(&Epoll),
+        Runtime::Spin => return lab(&Floor),
+        Runtime::Hemi => return lab(&Hemi::adaptive(None)),
+        Runtime::HemiBusy => return lab(&Hemi::busy(None)),
         Runtime::LocalPool | Runtime::Harness => return Err(Error::NoServer { runtime }),
     }
     .doing("serving")
 }
 
+/// The one load generator: the latency lab's client.
 fn drive(
     server: SocketAddr,
     cpu: usize,
@@ -115,19 +126,17 @@ fn drive(
     seconds: f64,
 ) -> Result<(), Error> {
     pin(cpu)?;
-    let measure = Duration::from_secs_f64(seconds);
-    let seen = if connections == 1 && depth == 1 {
-        load::ping_pong(server, WARM_UP, measure)
-    } else {
-        load::stream(server, connections, depth, WARM_UP, measure)
-    }
-    .doing("driving the server")?;
+    let scenario = Scenario {
+        transport: Transport::Tcp,
+        size: 64,
+        connections,
+        depth,
+        pace: Pace::Closed,
+        warm_up: WARM_UP,
+        measure: Duration::from_secs_f64(seconds),
+    };
+    let driven = hemi_bench::client::drive(server, &scenario)?;
+    let seen = Load { p50: driven.latencies.percentile(50.0), rate: driven.rate, ceiling: driven.ceiling };
     println!("{}", serde_json::to_string(&seen)?);
     Ok(())
-}
-
-fn pin(cpu: usize) -> Result<(), Error> {
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(cpu);
-    rustix::thread::sched_setaffinity(None, &set).map_err(|errno| Error::Pin { cpu, source: errno.into() })
 }

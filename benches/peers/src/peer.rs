@@ -14,8 +14,10 @@ pub trait Peer: 'static {
     /// runtime tells tasks from the root future.
     fn run<T: 'static>(root: impl Future<Output = T> + 'static) -> T;
 
-    /// Spawns a task on the running runtime; the future returned is its join handle.
-    fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static;
+    /// Spawns a task on the running runtime; returns its join handle as it is.
+    fn spawn<T: Outcome + 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output: Outcome> + 'static;
 }
 
 /// Timers: a future that can be made, polled and dropped.
@@ -46,9 +48,52 @@ pub trait Channel: 'static {
     /// A queue of `capacity` units, where there is a bound.
     fn open(capacity: usize) -> (Self::Tx, Self::Rx);
     /// Sends one unit.
-    fn send(tx: &mut Self::Tx, unit: Self::Unit) -> impl Future<Output = ()>;
+    fn send(tx: &mut Self::Tx, unit: Self::Unit) -> impl Future<Output: Outcome>;
     /// Receives one unit.
-    fn recv(rx: &mut Self::Rx) -> impl Future<Output = Self::Unit>;
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output: Outcome>;
+}
+
+/// What an operation of some runtime came to. The rows take futures as the runtimes make them and only
+/// ask this of their output, because to wrap each in an `async` block, for one type of output, would
+/// cost more than some of the operations do.
+pub trait Outcome {
+    /// Whether it did what it was asked.
+    fn succeeded(&self) -> bool;
+}
+
+impl Outcome for () {
+    fn succeeded(&self) -> bool {
+        true
+    }
+}
+
+impl Outcome for u64 {
+    fn succeeded(&self) -> bool {
+        true
+    }
+}
+
+impl Outcome for Shared {
+    fn succeeded(&self) -> bool {
+        true
+    }
+}
+
+impl<T: Outcome> Outcome for Option<T> {
+    fn succeeded(&self) -> bool {
+        self.as_ref().is_some_and(T::succeeded)
+    }
+}
+
+impl<T: Outcome, E> Outcome for Result<T, E> {
+    fn succeeded(&self) -> bool {
+        self.as_ref().is_ok_and(T::succeeded)
+    }
+}
+
+/// Ends a sample that measured failures.
+pub fn check(outcome: impl Outcome) {
+    assert!(outcome.succeeded(), "an operation failed");
 }
 
 /// A TCP echo server written the way the runtime's own documentation writes one.

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::peer::{Peer, Queues, Timers};
 use crate::peers::bare::{Bare, Inline};
 use crate::peers::{
-    compio::Compio, glommio::Glommio, local_pool::Futures, monoio::Monoio, smol::Smol, tokio::Tokio,
+    compio::Compio, glommio::Glommio, hemi::Hemi, local_pool::Futures, monoio::Monoio, smol::Smol,
+    tokio::Tokio,
 };
-use crate::rows::{queue, spawn, timer, wake, yielding};
+use crate::rows::{queue, spawn, timer, tokens, wake, yielding};
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
@@ -49,6 +50,12 @@ pub enum Row {
     /// The same with a turn of the executor between arming and cancelling.
     #[value(name = "timer-10k-turn")]
     Timer10kTurn,
+    /// TokenSet::next while 1 operation is pending.
+    #[value(name = "token-set-1")]
+    TokenSet1,
+    /// TokenSet::next while 10,000 operations are pending.
+    #[value(name = "token-set-10k")]
+    TokenSet10k,
     /// TCP echo of 64 bytes, one at a time: the median round trip.
     TcpPingPong,
     /// TCP echo over 64 connections, 16 messages of 64 bytes in flight on each: messages per second.
@@ -65,6 +72,8 @@ pub enum Needs {
     Queues,
     /// Timers.
     Timers,
+    /// qtokens and sets of them.
+    Tokens,
     /// A TCP echo server.
     Echo,
 }
@@ -86,6 +95,8 @@ impl Row {
             Self::Timer => "timer insert + cancel",
             Self::Timer10k => "timer insert + cancel, 10,000 others",
             Self::Timer10kTurn => "timer insert, turn, cancel, 10,000 others",
+            Self::TokenSet1 => "TokenSet::next, 1 pending",
+            Self::TokenSet10k => "TokenSet::next, 10,000 pending",
             Self::TcpPingPong => "TCP echo 64 B, one at a time",
             Self::Tcp64x16 => "TCP echo 64 B, 64 connections x 16",
         }
@@ -96,6 +107,7 @@ impl Row {
         match self {
             Self::Queue | Self::Queue16 => Needs::Queues,
             Self::Timer | Self::Timer10k | Self::Timer10kTurn => Needs::Timers,
+            Self::TokenSet1 | Self::TokenSet10k => Needs::Tokens,
             Self::TcpPingPong | Self::Tcp64x16 => Needs::Echo,
             _ => Needs::Executor,
         }
@@ -119,6 +131,10 @@ impl Row {
 /// One column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
 pub enum Runtime {
+    /// hemi as it comes: adaptive idling.
+    Hemi,
+    /// TCP rows only: hemi that never sleeps.
+    HemiBusy,
     /// tokio, current_thread with a `LocalSet`.
     Tokio,
     /// monoio on io_uring with DEFER_TASKRUN.
@@ -144,6 +160,8 @@ impl Runtime {
     /// What the table calls it.
     pub fn title(self) -> &'static str {
         match self {
+            Self::Hemi => "hemi",
+            Self::HemiBusy => "hemi busy",
             Self::Tokio => "tokio",
             Self::Monoio => "monoio",
             Self::Glommio => "glommio",
@@ -158,7 +176,7 @@ impl Runtime {
 
     /// Our own columns, which are compared with the best of the others.
     pub fn is_hemi(self) -> bool {
-        false
+        matches!(self, Self::Hemi | Self::HemiBusy)
     }
 
     /// Written by hand for one row, so no runtime anybody would program on.
@@ -169,10 +187,11 @@ impl Runtime {
     /// Whether it can take part in rows that need `needs`.
     pub fn offers(self, needs: Needs) -> bool {
         match self {
+            Self::Hemi => true,
             Self::LocalPool => matches!(needs, Needs::Executor | Needs::Queues),
-            Self::Epoll | Self::Spin => needs == Needs::Echo,
-            Self::Harness => needs != Needs::Echo,
-            _ => true,
+            Self::HemiBusy | Self::Epoll | Self::Spin => needs == Needs::Echo,
+            Self::Harness => !matches!(needs, Needs::Echo | Needs::Tokens),
+            _ => needs != Needs::Tokens,
         }
     }
 }
@@ -180,6 +199,7 @@ impl Runtime {
 /// Runs `ops` operations of a micro row in this process; `None` where the two do not meet.
 pub fn run_micro(row: Row, runtime: Runtime, ops: u64) -> Option<Duration> {
     match runtime {
+        Runtime::Hemi => full::<Hemi>(row, ops).or_else(|| tokens(row, ops)),
         Runtime::Tokio => full::<Tokio>(row, ops),
         Runtime::Monoio => full::<Monoio>(row, ops),
         Runtime::Glommio => full::<Glommio>(row, ops),
@@ -194,7 +214,7 @@ pub fn run_micro(row: Row, runtime: Runtime, ops: u64) -> Option<Duration> {
             }
             _ => full::<Bare>(row, ops),
         },
-        Runtime::Epoll | Runtime::Spin => None,
+        Runtime::HemiBusy | Runtime::Epoll | Runtime::Spin => None,
     }
 }
 
@@ -220,6 +240,14 @@ fn queues<P: Queues>(row: Row, ops: u64) -> Option<Duration> {
     Some(match row {
         Row::Queue => queue::bursts::<P>(ops),
         Row::Queue16 => queue::bounded::<P>(ops),
+        _ => return None,
+    })
+}
+
+fn tokens(row: Row, ops: u64) -> Option<Duration> {
+    Some(match row {
+        Row::TokenSet1 => tokens::next(1, ops),
+        Row::TokenSet10k => tokens::next(10_000, ops),
         _ => return None,
     })
 }

@@ -2,7 +2,9 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::microseconds;
 use crate::contestants::FLOOR;
 use crate::error::Error;
 use crate::recorder::PERCENTILES;
@@ -11,8 +13,10 @@ use crate::results::{Entry, Experiment};
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Pixels of one panel, and of the title above them all.
-const PANEL: (u32, u32) = (560, 400);
+const PANEL: (u32, u32) = (560, 420);
 const TITLE: u32 = 64;
+/// Pixels of one line of the table below a panel.
+const LINE: u32 = 20;
 /// Panels beside each other.
 const COLUMNS: usize = 2;
 
@@ -34,8 +38,8 @@ const COLOURS: [RGBColor; 6] = [
 /// # Errors
 /// When the plot cannot be drawn.
 pub fn percentiles(experiments: &[Experiment]) -> Result<String, Error> {
-    let subtitle = "Round trip in microseconds, logarithmic; lower is better. The floor is a busy-polled \
-                    recv and send on bare sockets.";
+    let subtitle = "Round trip in microseconds at each percentile; lower is better. The floor is a hand-written \
+                    busy loop on bare sockets; the same client drives all.";
     panels("How long an echo takes", subtitle, experiments, percentile_panel)
 }
 
@@ -72,14 +76,18 @@ fn panels(title: &str, subtitle: &str, experiments: &[Experiment], draw: Panel) 
     Ok(svg)
 }
 
+/// The curves, and below them the figures as a table that is the legend too.
 fn percentile_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Error> {
     let curves: Vec<Vec<(f64, f64)>> = experiment.entries.iter().map(percentile_points).collect();
     let (low, high) = range(curves.iter().flatten().map(|point| point.1));
-    let mut chart = ChartBuilder::on(area)
+    let table = LINE * experiment.entries.len() as u32 + 12;
+    let (upper, _) = area.split_vertically(area.dim_in_pixel().1 - table);
+    let mut chart = ChartBuilder::on(&upper)
         .caption(experiment.scenario.to_string(), ("sans-serif", 16, &INK))
         .margin(14)
-        .x_label_area_size(32)
-        .y_label_area_size(52)
+        .margin_bottom(4)
+        .x_label_area_size(26)
+        .y_label_area_size(94)
         .build_cartesian_2d(-0.25..PERCENTILES.len() as f64 - 0.75, (low..high).log_scale())
         .map_err(failed)?;
     chart
@@ -95,17 +103,24 @@ fn percentile_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Erro
         .label_style(("sans-serif", 13, &INK))
         .draw()
         .map_err(failed)?;
+    let left = area.get_base_pixel().0;
     for (index, (entry, points)) in experiment.entries.iter().zip(curves).enumerate() {
         let style = style(entry, index);
+        let y = upper.dim_in_pixel().1 as i32 + LINE as i32 * index as i32 + 6;
+        let name =
+            ("sans-serif", 13, &style.color).into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(entry.name.clone(), (20, y), name)).map_err(failed)?;
+        for &point in &points {
+            let x = chart.backend_coord(&point).0 - left;
+            let centred = Pos::new(HPos::Center, VPos::Center);
+            let figure = ("sans-serif", 13, &style.color).into_text_style(area).pos(centred);
+            area.draw(&Text::new(microseconds(point.1 * 1e3), (x, y), figure)).map_err(failed)?;
+        }
         let dots = points.iter().map(|&point| Circle::new(point, 4, style.filled()));
         chart.draw_series(dots).map_err(failed)?;
-        chart
-            .draw_series(LineSeries::new(points, style))
-            .map_err(failed)?
-            .label(&entry.name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 2), (x + 18, y + 2)], style.filled()));
+        chart.draw_series(LineSeries::new(points, style)).map_err(failed)?;
     }
-    legend(&mut chart)
+    Ok(())
 }
 
 fn distribution_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Error> {

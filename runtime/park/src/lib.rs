@@ -216,6 +216,7 @@ impl Park {
     /// Let go of a handler; completions of its operations go on to arrive there until the last one.
     pub fn detach(&self, id: HandlerId) {
         self.handlers.detach(id);
+        self.handlers.sweep(|id| self.in_flight(id));
     }
 
     /// How many operations of `id` have not completed.

@@ -190,8 +190,10 @@ impl Error {
             Self::Unsupported { .. } => io::ErrorKind::Unsupported,
             Self::UnitTooLarge { .. } | Self::Malformed { .. } => io::ErrorKind::InvalidData,
             Self::Truncated { .. } => io::ErrorKind::UnexpectedEof,
-            Self::Alloc(_) => io::ErrorKind::OutOfMemory,
-            Self::Uri(_) => io::ErrorKind::InvalidInput,
+            Self::Alloc(AllocError::Drained { .. } | AllocError::NoMemory { .. }) => {
+                io::ErrorKind::OutOfMemory
+            }
+            Self::Alloc(_) | Self::Uri(_) => io::ErrorKind::InvalidInput,
             Self::Io(e) => e.source.kind(),
             _ => io::ErrorKind::Other,
         }
@@ -217,7 +219,75 @@ impl From<Error> for io::Error {
 }
 
 impl From<io::Error> for Error {
+    /// What was made from an [`Error`] becomes that again.
     fn from(e: io::Error) -> Self {
-        Self::io("input/output", "", e)
+        e.downcast().unwrap_or_else(|e| Self::io("input/output", "", e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn an_io_failure_names_operation_target_cause_and_cure() {
+        let error = Error::errno("bind", "127.0.0.1:80", libc::EACCES);
+        let text = error.to_string();
+        assert!(text.starts_with("bind 127.0.0.1:80: Permission denied"), "{text}");
+        assert!(
+            text.ends_with("(not permitted; ports below 1024 and raw devices need privileges)"),
+            "{text}"
+        );
+        assert_eq!(
+            (error.raw_os_error(), error.io_kind()),
+            (Some(libc::EACCES), io::ErrorKind::PermissionDenied)
+        );
+        assert!(error.source().is_some_and(<dyn std::error::Error>::is::<io::Error>));
+        assert_eq!(Error::errno("recv", "", libc::EIO).to_string(), "recv: Input/output error (os error 5)");
+        for errno in [libc::EADDRINUSE, libc::EMFILE, libc::ECONNREFUSED, libc::EADDRNOTAVAIL] {
+            assert!(Error::errno("x", "", errno).to_string().ends_with(')'), "a cure for {errno}");
+        }
+    }
+
+    #[test]
+    fn what_callers_match_on_is_one_thing_each() {
+        let of = |errno| Error::errno("recv", "", errno);
+        assert!(matches!(of(libc::ECONNRESET), Error::Reset));
+        assert!(matches!(of(libc::ECONNABORTED), Error::Reset));
+        assert!(matches!(of(libc::EPIPE), Error::BrokenPipe));
+        assert!(matches!(of(libc::ETIMEDOUT), Error::TimedOut("recv")));
+        assert_eq!(Error::Reset.raw_os_error(), Some(libc::ECONNRESET));
+        assert_eq!(
+            (Error::BrokenPipe.raw_os_error(), Error::Closed.raw_os_error()),
+            (Some(libc::EPIPE), None)
+        );
+    }
+
+    #[test]
+    fn io_errors_keep_their_kind_and_come_back_whole() {
+        let pairs = [
+            (Error::Closed, io::ErrorKind::NotConnected),
+            (Error::Reset, io::ErrorKind::ConnectionReset),
+            (Error::BrokenPipe, io::ErrorKind::BrokenPipe),
+            (Error::TimedOut("pop"), io::ErrorKind::TimedOut),
+            (Error::UnitTooLarge { got: 2, limit: 1 }, io::ErrorKind::InvalidData),
+            (Error::Truncated { have: 1, want: 2 }, io::ErrorKind::UnexpectedEof),
+            (AllocError::Drained { limit: 1 }.into(), io::ErrorKind::OutOfMemory),
+            (AllocError::TooLarge { wanted: 2, largest: 1 }.into(), io::ErrorKind::InvalidInput),
+            (UriError::new("x:", "y").into(), io::ErrorKind::InvalidInput),
+            (Error::Deadlock, io::ErrorKind::Other),
+        ];
+        for (error, kind) in pairs {
+            let text = error.to_string();
+            let io = io::Error::from(error);
+            assert_eq!((io.kind(), io.to_string()), (kind, text.clone()));
+            assert_eq!(Error::from(io).to_string(), text, "nothing is wrapped twice");
+        }
+        let plain = Error::from(io::Error::other("plain"));
+        assert_eq!(plain.to_string(), "input/output: plain");
+        let other = Error::Other("decoder says no".into());
+        assert_eq!((other.to_string(), other.source().is_some()), ("decoder says no".into(), true));
     }
 }

@@ -43,3 +43,24 @@ impl Completion {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_completion_knows_its_operation() {
+        let from = Endpoint::Name("peer".into());
+        let all = [
+            (Completion::Pushed, Op::Push),
+            (Completion::Filtered(Sga::new()), Op::Push),
+            (Completion::Popped(None), Op::Pop),
+            (Completion::PoppedFrom(Sga::new(), from), Op::Pop),
+            (Completion::Accepted(Some(Qd::new(0, 0))), Op::Accept),
+            (Completion::Connected, Op::Connect),
+        ];
+        for (completion, op) in all {
+            assert_eq!(completion.op(), op);
+        }
+    }
+}

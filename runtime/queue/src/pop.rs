@@ -13,11 +13,37 @@ use crate::Result;
 ///
 /// # How it is driven
 /// Implement [`poll_pop`](Self::poll_pop); callers use [`pop`](Self::pop). After `Ready(Ok(None))` the queue has
-/// ended and answers `None` for ever. After an error it answers an error or `None`, never a unit.
+/// ended and answers `None` for ever. After an error it answers an error or `None`, never a unit, unless its type says
+/// that it outlives the error: a datagram socket does, and so does a merge, which goes on with the other side.
 ///
 /// # Cancel safety
 /// `poll_pop` must keep everything that it has taken but not returned inside `self`: dropping a [`PopNext`] in a
 /// `select!` loses nothing.
+///
+/// ```
+/// use std::task::{Context, Poll};
+/// use hemi_queue::{Pop, Result};
+///
+/// /// Counts down, then ends.
+/// struct Countdown(u32);
+///
+/// impl Pop for Countdown {
+///     type Unit = u32;
+///     fn poll_pop(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<u32>>> {
+///         let left = self.0;
+///         self.0 = left.saturating_sub(1);
+///         Poll::Ready(Ok((left > 0).then_some(left)))
+///     }
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let mut queue = Countdown(2);
+/// while let Some(unit) = queue.pop().await? {
+///     println!("{unit}");
+/// }
+/// assert_eq!(queue.pop().await?, None); // ended for ever
+/// # Ok::<(), hemi_queue::Error>(()) }).unwrap();
+/// ```
 pub trait Pop {
     /// What one pop returns: a [`Buf`](crate::Buf), an [`Sga`](crate::Sga), a connection, a message.
     type Unit;
@@ -67,5 +93,32 @@ impl<Q: Pop + ?Sized> Future for PopNext<'_, Q> {
 impl<Q: ?Sized> fmt::Debug for PopNext<'_, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PopNext").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, pin::pin, task::Waker};
+
+    use super::*;
+
+    struct Units(VecDeque<u32>);
+
+    impl Pop for Units {
+        type Unit = u32;
+        fn poll_pop(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<u32>>> {
+            self.0.pop_front().map_or(Poll::Pending, |unit| Poll::Ready(Ok(Some(unit))))
+        }
+    }
+
+    #[test]
+    fn a_dropped_pop_loses_nothing_and_references_and_boxes_pop_too() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut queue = Units(VecDeque::from([1, 2]));
+        drop(queue.pop());
+        assert!(matches!(pin!(Pop::pop(&mut &mut queue)).poll(cx), Poll::Ready(Ok(Some(1)))));
+        let mut queue: Box<dyn Pop<Unit = u32>> = Box::new(queue);
+        assert!(matches!(pin!(queue.pop()).poll(cx), Poll::Ready(Ok(Some(2)))));
+        assert!(pin!(queue.pop()).poll(cx).is_pending());
     }
 }

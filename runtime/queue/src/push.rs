@@ -3,7 +3,6 @@
 use std::{
     fmt,
     future::Future,
-    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -26,6 +25,39 @@ pub struct Ticket(pub u64);
 ///
 /// [`poll_ready`](Self::poll_ready) asks for room *before* handing a unit over; adapters that push to two queues
 /// (`merge`) use it on both first. Ready means that a `start_push` in the same poll is not over the limit.
+///
+/// ```
+/// use std::task::{Context, Poll};
+/// use hemi_queue::{Error, Push, PushError, Result, Ticket};
+///
+/// /// Collects units, at most three; every push completes at once.
+/// #[derive(Default)]
+/// struct Box3(Vec<u32>);
+///
+/// impl Push for Box3 {
+///     type Unit = u32;
+///     type Receipt = usize; // where it lies
+///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+///         if self.0.len() < 3 { Poll::Ready(Ok(())) } else { Poll::Ready(Err(Error::Closed)) }
+///     }
+///     fn start_push(&mut self, unit: u32) -> Result<Ticket, PushError<u32>> {
+///         if self.0.len() == 3 {
+///             return Err(PushError::new(Error::Closed, unit)); // not taken: the unit goes back
+///         }
+///         self.0.push(unit);
+///         Ok(Ticket(self.0.len() as u64 - 1))
+///     }
+///     fn poll_pushed(&mut self, ticket: Ticket, _: &mut Context<'_>) -> Poll<Result<usize>> {
+///         Poll::Ready(Ok(ticket.0 as usize))
+///     }
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let mut queue = Box3::default();
+/// assert_eq!(queue.push(7_u32).await?, 0);
+/// assert_eq!(queue.push(8_u32).await?, 1);
+/// # Ok::<(), hemi_queue::Error>(()) }).unwrap();
+/// ```
 pub trait Push {
     /// What is pushed.
     type Unit;
@@ -63,7 +95,7 @@ pub trait Push {
     where
         Self: Sized,
     {
-        PushUnit { queue: self, state: State::Unsent(unit.into()), _unit: PhantomData }
+        PushUnit { queue: self, state: State::Unsent(unit.into()) }
     }
 }
 
@@ -180,7 +212,6 @@ enum State<U> {
 pub struct PushUnit<'q, Q: Push + ?Sized> {
     queue: &'q mut Q,
     state: State<Q::Unit>,
-    _unit: PhantomData<Q::Unit>,
 }
 
 // The unit is only ever moved out whole, never pinned.
@@ -207,5 +238,78 @@ impl<Q: Push + ?Sized> Future for PushUnit<'_, Q> {
 impl<Q: Push + ?Sized> fmt::Debug for PushUnit<'_, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PushUnit").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, pin::pin, task::Waker};
+
+    use super::*;
+
+    /// Completes a push when the test says so; refuses units over 100.
+    #[derive(Default)]
+    struct Slow {
+        taken: VecDeque<u32>,
+        complete: u64,
+    }
+
+    impl Push for Slow {
+        type Unit = u32;
+        type Receipt = u64;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn start_push(&mut self, unit: u32) -> Result<Ticket, PushError<u32>> {
+            if unit > 100 {
+                return Err(PushError::new(Error::UnitTooLarge { got: unit.into(), limit: 100 }, unit));
+            }
+            self.taken.push_back(unit);
+            Ok(Ticket(self.taken.len() as u64))
+        }
+        fn poll_pushed(&mut self, ticket: Ticket, _: &mut Context<'_>) -> Poll<Result<u64>> {
+            if ticket.0 <= self.complete { Poll::Ready(Ok(ticket.0)) } else { Poll::Pending }
+        }
+    }
+
+    #[test]
+    fn a_push_hands_over_at_the_first_poll_and_is_never_retracted() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut queue = Slow::default();
+        drop(queue.push(1_u32));
+        assert!(queue.taken.is_empty(), "not polled, not pushed");
+        {
+            let mut push = pin!(queue.push(2_u32));
+            assert!(push.as_mut().poll(cx).is_pending());
+            assert!(push.as_mut().poll(cx).is_pending());
+        }
+        assert_eq!(queue.taken, [2], "dropped while it waited: pushed once, and stays");
+    }
+
+    #[test]
+    fn a_push_tells_its_receipt_once() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut queue = Slow { complete: 1, ..Slow::default() };
+        let mut push = queue.push(3_u32);
+        assert!(matches!(Pin::new(&mut push).poll(cx), Poll::Ready(Ok(1))));
+        assert!(matches!(Pin::new(&mut push).poll(cx), Poll::Ready(Err(Error::StaleToken))));
+    }
+
+    #[test]
+    fn a_refusal_gives_the_unit_back_and_keeps_its_cause() {
+        let mut queue = Slow::default();
+        let refused = Push::start_push(&mut &mut queue, 101).unwrap_err();
+        assert_eq!(refused.unit, 101);
+        assert!(refused.to_string().contains("101 bytes is over the limit of 100"));
+        assert!(std::error::Error::source(&refused).is_some());
+        assert!(format!("{refused:?}").contains("UnitTooLarge"));
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(matches!(pin!(queue.push(101_u32)).poll(cx), Poll::Ready(Err(Error::UnitTooLarge { .. }))));
+    }
+
+    #[test]
+    fn a_queue_without_an_end_finishes_at_once() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(matches!(pin!(Slow::default().finish()).poll(cx), Poll::Ready(Ok(()))));
     }
 }

@@ -37,3 +37,16 @@ impl fmt::Debug for Qd {
         write!(f, "qd{}.{}", self.slot, self.generation)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_its_slot_and_generation() {
+        let name = Qd::new(3, 9);
+        assert_eq!((name.slot(), name.generation()), (3, 9));
+        assert_ne!(name, Qd::new(3, 10), "the slot's next owner has another name");
+        assert_eq!(format!("{name:?}"), "qd3.9");
+    }
+}

@@ -76,3 +76,21 @@ impl fmt::Debug for Instant {
         write!(f, "{}.{:09}s", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        let at = Instant::from_nanos(1_500_000_000);
+        let (second, ever) = (Duration::from_secs(1), Duration::MAX);
+        assert_eq!((at + second).as_nanos(), 2_500_000_000);
+        assert_eq!((at + ever, Instant::FAR_FUTURE + second), (Instant::FAR_FUTURE, Instant::FAR_FUTURE));
+        assert_eq!((at - Instant::ZERO, Instant::ZERO - at), (Duration::from_millis(1500), Duration::ZERO));
+        let mut later = at;
+        later += second;
+        assert_eq!(later.saturating_since(at), second);
+        assert_eq!(format!("{at:?}"), "1.500000000s");
+    }
+}

@@ -36,3 +36,16 @@ impl fmt::Debug for Token {
         write!(f, "qt{}.{}", self.slot, self.generation)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_its_slot_and_generation() {
+        let name = Token::new(3, 9);
+        assert_eq!((name.slot(), name.generation()), (3, 9));
+        assert_ne!(name, Token::new(3, 10), "the slot's next owner has another name");
+        assert_eq!(format!("{name:?}"), "qt3.9");
+    }
+}

@@ -258,3 +258,23 @@ pub trait DatagramSocket {
     /// Close; accepted datagrams still go out.
     fn close(&self);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_read_as_people_write_them() {
+        let ip: SocketAddr = "[::1]:7000".parse().expect("an address");
+        let texts = [
+            (Endpoint::from(ip), "[::1]:7000"),
+            (Endpoint::Unix("/run/hemi.sock".into()), "/run/hemi.sock"),
+            (Endpoint::Unix(PathBuf::new()), "(unnamed)"),
+            (Endpoint::Name("ring".into()), "ring"),
+        ];
+        for (endpoint, text) in texts {
+            assert_eq!(endpoint.to_string(), text);
+        }
+        assert_eq!((Endpoint::Ip(ip).ip(), Endpoint::Name(String::new()).ip()), (Some(ip), None));
+    }
+}

@@ -58,3 +58,51 @@ impl fmt::Debug for Waiter {
         f.debug_tuple("Waiter").field(&self.is_waiting()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::Wake,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_last_to_register_is_woken_once() {
+        let (first, last) = (Arc::<Bell>::default(), Arc::<Bell>::default());
+        let waiter = Waiter::new();
+        assert!(!waiter.wake() && !waiter.is_waiting());
+        waiter.register(&Arc::clone(&first).into());
+        waiter.register(&Arc::clone(&last).into());
+        assert!(waiter.is_waiting());
+        assert_eq!(format!("{waiter:?}"), "Waiter(true)");
+        assert!(waiter.wake() && !waiter.wake());
+        assert_eq!((first.0.load(Ordering::Relaxed), last.0.load(Ordering::Relaxed)), (0, 1));
+    }
+
+    #[test]
+    fn the_same_task_is_kept_not_cloned() {
+        let bell = Arc::<Bell>::default();
+        let waker = Waker::from(Arc::clone(&bell));
+        let waiter = Waiter::default();
+        waiter.register(&waker);
+        waiter.register(&waker);
+        assert_eq!(Arc::strong_count(&bell), 3);
+        assert!(waiter.take().is_some_and(|kept| kept.will_wake(&waker)));
+        assert!(!waiter.is_waiting());
+        assert_eq!(bell.0.load(Ordering::Relaxed), 0);
+    }
+}

@@ -18,7 +18,7 @@ const KEEP: u32 = 4096;
 #[derive(Clone, Copy)]
 pub(super) struct BlockKind {
     layout: Layout,
-    /// The size class, or `CLASSES` for what is too large or too aligned for one.
+    /// The size class, at most `CLASSES`: that one is for what is too large or too aligned for any, and keeps nothing.
     class: usize,
 }
 
@@ -43,31 +43,39 @@ struct List {
 }
 
 /// The free blocks of one executor.
-pub(super) struct Arena([List; CLASSES]);
+pub(super) struct Arena([List; CLASSES + 1]);
 
 impl Arena {
     pub(super) const fn new() -> Self {
-        Self([const { List { first: Cell::new(ptr::null_mut()), room: Cell::new(KEEP) } }; CLASSES])
+        let mut lists = Self::none();
+        let mut class = 0;
+        while class < CLASSES {
+            lists.0[class].room = Cell::new(KEEP);
+            class += 1;
+        }
+        lists
     }
 
     /// An arena that keeps nothing: what is freed goes to the global allocator.
     pub(super) const fn none() -> Self {
-        Self([const { List { first: Cell::new(ptr::null_mut()), room: Cell::new(0) } }; CLASSES])
+        Self([const { List { first: Cell::new(ptr::null_mut()), room: Cell::new(0) } }; CLASSES + 1])
+    }
+
+    #[inline(always)]
+    fn list(&self, kind: BlockKind) -> &List {
+        // SAFETY: made by `BlockKind::of` only, which keeps the class in bounds.
+        unsafe { self.0.get_unchecked(kind.class) }
     }
 
     /// A block of `kind`, uninitialised.
     #[inline(always)]
     pub(super) fn alloc(&self, kind: BlockKind) -> NonNull<u8> {
-        if kind.class < CLASSES {
-            let list = &self.0[kind.class];
-            if let Some(block) = NonNull::new(list.first.get()) {
-                // SAFETY: a free block's first word is the link that `free` wrote.
-                list.first.set(unsafe { block.cast::<*mut u8>().read() });
-                list.room.set(list.room.get() + 1);
-                return block;
-            }
-        }
-        Self::alloc_slow(kind)
+        let list = self.list(kind);
+        let Some(block) = NonNull::new(list.first.get()) else { return Self::alloc_slow(kind) };
+        // SAFETY: a free block's first word is the link that `free` wrote.
+        list.first.set(unsafe { block.cast::<*mut u8>().read() });
+        list.room.set(list.room.get() + 1);
+        block
     }
 
     #[cold]
@@ -84,18 +92,15 @@ impl Arena {
     /// `block` came from `alloc` of some arena with the same `kind`, and is not used afterwards.
     #[inline(always)]
     pub(super) unsafe fn free(&self, block: NonNull<u8>, kind: BlockKind) {
-        if kind.class < CLASSES {
-            let list = &self.0[kind.class];
-            if list.room.get() > 0 {
-                // SAFETY: at least 64 bytes, aligned to 64, ours.
-                unsafe { block.cast::<*mut u8>().write(list.first.get()) };
-                list.first.set(block.as_ptr());
-                list.room.set(list.room.get() - 1);
-                return;
-            }
+        let list = self.list(kind);
+        if list.room.get() == 0 {
+            // SAFETY: as promised by the caller.
+            return unsafe { Self::free_slow(block, kind) };
         }
-        // SAFETY: as promised by the caller.
-        unsafe { Self::free_slow(block, kind) };
+        // SAFETY: at least 64 bytes, aligned to 64, ours.
+        unsafe { block.cast::<*mut u8>().write(list.first.get()) };
+        list.first.set(block.as_ptr());
+        list.room.set(list.room.get() - 1);
     }
 
     /// Give a block straight back to the global allocator.

@@ -9,24 +9,28 @@ use std::{
     any::Any,
     cell::{Cell, UnsafeCell},
     future::Future,
-    mem::ManuallyDrop,
+    mem::{ManuallyDrop, MaybeUninit},
     panic::{AssertUnwindSafe, Location, catch_unwind},
     pin::Pin,
-    ptr::{self, NonNull},
+    ptr::NonNull,
     task::{Context, Poll, Waker},
 };
 
-use super::{Exec, arena::BlockKind, join::JoinError, waker};
+use super::{
+    arena::{Arena, BlockKind},
+    join::JoinError,
+    remote, waker,
+};
 
 /// Polls whatever a slot holds. `true`: it has ended, its slot is free to go.
 pub(super) type PollFn = unsafe fn(*const Header, &mut Context<'_>) -> bool;
 
-/// The task has ended; the stage is an outcome, unless there was no handle or it was taken.
+/// The task has ended; with a handle, the stage is its outcome.
 const DONE: u8 = 1;
 /// A `JoinHandle` exists.
 const HANDLE: u8 = 2;
-/// The outcome was taken out.
-const TAKEN: u8 = 4;
+/// One of the runtime's own: the root, a pump.
+const INTERNAL: u8 = 4;
 
 /// What is known of a task without knowing its future.
 #[repr(C)]
@@ -36,11 +40,10 @@ pub(super) struct Header {
     /// Where `spawn` was called.
     pub(super) spawned_at: &'static Location<'static>,
     vtable: &'static Vtable,
-    /// Its executor, alive until the task is `DONE`.
-    exec: *const Exec,
     state: Cell<u8>,
     /// Who awaits the handle.
     join: Cell<Option<Waker>>,
+    _pad: MaybeUninit<usize>,
 }
 
 struct Vtable {
@@ -53,7 +56,7 @@ struct Vtable {
 
 /// Where the stage of every cell is, whatever it holds: a handle knows no more than the type of the outcome.
 const STAGE: usize = 64;
-const _: () = assert!(size_of::<Header>() == STAGE);
+const _: () = assert!(size_of::<Header>() <= STAGE);
 
 #[repr(C, align(64))]
 struct TaskCell<F: Future> {
@@ -98,9 +101,9 @@ impl Header {
             waker: waker::waker(name),
             spawned_at,
             vtable: &NONE,
-            exec: ptr::null(),
-            state: Cell::new(DONE | TAKEN),
+            state: Cell::new(DONE | INTERNAL),
             join: Cell::new(None),
+            _pad: MaybeUninit::uninit(),
         }
     }
 }
@@ -121,34 +124,34 @@ pub(super) fn tombstone() -> *const Header {
 /// Make a cell for `future`, with a handle, and the function that polls it.
 #[inline(always)]
 pub(super) fn create<F: Future + 'static>(
-    exec: &Exec,
+    arena: &Arena,
     future: F,
     name: u64,
     spawned_at: &'static Location<'static>,
 ) -> (NonNull<Header>, PollFn) {
     if const { TaskCell::<F>::FITS } {
-        create_in_place(exec, future, name, spawned_at)
+        create_in_place(arena, future, name, spawned_at)
     } else {
-        create_in_place(exec, Box::pin(future), name, spawned_at)
+        create_in_place(arena, Box::pin(future), name, spawned_at)
     }
 }
 
 #[inline(always)]
 fn create_in_place<F: Future + 'static>(
-    exec: &Exec,
+    arena: &Arena,
     future: F,
     name: u64,
     spawned_at: &'static Location<'static>,
 ) -> (NonNull<Header>, PollFn) {
     let block = const { TaskCell::<F>::VTABLE.block };
-    let cell = exec.slots.arena.alloc(block).cast::<TaskCell<F>>();
+    let cell = arena.alloc(block).cast::<TaskCell<F>>();
     let header = Header {
         waker: waker::waker(name),
         spawned_at,
         vtable: const { &TaskCell::<F>::VTABLE },
-        exec,
         state: Cell::new(HANDLE),
         join: Cell::new(None),
+        _pad: MaybeUninit::uninit(),
     };
     // SAFETY: a fresh block with the layout of the cell.
     unsafe {
@@ -221,7 +224,7 @@ unsafe fn finish<F: Future + 'static>(task: *const Header, outcome: Result<F::Ou
     // SAFETY: live by contract; the reference ends before the waker runs, which may free the cell.
     let header = unsafe { &*task };
     if header.state.get() & HANDLE == 0 {
-        header.state.set(DONE | TAKEN);
+        header.state.set(DONE);
         let _freed = FreeOnDrop(task); // even if the outcome's drop panics
         drop(outcome);
         return;
@@ -302,6 +305,7 @@ impl Header {
 
     /// # Safety
     /// See above.
+    #[inline(always)]
     pub(super) unsafe fn is_done(task: NonNull<Self>) -> bool {
         // SAFETY: by contract.
         unsafe { task.as_ref() }.state.get() & DONE != 0
@@ -312,57 +316,89 @@ impl Header {
     /// # Safety
     /// See above.
     pub(super) unsafe fn abort(task: NonNull<Self>) {
-        // SAFETY: by contract; an executor ends all its tasks before it ends, so it is alive while one is not DONE.
+        // SAFETY: by contract; a task that is not DONE is in a slot of an executor of this thread.
         unsafe {
             if !Self::is_done(task) {
-                let header = task.as_ref();
-                (*header.exec).abort(waker::name(&header.waker));
+                remote::abort(waker::name(&task.as_ref().waker));
             }
         }
     }
 
-    /// The outcome, once, if it is there; else `waker` is woken when it is.
+    /// Whether the task is one of the runtime's own.
     ///
     /// # Safety
-    /// See above, and `T` is the output of the task's future.
-    #[inline]
-    pub(super) unsafe fn poll_join<T>(task: NonNull<Self>, waker: &Waker) -> Poll<Result<T, JoinError>> {
+    /// See above.
+    pub(super) unsafe fn is_internal(task: NonNull<Self>) -> bool {
         // SAFETY: by contract.
-        let header = unsafe { task.as_ref() };
-        let state = header.state.get();
-        if state & DONE == 0 {
-            let kept = match header.join.take() {
-                Some(old) if old.will_wake(waker) => old,
-                _ => waker::copy(waker),
-            };
-            // `take` left nothing that would have to be dropped.
-            std::mem::forget(header.join.replace(Some(kept)));
-            return Poll::Pending;
-        }
-        assert!(state & TAKEN == 0, "a JoinHandle was polled after it had given its result");
-        header.state.set(state | TAKEN);
-        // SAFETY: DONE and not TAKEN: the stage is the outcome, moved out here.
-        Poll::Ready(unsafe { task.byte_add(STAGE).cast::<Result<T, JoinError>>().read() })
+        unsafe { task.as_ref() }.state.get() & INTERNAL != 0
     }
 
-    /// The handle goes away.
+    /// Make the task one of the runtime's own.
+    ///
+    /// # Safety
+    /// See above.
+    pub(super) unsafe fn set_internal(task: NonNull<Self>) {
+        // SAFETY: by contract.
+        let state = unsafe { &task.as_ref().state };
+        state.set(state.get() | INTERNAL);
+    }
+
+    /// Have `waker` woken when the task is done.
+    ///
+    /// # Safety
+    /// See above.
+    #[inline(always)]
+    pub(super) unsafe fn join(task: NonNull<Self>, waker: &Waker) {
+        // SAFETY: by contract.
+        let join = unsafe { &task.as_ref().join };
+        // SAFETY: nobody writes to the cell during the look.
+        let vacant = unsafe { (*join.as_ptr()).is_none() };
+        if vacant && waker::is_name(waker) {
+            std::mem::forget(join.replace(Some(waker::copy(waker)))); // nothing was in it to be dropped
+        } else {
+            Self::join_slow(join, waker);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn join_slow(join: &Cell<Option<Waker>>, waker: &Waker) {
+        join.set(Some(match join.take() {
+            None => waker::copy(waker),
+            Some(old) => waker::renew(old, waker),
+        }));
+    }
+
+    /// The outcome, in exchange for the handle.
+    ///
+    /// # Safety
+    /// See above; `T` is the output of the task's future, which is done. The handle does not use the task afterwards.
+    #[inline(always)]
+    pub(super) unsafe fn take<T>(task: NonNull<Self>) -> Result<T, JoinError> {
+        let _freed = FreeOnDrop(task.as_ptr());
+        // SAFETY: DONE with a handle: the stage is the outcome, moved out here; the cell is freed after that.
+        unsafe { task.byte_add(STAGE).cast::<Result<T, JoinError>>().read() }
+    }
+
+    /// The handle goes away without having taken the outcome.
     ///
     /// # Safety
     /// See above; called once, by the handle, which does not use the task afterwards.
-    #[inline]
+    #[inline(never)]
     pub(super) unsafe fn drop_handle(task: NonNull<Self>) {
         // SAFETY: by contract.
         let header = unsafe { task.as_ref() };
         let state = header.state.get();
         header.state.set(state & !HANDLE);
         if state & DONE == 0 {
-            drop(header.join.take()); // detached: the end of the task frees the cell
+            // Detached: the end of the task frees the cell.
+            if let Some(waker) = header.join.take() {
+                waker::discard(waker);
+            }
             return;
         }
         let _freed = FreeOnDrop(task.as_ptr()); // even if the outcome's drop panics
-        if state & TAKEN == 0 {
-            // SAFETY: DONE and not TAKEN: the stage is the outcome.
-            unsafe { (header.vtable.drop_outcome)(task.as_ptr()) };
-        }
+        // SAFETY: DONE with a handle: the stage is the outcome.
+        unsafe { (header.vtable.drop_outcome)(task.as_ptr()) };
     }
 }

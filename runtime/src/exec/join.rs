@@ -34,7 +34,8 @@ use super::cell::Header;
 /// # Ok::<(), hemi::Error>(())
 /// ```
 pub struct JoinHandle<T> {
-    task: NonNull<Header>,
+    /// None once it has given the result.
+    task: Option<NonNull<Header>>,
     _output: PhantomData<*const T>,
 }
 
@@ -46,7 +47,7 @@ impl<T> JoinHandle<T> {
     /// `task` is a live cell with the handle flag set, of a future with the output `T`.
     #[inline(always)]
     pub(super) unsafe fn new(task: NonNull<Header>) -> Self {
-        Self { task, _output: PhantomData }
+        Self { task: Some(task), _output: PhantomData }
     }
 
     /// End the task: its future is dropped when its turn comes, and the handle gives [`JoinError::Cancelled`].
@@ -62,14 +63,24 @@ impl<T> JoinHandle<T> {
     /// # Ok::<(), hemi::Error>(())
     /// ```
     pub fn abort(&self) {
-        // SAFETY: the handle keeps the cell, and is !Send.
-        unsafe { Header::abort(self.task) }
+        if let Some(task) = self.task {
+            // SAFETY: the handle keeps the cell, and is !Send.
+            unsafe { Header::abort(task) }
+        }
+    }
+
+    /// Make the task one of the runtime's own, and let it go.
+    pub(super) fn set_internal(self) {
+        if let Some(task) = self.task {
+            // SAFETY: as above.
+            unsafe { Header::set_internal(task) }
+        }
     }
 
     /// Whether the task has ended, so that awaiting the handle gives its result at once.
     pub fn is_finished(&self) -> bool {
         // SAFETY: as above.
-        unsafe { Header::is_done(self.task) }
+        self.task.is_none_or(|task| unsafe { Header::is_done(task) })
     }
 }
 
@@ -78,18 +89,28 @@ impl<T> Future for JoinHandle<T> {
 
     /// # Panics
     /// When polled again after it gave the result.
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: as above; `T` is the output by the contract of `new`.
-        unsafe { Header::poll_join(self.task, cx.waker()) }
+    #[inline(always)] // else the compiler keeps it apart, and every await pays for its frame
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let task = self.task.expect("a JoinHandle was polled after it gave its result");
+        // SAFETY: as above; `T` is the output by the contract of `new`; the task is forgotten before it is taken.
+        unsafe {
+            if Header::is_done(task) {
+                self.task = None;
+                return Poll::Ready(Header::take(task));
+            }
+            Header::join(task, cx.waker());
+        }
+        Poll::Pending
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the handle's last act.
-        unsafe { Header::drop_handle(self.task) }
+        if let Some(task) = self.task {
+            // SAFETY: the handle's last act.
+            unsafe { Header::drop_handle(task) }
+        }
     }
 }
 

@@ -33,8 +33,11 @@
 
 #![allow(unsafe_code)]
 
+mod alarm;
 mod arena;
+mod blocking;
 mod cell;
+pub(crate) mod cross;
 pub(crate) mod current;
 mod idle;
 mod inbox;
@@ -45,16 +48,20 @@ mod root;
 mod slots;
 mod sync;
 mod waker;
+pub(crate) mod watchdog;
 mod yield_now;
 
 use std::{
     future::Future,
     panic::Location,
-    ptr,
+    ptr::{self, NonNull},
     sync::atomic::Ordering,
     task::{Context, Waker},
 };
 
+pub(crate) use alarm::{Alarm, Alarms};
+pub(crate) use blocking::BlockingPool;
+pub use blocking::spawn_blocking;
 pub use idle::Idle;
 pub(crate) use idle::{Spin, Verdict};
 pub use join::{JoinError, JoinHandle};
@@ -77,6 +84,11 @@ impl Exec {
         Ok(Self { slots: Slots::new(remote.id(), remote.lives()), remote })
     }
 
+    /// The executor is where it will stay until it ends.
+    pub(crate) fn placed(&self) {
+        self.remote.set_slots(&self.slots);
+    }
+
     /// The half that other threads see.
     pub(crate) fn remote(&self) -> &'static Remote {
         self.remote
@@ -84,7 +96,7 @@ impl Exec {
 
     /// How many tasks have not ended, roots included.
     pub(crate) fn live(&self) -> usize {
-        self.slots.taken() as usize
+        self.slots.tasks().len()
     }
 
     /// Whether a task is queued.
@@ -103,7 +115,7 @@ impl Exec {
         // SAFETY: the cell is new and has a handle; from here on its executor polls it, and nobody else.
         unsafe {
             let Some((place, name)) = self.slots.take() else { return self.refuse(future, spawned_at) };
-            let (task, poll) = cell::create(self, future, name, spawned_at);
+            let (task, poll) = cell::create(&self.slots.arena, future, name, spawned_at);
             self.slots.fill(place, task.as_ptr(), poll);
             JoinHandle::new(task)
         }
@@ -122,7 +134,7 @@ impl Exec {
                 "2^24 tasks are alive: the one spawned at {at} was cancelled; await some of them first"
             );
         }
-        let (task, _) = cell::create(self, future, 0, at);
+        let (task, _) = cell::create(&self.slots.arena, future, 0, at);
         // SAFETY: a new cell with a handle, in no slot.
         unsafe {
             cancel(task.as_ptr());
@@ -181,26 +193,50 @@ impl Exec {
         self.remote.inbox.drain(self.slots.used(), |index| self.slots.wake_index(index));
     }
 
-    /// End the task called `name` when its turn comes.
-    fn abort(&self, name: u64) {
-        let place = self.slots.place_of(name);
-        let slot = self.slots.at(place);
-        // SAFETY: the caller knows that the task is not DONE, so it is in its slot.
-        slot.poll.set(unsafe { (*slot.task.get()).canceller() });
-        self.slots.wake_place(place);
-    }
-
     /// Cancel every task and refuse new ones. No task is armed any more when the first future is dropped: one future's
     /// drop may wake another task.
     pub(crate) fn close(&self) {
-        self.slots.close();
-        for index in 1..self.slots.used() {
-            let task = self.slots.vacate(index);
-            if !task.is_null() {
-                // SAFETY: a slot's task is not DONE; nothing polls it, because a runtime that runs is not closed.
-                unsafe { cancel(task) };
-            }
+        for task in self.slots.close() {
+            // SAFETY: a slot's task is not DONE, and only its end could free the cell; nothing polls it, because a runtime
+            // that runs is not closed.
+            unsafe { cancel(task.as_ptr()) };
         }
+    }
+
+    /// The tasks that users spawned and that have not ended, without the one that `caller` wakes.
+    fn others(&self, caller: &Waker) -> Vec<NonNull<Header>> {
+        let caller = if waker::is_name(caller) { waker::name(caller) } else { 0 };
+        let mut tasks = self.slots.tasks();
+        // SAFETY: tasks in slots are live.
+        tasks.retain(|task| unsafe {
+            !Header::is_internal(*task) && waker::name(Header::waker(task.as_ptr())) != caller
+        });
+        tasks
+    }
+
+    /// How many tasks have not ended, without the caller's, the roots and the runtime's own. Takes time proportional to
+    /// the most tasks there ever were.
+    pub(crate) fn count_others(&self, caller: &Waker) -> usize {
+        self.others(caller).len()
+    }
+
+    /// Abort those. How many that were.
+    pub(crate) fn abort_others(&self, caller: &Waker) -> usize {
+        let others = self.others(caller);
+        for task in &others {
+            // SAFETY: live and not DONE: nothing runs between the look and this.
+            unsafe { self.slots.abort(waker::name(Header::waker(task.as_ptr()))) };
+        }
+        others.len()
+    }
+
+    /// As [`spawn`](Self::spawn), for the runtime's own tasks: nobody awaits them and a drain leaves them alone.
+    pub(crate) fn spawn_internal(
+        &self,
+        future: impl Future<Output = ()> + 'static,
+        at: &'static Location<'static>,
+    ) {
+        self.spawn(future, at).set_internal();
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use hemi_park::Unparker;
 
-use super::{inbox::Inbox, name};
+use super::{inbox::Inbox, name, slots::Slots};
 
 /// What the watchdog looks at. On its own cache line: written at every poll.
 #[repr(align(64))]
@@ -25,6 +25,14 @@ pub(crate) struct Beat {
     pub(crate) running: AtomicPtr<Location<'static>>,
     /// Counts turns.
     pub(crate) turns: AtomicU64,
+}
+
+impl Beat {
+    /// A turn has begun. One thread counts: no read-modify-write.
+    #[inline]
+    pub(crate) fn turn(&self) {
+        self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
 }
 
 /// What other threads use of an executor.
@@ -36,6 +44,8 @@ pub(crate) struct Remote {
     unparker: Mutex<Option<Unparker>>,
     /// How many executors had this number.
     lives: AtomicU64,
+    /// The slots of the executor that has this number, for use on its own thread; null when none has.
+    slots: AtomicPtr<Slots>,
 }
 
 static TABLE: [AtomicPtr<Remote>; 1 << 16] = [const { AtomicPtr::new(ptr::null_mut()) }; 1 << 16];
@@ -67,6 +77,7 @@ impl Remote {
             beat: Beat { running: AtomicPtr::new(ptr::null_mut()), turns: AtomicU64::new(0) },
             unparker: Mutex::new(None),
             lives: AtomicU64::new(0),
+            slots: AtomicPtr::new(ptr::null_mut()),
         }));
         TABLE[usize::from(id)].store(ptr::from_ref(remote).cast_mut(), Ordering::Release);
         Some(remote)
@@ -75,6 +86,7 @@ impl Remote {
     /// The executor is gone; its number may be given out again.
     pub(super) fn release(&'static self) {
         *lock(&self.unparker) = None;
+        self.slots.store(ptr::null_mut(), Ordering::Relaxed);
         self.inbox.drain(name::MAX_SLOTS as u32, |_| {});
         lock(&NUMBERS).unused.push(self);
     }
@@ -85,6 +97,11 @@ impl Remote {
 
     pub(super) fn lives(&self) -> u64 {
         self.lives.load(Ordering::Relaxed)
+    }
+
+    /// Where the executor's slots are from now on.
+    pub(super) fn set_slots(&self, slots: &Slots) {
+        self.slots.store(ptr::from_ref(slots).cast_mut(), Ordering::Relaxed);
     }
 
     /// How to end the executor's sleep.
@@ -113,5 +130,20 @@ pub(super) fn wake(name: u64) {
     let Some(remote) = (unsafe { remote.as_ref() }) else { return };
     if remote.inbox.set(name::slot(name)) {
         remote.unpark();
+    }
+}
+
+/// End the task called `name` when its turn comes.
+///
+/// # Safety
+/// The task is not DONE, and its executor, which therefore has not ended, is one of this thread's.
+pub(super) unsafe fn abort(name: u64) {
+    let remote = TABLE[usize::from(name::executor(name))].load(Ordering::Relaxed);
+    // SAFETY: by contract there is a remote, and slots that stay where they are while their executor has tasks; null
+    // before the executor is `placed`.
+    unsafe {
+        if let Some(slots) = (*remote).slots.load(Ordering::Relaxed).as_ref() {
+            slots.abort(name);
+        }
     }
 }

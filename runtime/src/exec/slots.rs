@@ -9,7 +9,7 @@
 use std::{
     alloc::{self, Layout},
     cell::Cell,
-    ptr,
+    ptr::{self, NonNull},
 };
 
 use super::{
@@ -60,8 +60,6 @@ pub(super) struct Slots {
     tail: Cell<Place>,
     /// First of the free slots; the head when there is none.
     free: Cell<Place>,
-    /// Slots with a task.
-    taken: Cell<u32>,
     /// Slots that were ever used, and the head.
     used: Cell<u32>,
     closed: Cell<bool>,
@@ -95,7 +93,6 @@ static NOBODY: Nobody = Nobody(Slots {
     mask: Cell::new(0),
     tail: Cell::new(Place::HEAD),
     free: Cell::new(Place::HEAD),
-    taken: Cell::new(0),
     used: Cell::new(1),
     closed: Cell::new(true),
     epoch: 0,
@@ -124,7 +121,6 @@ impl Slots {
             mask: Cell::new(capacity as u32 - 1),
             tail: Cell::new(Place::HEAD),
             free: Cell::new(Place::HEAD),
-            taken: Cell::new(0),
             used: Cell::new(1),
             closed: Cell::new(false),
             epoch,
@@ -203,9 +199,18 @@ impl Slots {
         self.used.get()
     }
 
-    /// Slots with a task.
-    pub(super) fn taken(&self) -> u32 {
-        self.taken.get()
+    /// Every task in a slot, oldest slot first. Found by a walk along the free list, so that spawning and ending a task
+    /// need no bookkeeping for it.
+    pub(super) fn tasks(&self) -> Vec<NonNull<Header>> {
+        let mut in_use = vec![true; self.used.get() as usize];
+        let mut free = self.free.get();
+        while free != Place::HEAD {
+            in_use[free.index() as usize] = false;
+            free = self.at(free).next.get();
+        }
+        let places = (1..self.used.get()).filter(|&i| in_use[i as usize]).map(Place::of);
+        let tasks = places.filter_map(|place| NonNull::new(self.at(place).task.get().cast_mut()));
+        tasks.filter(|task| task.as_ptr().cast_const() != tombstone()).collect()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -250,7 +255,6 @@ impl Slots {
         } else {
             self.free.set(self.at(place).next.get());
         }
-        self.taken.set(self.taken.get() + 1);
         Some((place, self.at(place).armed.get() | self.id))
     }
 
@@ -272,7 +276,6 @@ impl Slots {
             slot.armed.set(name.wrapping_add(self.next_life));
             slot.next.set(self.free.get());
             self.free.set(place);
-            self.taken.set(self.taken.get() - 1);
         } else {
             self.bury_or_free(place, name);
         }
@@ -301,27 +304,28 @@ impl Slots {
         self.retire(place, slot.armed.get() | self.id);
     }
 
-    /// Give out no slot, arm none, and forget what is queued.
-    pub(super) fn close(&self) {
-        self.closed.set(true);
+    /// End the task called `name` when its turn comes.
+    ///
+    /// # Safety
+    /// The task is in its slot: it is not DONE.
+    pub(super) unsafe fn abort(&self, name: u64) {
+        let place = self.place_of(name);
+        let slot = self.at(place);
+        // SAFETY: by contract.
+        slot.poll.set(unsafe { (*slot.task.get()).canceller() });
+        self.wake_place(place);
+    }
+
+    /// Give out no slot any more, arm none, forget what is queued; the tasks that were in slots.
+    pub(super) fn close(&self) -> Vec<NonNull<Header>> {
+        let tasks = if self.closed.replace(true) { Vec::new() } else { self.tasks() };
         for index in 1..self.used.get() {
             let slot = self.at(Place::of(index));
             slot.armed.set(slot.armed.get() & !name::EXEC_MASK);
         }
-        let mut free = self.free.get();
-        while free != Place::HEAD {
-            self.at(free).task.set(ptr::null());
-            free = self.at(free).next.get();
-        }
         self.free.set(Place::HEAD);
         self.tail.set(Place::HEAD);
-        self.taken.set(0);
-    }
-
-    /// Take the task out of a slot of a closed array; null when it has none.
-    pub(super) fn vacate(&self, index: u32) -> *const Header {
-        let task = self.at(Place::of(index)).task.replace(ptr::null());
-        if task == tombstone() { ptr::null() } else { task }
+        tasks
     }
 
     #[cold]

@@ -52,23 +52,59 @@ pub(super) const fn waker(name: u64) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(data, &VTABLE)) })
 }
 
+/// Whether `waker` is a name of ours.
+#[inline(always)]
+pub(super) fn is_name(waker: &Waker) -> bool {
+    ptr::eq(waker.vtable(), &raw const VTABLE)
+}
+
 /// A copy of `waker`; of a name without a call.
 #[inline(always)]
 pub(super) fn copy(waker: &Waker) -> Waker {
-    if ptr::eq(waker.vtable(), &raw const VTABLE) {
+    if is_name(waker) {
         return ManuallyDrop::into_inner(self::waker(name(waker)));
     }
     waker.clone()
 }
 
+/// `old` if it wakes the same task as `waker`, else a copy of `waker`.
+#[inline(always)]
+pub(super) fn renew(old: Waker, waker: &Waker) -> Waker {
+    if old.will_wake(waker) {
+        return old;
+    }
+    let new = copy(waker);
+    discard(old);
+    new
+}
+
+/// Drop `waker`; a name without a call.
+#[inline(always)]
+pub(super) fn discard(waker: Waker) {
+    if is_name(&waker) {
+        std::mem::forget(waker);
+    } else {
+        drop(waker);
+    }
+}
+
 /// Wake `waker`; a name without an indirect call.
 #[inline(always)]
 pub(super) fn wake_now(waker: Waker) {
-    if ptr::eq(waker.vtable(), &raw const VTABLE) {
+    if is_name(&waker) {
+        let name = ManuallyDrop::new(waker); // spares the call that would drop it
         // SAFETY: the function treats the data as a number.
-        unsafe { wake(waker.data()) }
+        unsafe { wake(name.data()) }
     } else {
         waker.wake();
+    }
+}
+
+/// End the task whose poll is going on and whose waker this is, when its turn comes again.
+pub(super) fn abort_task(waker: &Waker) {
+    if is_name(waker) {
+        // SAFETY: a task in its poll is not DONE, and its executor runs on this thread.
+        unsafe { remote::abort(name(waker)) }
     }
 }
 

@@ -23,7 +23,6 @@
 mod interval;
 mod sleep;
 mod timeout;
-mod timers;
 
 pub use std::time::Duration;
 
@@ -31,7 +30,6 @@ pub use hemi_queue::time::Instant;
 pub use interval::{Interval, MissedTick, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
-pub(crate) use timers::Timers;
 
 use crate::context;
 

@@ -9,10 +9,12 @@ use std::{
     time::Duration,
 };
 
-use hemi_queue::{time::Instant, wheel::Key};
+use hemi_queue::{Error, time::Instant};
 
-use super::Timers;
-use crate::context;
+use crate::{
+    context,
+    exec::{Alarm, Alarms},
+};
 
 /// Wait for `duration`, counted from this call: never less, by the system's clock.
 ///
@@ -20,10 +22,10 @@ use crate::context;
 ///
 /// # Panics
 /// When no runtime runs on this thread.
-#[inline]
+#[inline(always)]
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep::new(|timers| timers.arm_after(duration))
+    Sleep::new(|alarms| alarms.after(duration))
 }
 
 /// Wait until `deadline`. One that has passed is ready after one turn.
@@ -33,29 +35,29 @@ pub fn sleep(duration: Duration) -> Sleep {
 #[inline]
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep::new(|timers| timers.arm_at(deadline))
+    Sleep::new(|alarms| alarms.at(deadline))
 }
 
 /// The future of [`sleep`] and [`sleep_until`]. Armed when it is made, disarmed when it is dropped.
 #[must_use = "a sleep does nothing until it is awaited"]
 pub struct Sleep {
-    timers: Rc<Timers>,
-    key: Key,
+    alarms: Rc<Alarms>,
+    alarm: Alarm,
 }
 
 impl Sleep {
-    #[inline]
+    #[inline(always)]
     #[track_caller]
-    fn new(arm: impl FnOnce(&Timers) -> Key) -> Self {
-        match context::with(|core| Rc::clone(&core.timers)) {
-            Ok(timers) => Self { key: arm(&timers), timers },
-            Err(e) => panic!("hemi::time::sleep: {e}"),
+    fn new(make: impl FnOnce(&Alarms) -> Alarm) -> Self {
+        match context::try_with(|core| Rc::clone(&core.alarms)) {
+            Some(alarms) => Self { alarm: make(&alarms), alarms },
+            None => no_runtime(),
         }
     }
 
     /// When it fires; `None` when it has. Made by [`sleep`] in this same batch, the answer is still an estimate.
     pub fn deadline(&self) -> Option<Instant> {
-        self.timers.deadline(self.key)
+        self.alarms.deadline(&self.alarm)
     }
 
     /// Whether it has fired.
@@ -65,14 +67,21 @@ impl Sleep {
 
     /// The clock that it goes by.
     pub(super) fn clock(&self) -> Instant {
-        self.timers.now()
+        self.alarms.now()
     }
 
     /// Wait until `deadline` instead, whether it has fired or not.
     pub fn reset(&mut self, deadline: Instant) {
-        self.timers.cancel(self.key);
-        self.key = self.timers.arm_at(deadline);
+        self.alarms.release(&self.alarm);
+        self.alarm = self.alarms.at(deadline);
     }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn no_runtime() -> ! {
+    panic!("hemi::time::sleep: {}", Error::NoRuntime)
 }
 
 impl Future for Sleep {
@@ -80,14 +89,14 @@ impl Future for Sleep {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.timers.poll(self.key, cx)
+        self.alarms.poll(&self.alarm, cx.waker())
     }
 }
 
 impl Drop for Sleep {
     #[inline]
     fn drop(&mut self) {
-        self.timers.cancel(self.key);
+        self.alarms.release(&self.alarm);
     }
 }
 

@@ -1,17 +1,16 @@
 //! Not a contestant: the harness run by an executor that does nothing but poll. What a row costs here
 //! is the harness's own share (futures, loop counters, reference counts, the waker's indirect calls),
 //! and is subtracted in the brackets. It wakes nobody and allocates nothing per operation, and its
-//! queue is a `VecDeque`; so what remains of a runtime's cost after the subtraction is the runtime's.
+//! queue only counts; so what remains of a runtime's cost after the subtraction is the runtime's.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::peer::{Channel, Peer, Queues, Shared, Timers, shared};
+use crate::peer::{Channel, Outcome, Peer, Queues, Shared, Timers, shared};
 
 /// Polls all tasks in turn, whether or not they were woken.
 pub struct Bare;
@@ -50,7 +49,9 @@ impl Peer for Bare {
         }
     }
 
-    fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+    fn spawn<T: Outcome + 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output: Outcome> + 'static {
         let output = Rc::new(Cell::new(None));
         let slot = output.clone();
         NEW.with_borrow_mut(|new| new.push(Box::pin(async move { slot.set(Some(task.await)) })));
@@ -63,7 +64,9 @@ impl Peer for Inline {
         Bare::run(root)
     }
 
-    fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+    fn spawn<T: Outcome + 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output: Outcome> + 'static {
         task
     }
 }
@@ -76,46 +79,52 @@ impl Timers for Bare {
 }
 
 impl Queues for Bare {
-    type Unbounded = Deque;
-    type Bounded = Deque;
+    type Unbounded = Count;
+    type Bounded = Count;
 }
 
-/// A ring of units, with nobody to wake.
-pub struct Deque {
-    units: RefCell<VecDeque<Shared>>,
+/// A count of units, and one unit to hand out: what remains is the making, handing over and dropping of
+/// a unit, and the awaits around it.
+pub struct Count {
+    unit: Shared,
+    held: Cell<usize>,
     capacity: usize,
 }
 
-impl Channel for Deque {
+impl Channel for Count {
     type Unit = Shared;
-    type Tx = Rc<Deque>;
-    type Rx = Rc<Deque>;
+    type Tx = Rc<Count>;
+    type Rx = Rc<Count>;
 
     fn unit() -> Shared {
         shared()
     }
 
-    fn open(capacity: usize) -> (Rc<Deque>, Rc<Deque>) {
-        let deque = Rc::new(Deque { units: RefCell::new(VecDeque::with_capacity(capacity)), capacity });
-        (deque.clone(), deque)
+    fn open(capacity: usize) -> (Rc<Count>, Rc<Count>) {
+        let count = Rc::new(Count { unit: shared(), held: Cell::new(0), capacity });
+        (count.clone(), count)
     }
 
-    async fn send(tx: &mut Rc<Deque>, unit: Shared) {
+    fn send(tx: &mut Rc<Count>, unit: Shared) -> impl Future<Output: Outcome> {
         let mut unit = Some(unit);
-        poll_fn(|_| {
-            let mut units = tx.units.borrow_mut();
-            if units.len() == tx.capacity {
+        poll_fn(move |_| {
+            let held = tx.held.get();
+            if held == tx.capacity {
                 return Poll::Pending;
             }
-            unit.take().map_or(Poll::Pending, |unit| {
-                units.push_back(unit);
-                Poll::Ready(())
-            })
+            tx.held.set(held + 1);
+            drop(unit.take());
+            Poll::Ready(())
         })
-        .await;
     }
 
-    async fn recv(rx: &mut Rc<Deque>) -> Shared {
-        poll_fn(|_| rx.units.borrow_mut().pop_front().map_or(Poll::Pending, Poll::Ready)).await
+    fn recv(rx: &mut Rc<Count>) -> impl Future<Output: Outcome> {
+        poll_fn(|_| match rx.held.get() {
+            0 => Poll::Pending,
+            held => {
+                rx.held.set(held - 1);
+                Poll::Ready(rx.unit.clone())
+            }
+        })
     }
 }

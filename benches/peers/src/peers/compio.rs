@@ -10,7 +10,7 @@ use compio::net::TcpListener;
 use compio::runtime::{ResumeUnwind, Runtime, spawn};
 
 use super::local_pool;
-use crate::peer::{ECHO_BUFFER, Echo, Peer, Queues, Timers};
+use crate::peer::{ECHO_BUFFER, Echo, Outcome, Peer, Queues, Timers};
 
 /// The contestant.
 pub struct Compio;
@@ -21,9 +21,10 @@ impl Peer for Compio {
         runtime.block_on(async { spawn(root).await.resume_unwind().expect("the root task") })
     }
 
-    fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
-        let handle = spawn(task);
-        async { handle.await.resume_unwind().expect("a task nobody cancels") }
+    fn spawn<T: Outcome + 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output: Outcome> + 'static {
+        spawn(task)
     }
 }
 

@@ -1,6 +1,6 @@
 //! glommio: three rings per core, its own scheduler classes, its own local channel.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use glommio::channels::local_channel::{LocalReceiver, LocalSender, new_bounded, 
 use glommio::net::TcpListener;
 use glommio::{LocalExecutorBuilder, spawn_local};
 
-use crate::peer::{Channel, ECHO_BUFFER, Echo, Peer, Queues, Shared, Timers, shared};
+use crate::peer::{Channel, ECHO_BUFFER, Echo, Outcome, Peer, Queues, Shared, Timers, shared};
 
 /// The contestant.
 pub struct Glommio;
@@ -21,7 +21,9 @@ impl Peer for Glommio {
         executor.run(async { spawn_local(root).await })
     }
 
-    fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+    fn spawn<T: Outcome + 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output: Outcome> + 'static {
         spawn_local(task)
     }
 }
@@ -33,14 +35,39 @@ impl Timers for Glommio {
 }
 
 impl Queues for Glommio {
-    type Unbounded = Local<false>;
-    type Bounded = Local<true>;
+    type Unbounded = LocalUnbounded;
+    type Bounded = LocalBounded;
 }
 
-/// glommio's `local_channel`.
-pub struct Local<const BOUNDED: bool>;
+/// glommio's `local_channel` without a bound.
+pub struct LocalUnbounded;
 
-impl<const BOUNDED: bool> Channel for Local<BOUNDED> {
+impl Channel for LocalUnbounded {
+    type Unit = Shared;
+    type Tx = LocalSender<Shared>;
+    type Rx = LocalReceiver<Shared>;
+
+    fn unit() -> Shared {
+        shared()
+    }
+
+    fn open(_: usize) -> (Self::Tx, Self::Rx) {
+        new_unbounded()
+    }
+
+    fn send(tx: &mut Self::Tx, unit: Shared) -> impl Future<Output: Outcome> {
+        ready(tx.try_send(unit))
+    }
+
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output: Outcome> {
+        rx.recv()
+    }
+}
+
+/// glommio's `local_channel` with a bound.
+pub struct LocalBounded;
+
+impl Channel for LocalBounded {
     type Unit = Shared;
     type Tx = LocalSender<Shared>;
     type Rx = LocalReceiver<Shared>;
@@ -50,19 +77,15 @@ impl<const BOUNDED: bool> Channel for Local<BOUNDED> {
     }
 
     fn open(capacity: usize) -> (Self::Tx, Self::Rx) {
-        if BOUNDED { new_bounded(capacity) } else { new_unbounded() }
+        new_bounded(capacity)
     }
 
-    async fn send(tx: &mut Self::Tx, unit: Shared) {
-        if BOUNDED {
-            assert!(tx.send(unit).await.is_ok(), "an open channel");
-        } else {
-            assert!(tx.try_send(unit).is_ok(), "an open channel");
-        }
+    fn send(tx: &mut Self::Tx, unit: Shared) -> impl Future<Output: Outcome> {
+        tx.send(unit)
     }
 
-    async fn recv(rx: &mut Self::Rx) -> Shared {
-        rx.recv().await.expect("an open channel")
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output: Outcome> {
+        rx.recv()
     }
 }
 

@@ -1,14 +1,14 @@
 //! `futures::executor::LocalPool`: an executor and nothing else, so it has no timers and no sockets.
 
-use std::future::Future;
+use std::cell::RefCell;
+use std::future::{Future, ready};
 
 use futures::channel::mpsc;
 use futures::executor::{LocalPool, LocalSpawner};
 use futures::task::LocalSpawnExt;
 use futures::{SinkExt, StreamExt};
-use std::cell::RefCell;
 
-use crate::peer::{Channel, Peer, Queues, Shared, shared};
+use crate::peer::{Channel, Outcome, Peer, Queues, Shared, shared};
 
 /// The contestant.
 pub struct Futures;
@@ -21,13 +21,15 @@ impl Peer for Futures {
     fn run<T: 'static>(root: impl Future<Output = T> + 'static) -> T {
         let mut pool = LocalPool::new();
         SPAWNER.replace(Some(pool.spawner()));
-        let root = Self::spawn(root);
+        let root = pool.spawner().spawn_local_with_handle(root).expect("a running pool");
         let output = pool.run_until(root);
         SPAWNER.take();
         output
     }
 
-    fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+    fn spawn<T: Outcome + 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output: Outcome> + 'static {
         SPAWNER.with_borrow(|spawner| {
             let spawner = spawner.as_ref().expect("spawned inside run");
             spawner.spawn_local_with_handle(task).expect("a running pool")
@@ -56,12 +58,12 @@ impl Channel for Unbounded {
         mpsc::unbounded()
     }
 
-    async fn send(tx: &mut Self::Tx, unit: Shared) {
-        tx.unbounded_send(unit).expect("an open channel");
+    fn send(tx: &mut Self::Tx, unit: Shared) -> impl Future<Output: Outcome> {
+        ready(tx.unbounded_send(unit))
     }
 
-    async fn recv(rx: &mut Self::Rx) -> Shared {
-        rx.next().await.expect("an open channel")
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output: Outcome> {
+        rx.next()
     }
 }
 
@@ -82,12 +84,12 @@ impl Channel for Bounded {
         mpsc::channel(capacity - 1)
     }
 
-    async fn send(tx: &mut Self::Tx, unit: Shared) {
-        // `feed` rather than `send`: `send` would flush, which here means to wait until it is taken.
-        tx.feed(unit).await.expect("an open channel");
+    /// `feed` rather than `send`, which would flush: here, to wait until it is taken.
+    fn send(tx: &mut Self::Tx, unit: Shared) -> impl Future<Output: Outcome> {
+        tx.feed(unit)
     }
 
-    async fn recv(rx: &mut Self::Rx) -> Shared {
-        rx.next().await.expect("an open channel")
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output: Outcome> {
+        rx.next()
     }
 }

@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod compio;
 pub mod glommio;
+pub mod hemi;
 pub mod local_pool;
 pub mod monoio;
 pub mod smol;

@@ -1,7 +1,7 @@
 //! monoio on io_uring with `SINGLE_ISSUER | DEFER_TASKRUN`, its fastest setting, and its usual
 //! companion for channels, `local-sync`.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::TcpListener;
 use monoio::{IoUringDriver, RuntimeBuilder};
 
-use crate::peer::{Channel, ECHO_BUFFER, Echo, Peer, Queues, Shared, Timers, shared};
+use crate::peer::{Channel, ECHO_BUFFER, Echo, Outcome, Peer, Queues, Shared, Timers, shared};
 
 /// The contestant.
 pub struct Monoio;
@@ -28,7 +28,9 @@ impl Peer for Monoio {
         runtime.block_on(async { monoio::spawn(root).await })
     }
 
-    fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+    fn spawn<T: Outcome + 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output: Outcome> + 'static {
         monoio::spawn(task)
     }
 }
@@ -60,12 +62,12 @@ impl Channel for LocalUnbounded {
         mpsc::unbounded::channel()
     }
 
-    async fn send(tx: &mut Self::Tx, unit: Shared) {
-        assert!(tx.send(unit).is_ok(), "an open channel");
+    fn send(tx: &mut Self::Tx, unit: Shared) -> impl Future<Output: Outcome> {
+        ready(tx.send(unit))
     }
 
-    async fn recv(rx: &mut Self::Rx) -> Shared {
-        rx.recv().await.expect("an open channel")
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output: Outcome> {
+        rx.recv()
     }
 }
 
@@ -85,12 +87,12 @@ impl Channel for LocalBounded {
         mpsc::bounded::channel(capacity)
     }
 
-    async fn send(tx: &mut Self::Tx, unit: Shared) {
-        assert!(tx.send(unit).await.is_ok(), "an open channel");
+    fn send(tx: &mut Self::Tx, unit: Shared) -> impl Future<Output: Outcome> {
+        tx.send(unit)
     }
 
-    async fn recv(rx: &mut Self::Rx) -> Shared {
-        rx.recv().await.expect("an open channel")
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output: Outcome> {
+        rx.recv()
     }
 }
 

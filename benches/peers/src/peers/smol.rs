@@ -12,7 +12,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::TcpListener;
 use smol::{LocalExecutor, Timer};
 
-use crate::peer::{Channel, ECHO_BUFFER, Echo, Peer, Queues, Shared, Timers, shared};
+use crate::peer::{Channel, ECHO_BUFFER, Echo, Outcome, Peer, Queues, Shared, Timers, shared};
 
 /// The contestant.
 pub struct Smol;
@@ -28,7 +28,9 @@ impl Peer for Smol {
         smol::block_on(executor.run(root))
     }
 
-    fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+    fn spawn<T: Outcome + 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output: Outcome> + 'static {
         EXECUTOR.with_borrow(|executor| executor.spawn(task))
     }
 }
@@ -60,12 +62,12 @@ impl<const BOUNDED: bool> Channel for AsyncChannel<BOUNDED> {
         if BOUNDED { channel::bounded(capacity) } else { channel::unbounded() }
     }
 
-    async fn send(tx: &mut Self::Tx, unit: Shared) {
-        tx.send(unit).await.expect("an open channel");
+    fn send(tx: &mut Self::Tx, unit: Shared) -> impl Future<Output: Outcome> {
+        tx.send(unit)
     }
 
-    async fn recv(rx: &mut Self::Rx) -> Shared {
-        rx.recv().await.expect("an open channel")
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output: Outcome> {
+        rx.recv()
     }
 }
 

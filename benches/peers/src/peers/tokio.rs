@@ -1,6 +1,6 @@
 //! tokio: the current-thread scheduler with a `LocalSet`, as for `!Send` futures.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::peer::{Channel, ECHO_BUFFER, Echo, Peer, Queues, Shared, Timers, shared};
+use crate::peer::{Channel, ECHO_BUFFER, Echo, Outcome, Peer, Queues, Shared, Timers, shared};
 
 /// The contestant.
 pub struct Tokio;
@@ -22,9 +22,10 @@ impl Peer for Tokio {
         LocalSet::new().block_on(&runtime, async { spawn_local(root).await.expect("the root task") })
     }
 
-    fn spawn<T: 'static>(task: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
-        let handle = spawn_local(task);
-        async { handle.await.expect("a task that does not panic") }
+    fn spawn<T: Outcome + 'static>(
+        task: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output: Outcome> + 'static {
+        spawn_local(task)
     }
 }
 
@@ -55,12 +56,12 @@ impl Channel for Unbounded {
         mpsc::unbounded_channel()
     }
 
-    async fn send(tx: &mut Self::Tx, unit: Shared) {
-        tx.send(unit).expect("an open channel");
+    fn send(tx: &mut Self::Tx, unit: Shared) -> impl Future<Output: Outcome> {
+        ready(tx.send(unit))
     }
 
-    async fn recv(rx: &mut Self::Rx) -> Shared {
-        rx.recv().await.expect("an open channel")
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output: Outcome> {
+        rx.recv()
     }
 }
 
@@ -80,12 +81,12 @@ impl Channel for Bounded {
         mpsc::channel(capacity)
     }
 
-    async fn send(tx: &mut Self::Tx, unit: Shared) {
-        tx.send(unit).await.expect("an open channel");
+    fn send(tx: &mut Self::Tx, unit: Shared) -> impl Future<Output: Outcome> {
+        tx.send(unit)
     }
 
-    async fn recv(rx: &mut Self::Rx) -> Shared {
-        rx.recv().await.expect("an open channel")
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output: Outcome> {
+        rx.recv()
     }
 }
 

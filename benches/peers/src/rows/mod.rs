@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 pub mod queue;
 pub mod spawn;
 pub mod timer;
+pub mod tokens;
 pub mod wake;
 pub mod yielding;
 

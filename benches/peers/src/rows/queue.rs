@@ -1,10 +1,9 @@
 //! A queue between two tasks: bursts that never wait, and a bound of 16 that always does.
 
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use super::{WARM_UP, yield_once};
-use crate::peer::{Channel, Queues};
+use crate::peer::{Channel, Queues, check};
 
 /// Units sent before the producer lets the consumer run.
 const BURST: u64 = 64;
@@ -38,14 +37,13 @@ async fn stream_bursts<P: Queues>(ops: u64) {
         let unit = P::Unbounded::unit();
         for _ in 0..ops / BURST {
             for _ in 0..BURST {
-                P::Unbounded::send(&mut tx, unit.clone()).await;
+                check(P::Unbounded::send(&mut tx, unit.clone()).await);
             }
             yield_once().await;
         }
-        tx
     });
-    consumer.await;
-    drop(producer.await);
+    check(consumer.await);
+    check(producer.await);
 }
 
 async fn stream_bounded<P: Queues>(ops: u64) {
@@ -54,16 +52,15 @@ async fn stream_bounded<P: Queues>(ops: u64) {
     let producer = P::spawn(async move {
         let unit = P::Bounded::unit();
         for _ in 0..ops {
-            P::Bounded::send(&mut tx, unit.clone()).await;
+            check(P::Bounded::send(&mut tx, unit.clone()).await);
         }
-        tx
     });
-    consumer.await;
-    drop(producer.await);
+    check(consumer.await);
+    check(producer.await);
 }
 
 async fn drain<C: Channel>(mut rx: C::Rx, ops: u64) {
     for _ in 0..ops {
-        black_box(C::recv(&mut rx).await);
+        check(C::recv(&mut rx).await);
     }
 }

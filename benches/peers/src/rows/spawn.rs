@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use super::WARM_UP;
-use crate::peer::Peer;
+use crate::peer::{Peer, check};
 
 /// Tasks alive at once in the batched row.
 pub const BATCH: u64 = 1_000;
@@ -31,7 +31,7 @@ pub fn batches<P: Peer>(ops: u64) -> Duration {
 
 async fn one_by_one<P: Peer>(ops: u64) {
     for i in 0..ops {
-        black_box(P::spawn(async move { black_box(i) }).await);
+        check(P::spawn(async move { black_box(i) }).await);
     }
 }
 
@@ -42,7 +42,7 @@ async fn in_batches<P: Peer>(ops: u64) {
             handles.push(P::spawn(async move { black_box(i) }));
         }
         for handle in handles.drain(..) {
-            black_box(handle.await);
+            check(handle.await);
         }
     }
 }

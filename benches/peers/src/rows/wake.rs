@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::{WARM_UP, yield_once};
-use crate::peer::Peer;
+use crate::peer::{Peer, check};
 
 /// A flag with room for one waker: the least that two tasks need to take turns.
 #[derive(Default)]
@@ -70,6 +70,6 @@ async fn volley<P: Peer>(ops: u64) {
             back.take().await;
         }
     });
-    asking.await;
-    answering.await;
+    check(asking.await);
+    check(answering.await);
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{WARM_UP, yield_once};
-use crate::peer::Peer;
+use crate::peer::{Peer, check};
 
 /// `ops` yields in all, shared evenly by `tasks` tasks.
 pub fn with_tasks<P: Peer>(tasks: u64, ops: u64) -> Duration {
@@ -25,6 +25,6 @@ async fn round<P: Peer>(tasks: u64, ops: u64) {
         }));
     }
     for handle in handles {
-        handle.await;
+        check(handle.await);
     }
 }

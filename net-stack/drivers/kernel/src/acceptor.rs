@@ -50,6 +50,8 @@ pub(crate) struct Listening {
     backing_off: Cell<bool>,
     /// The engine was told to accept.
     pub(crate) armed: Cell<bool>,
+    /// The engine's accept in flight.
+    pub(crate) operation: Cell<usize>,
     /// Operations in flight.
     pub(crate) ops: Cell<u32>,
     closed: Cell<bool>,
@@ -75,6 +77,7 @@ pub(crate) fn listen(inner: &Rc<Inner>, at: &Endpoint, options: &SocketOptions) 
         retry: Cell::new(FIRST_RETRY),
         backing_off: Cell::new(false),
         armed: Cell::new(false),
+        operation: Cell::new(0),
         ops: Cell::new(0),
         closed: Cell::new(false),
     });

@@ -16,7 +16,11 @@ pub(crate) struct Fill(RefCell<Option<BufMut>>);
 
 /// What a direct receive brought.
 pub(crate) enum Filled {
-    Data(Buf),
+    /// Data; `all` there was: it did not fill the room.
+    Data {
+        buf: Buf,
+        all: bool,
+    },
     End,
     Failed(Errno),
     /// The pool is drained.
@@ -44,7 +48,8 @@ impl Fill {
             Ok(0) => Filled::End,
             Ok(n) => {
                 room.set_len(n);
-                Filled::Data(room.split_frozen(n))
+                let all = n < room.capacity();
+                Filled::Data { buf: room.split_frozen(n), all }
             }
             Err(e) => Filled::Failed(e),
         }

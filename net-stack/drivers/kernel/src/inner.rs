@@ -15,7 +15,7 @@ use hemi_queue::{
 use slab::Slab;
 
 use crate::{
-    Backend,
+    Backend, Tuning,
     acceptor::Listening,
     datagram::{Datagram, Scratch},
     fill::Fill,
@@ -28,6 +28,8 @@ use crate::{
 
 /// Streams flushed per turn.
 const FLUSH_BURST: usize = 256;
+/// With the pool drained, how soon to look again: nothing tells when another thread gives a buffer back.
+const STARVED_NAP: Duration = Duration::from_millis(1);
 /// How long `Kernel::drop` waits for operations that were not shut down before.
 const DROP_PATIENCE: u32 = 200;
 
@@ -36,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) pool: Pool,
     pub(crate) engine: Engine,
     pub(crate) hot: Hot,
+    pub(crate) tuning: Tuning,
     pub(crate) fill: Fill,
     /// Made with the first datagram socket.
     scratch: RefCell<Option<Box<Scratch>>>,
@@ -48,6 +51,8 @@ pub(crate) struct Inner {
     flushing: RefCell<Vec<Rc<Stream>>>,
     timers: RefCell<Wheel<Timer>>,
     now: Cell<Instant>,
+    /// A socket that is tried has data, and the pool no buffer.
+    pub(crate) starving: Cell<bool>,
     /// No new sockets.
     pub(crate) shut: Cell<bool>,
 }
@@ -105,7 +110,13 @@ impl Engine {
 }
 
 impl Inner {
-    pub(crate) fn open(backend: Backend, forced: bool, pool: &Pool, park: &Rc<Park>) -> Result<Rc<Self>> {
+    pub(crate) fn open(
+        backend: Backend,
+        forced: bool,
+        tuning: Tuning,
+        pool: &Pool,
+        park: &Rc<Park>,
+    ) -> Result<Rc<Self>> {
         let engine = match (backend, park.ring()) {
             (Backend::Uring, Some(ring)) => match Uring::new(ring, pool) {
                 Ok(uring) => Engine::Uring(uring),
@@ -123,6 +134,7 @@ impl Inner {
             pool: pool.clone(),
             engine,
             hot: Hot::default(),
+            tuning,
             fill: Fill::default(),
             scratch: RefCell::default(),
             dropped: Cell::new(0),
@@ -131,6 +143,7 @@ impl Inner {
             flushing: RefCell::default(),
             timers: RefCell::new(Wheel::new()),
             now: Cell::new(Instant::ZERO),
+            starving: Cell::new(false),
             shut: Cell::new(false),
         });
         if let Engine::Uring(uring) = &inner.engine {
@@ -191,7 +204,13 @@ impl Inner {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.timers.borrow().next_deadline()
+        let timer = self.timers.borrow().next_deadline();
+        let starving = self.starving.get() || matches!(&self.engine, Engine::Uring(u) if u.is_starved());
+        if !starving {
+            return timer;
+        }
+        let again = self.now.get() + STARVED_NAP;
+        Some(timer.map_or(again, |t| t.min(again)))
     }
 
     /// `stream` has something to send: at the next turn.
@@ -209,8 +228,17 @@ impl Inner {
             let n = dirty.len().min(FLUSH_BURST);
             batch.extend(dirty.drain(..n));
         }
-        for stream in batch.drain(..) {
-            stream.flush();
+        match &self.engine {
+            Engine::Uring(uring) if batch.len() >= self.tuning.batch => {
+                for stream in batch.drain(..) {
+                    stream.flush_by_ring(uring);
+                }
+            }
+            _ => {
+                for stream in batch.drain(..) {
+                    stream.flush();
+                }
+            }
         }
         true
     }

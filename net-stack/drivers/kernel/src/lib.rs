@@ -17,7 +17,9 @@
 //! [`Park::poll`](hemi_park::Park::poll), which delivers the ring's completions. Nothing here knows of tasks, tokens or framing.
 //!
 //! # URI
-//! `kernel:?backend=uring|epoll|poll`. Without `backend` it is io_uring where the park has one, else epoll.
+//! `kernel:?backend=uring|epoll|poll`. Without `backend` it is io_uring where the park has one, else epoll. Two more
+//! parameters are for measurements: `hot=N`, the most busy sockets that are tried directly (0: none), and `batch=N`, how
+//! many streams must have something to send for the sends to go through the ring together.
 //!
 //! Read `inner.rs` (the turn) and `stream/mod.rs` (the life of a connection) first.
 
@@ -79,6 +81,21 @@ impl fmt::Display for Backend {
     }
 }
 
+/// Where direct system calls end and the engine begins. The defaults were measured: `benches/README.md`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tuning {
+    /// Up to so many busy sockets are tried directly, every turn.
+    pub(crate) hot: usize,
+    /// From so many streams to flush in a turn on, sends go through the ring in one batch.
+    pub(crate) batch: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { hot: 4, batch: 8 }
+    }
+}
+
 /// The kernel's sockets as a transport. See the crate's documentation for how it is driven.
 pub struct Kernel {
     inner: Rc<Inner>,
@@ -94,6 +111,13 @@ impl Kernel {
             return Err(uri.error("takes no path; write `kernel:` or `kernel:?backend=...`").into());
         }
         let wanted = uri.take::<Backend>("backend")?;
+        let mut tuning = Tuning::default();
+        if let Some(hot) = uri.take("hot")? {
+            tuning.hot = hot;
+        }
+        if let Some(batch) = uri.take("batch")? {
+            tuning.batch = batch;
+        }
         uri.finish()?;
         let backend = match (wanted, park.ring().is_some()) {
             (Some(Backend::Uring), false) => {
@@ -103,7 +127,7 @@ impl Kernel {
             (None, true) => Backend::Uring,
             (None, false) => Backend::Epoll,
         };
-        Ok(Rc::new(Self { inner: Inner::open(backend, wanted.is_some(), pool, park)? }))
+        Ok(Rc::new(Self { inner: Inner::open(backend, wanted.is_some(), tuning, pool, park)? }))
     }
 
     /// The backend in use.

@@ -13,6 +13,23 @@ use super::{Buf, slot::Slot};
 ///
 /// Pool memory is always initialised (zeroed when it was mapped, old content afterwards), so the spare room is an
 /// ordinary `&mut [u8]`.
+///
+/// ```
+/// # use hemi_queue::Pool;
+/// let pool = Pool::new()?;
+/// let mut own = pool.try_alloc(1500)?;
+/// own.put(b"GET "); // append
+/// own.spare_mut()[..5].copy_from_slice(b"/hemi"); // or write behind the content, as a device does,
+/// own.set_len(9); // and say how much that was
+/// own[0] = b'P';
+/// assert_eq!(&own[..], b"PET /hemi");
+///
+/// let method = own.split_frozen(3); // hand out the front while the rest is still being written
+/// own.put(b"?");
+/// assert_eq!(method, *b"PET");
+/// assert_eq!(own.freeze(), *b" /hemi?");
+/// # Ok::<(), hemi_queue::Error>(())
+/// ```
 pub struct BufMut {
     slot: NonNull<Slot>,
     ptr: NonNull<u8>,

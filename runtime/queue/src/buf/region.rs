@@ -118,3 +118,36 @@ impl fmt::Debug for Region {
         f.debug_struct("Region").field("len", &self.len).field("provided", &self.owner.is_some()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_region_is_zero_writable_and_whole_pages() {
+        for (asked, got) in [(0, PAGE), (1, PAGE), (PAGE + 1, 2 * PAGE), (HUGE, HUGE), (3 * HUGE, 3 * HUGE)] {
+            let region = Region::map(asked).unwrap();
+            assert_eq!(region.len(), got);
+            // SAFETY: mapped, zeroed, and ours alone until the region is dropped.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(region.base().as_ptr(), region.len()) };
+            assert!(bytes.iter().all(|&b| b == 0));
+            bytes.fill(0xa5);
+            assert_eq!(bytes[got - 1], 0xa5);
+        }
+    }
+
+    #[test]
+    fn huge_pages_are_possible_where_they_are_asked_for() {
+        let base = map_for_huge_pages(2 * HUGE).unwrap();
+        assert_eq!(base.as_ptr().align_offset(HUGE), 0);
+        let region = Region { base, len: 2 * HUGE, owner: None };
+        assert_eq!(format!("{region:?}"), format!("Region {{ len: {}, provided: false }}", 2 * HUGE));
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_is_an_error() {
+        assert!(Region::map(usize::MAX).is_err());
+        assert!(Region::map(1 << 60).is_err());
+        assert!(map_for_huge_pages(usize::MAX / HUGE * HUGE).is_err());
+    }
+}

@@ -13,6 +13,24 @@ use super::{
 ///
 /// Dropped anywhere, its count comes home through the home core's inbox; its region stays mapped until then, even when
 /// the runtime is gone.
+///
+/// ```
+/// # use hemi_queue::{Buf, Pool};
+/// let pool = Pool::new()?;
+/// let unit = pool.copy_from(b"across")?.into_single().unwrap();
+/// let far = unit.into_send();
+/// std::thread::spawn(move || {
+///     assert_eq!(&far[..], b"across");
+///     let _local: Buf = far.into(); // foreign memory there, still without a copy
+/// })
+/// .join()
+/// .unwrap();
+///
+/// assert_eq!(pool.stats().remote, 1); // dropped there, but not home yet:
+/// pool.collect(); // the runtime does this once per turn
+/// assert_eq!(pool.stats().remote, 0);
+/// # Ok::<(), hemi_queue::Error>(())
+/// ```
 pub struct SendBuf(Inner);
 
 enum Inner {

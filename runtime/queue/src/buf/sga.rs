@@ -9,7 +9,19 @@ use super::{Buf, BufMut};
 /// A scatter-gather array: the bytes of one unit, in one or more buffers, in order.
 ///
 /// What is pushed as one `Sga` is one unit: on a queue that keeps units it pops as one, however many buffers it was in. Up
-/// to two buffers (a header and a payload) are held inline.
+/// to two buffers (a header and a payload) are held inline, in 56 bytes.
+///
+/// ```
+/// # use hemi_queue::{Buf, Sga};
+/// let mut unit = Sga::from("header:");
+/// unit.push(Buf::from("payload"));
+/// assert_eq!((unit.len(), unit.parts()), (14, 2)); // no byte was copied
+///
+/// let header = unit.split_to(6);
+/// unit.advance(1);
+/// assert!(header == *b"header" && unit == *b"payload");
+/// assert_eq!(unit.into_single().unwrap(), *b"payload");
+/// ```
 #[derive(Clone, Default)]
 pub struct Sga {
     parts: SmallVec<[Buf; 2]>,
@@ -48,6 +60,10 @@ impl Sga {
 
     /// Append another unit's buffers.
     pub fn append(&mut self, other: Self) {
+        if self.parts.is_empty() {
+            self.parts = other.parts;
+            return;
+        }
         for buf in other.parts {
             self.push(buf);
         }
@@ -99,16 +115,16 @@ impl Sga {
     /// Split off and return the first `n` bytes (all if there are fewer); `self` keeps the rest.
     #[must_use = "use `advance` to drop the front"]
     pub fn split_to(&mut self, n: usize) -> Self {
-        let mut front = Self::new();
-        let mut left = n;
-        while left > 0 {
-            let Some(part) = self.parts.first_mut() else { break };
-            if part.len() > left {
-                front.push(part.split_to(left));
-                break;
-            }
+        let (mut whole, mut left) = (0, n);
+        while let Some(part) = self.parts.get(whole).filter(|part| part.len() <= left) {
             left -= part.len();
-            front.push(self.parts.remove(0));
+            whole += 1;
+        }
+        let mut front = Self { parts: self.parts.drain(..whole).collect() };
+        if left > 0
+            && let Some(part) = self.parts.first_mut()
+        {
+            front.push(part.split_to(left));
         }
         front
     }
@@ -174,6 +190,13 @@ impl<const N: usize> From<&'static [u8; N]> for Sga {
     }
 }
 
+/// One buffer with the unit's bytes: the same one when there is only one, else a copy on the heap.
+impl From<Sga> for Buf {
+    fn from(unit: Sga) -> Self {
+        unit.into_single().unwrap_or_else(|several| Self::from(several.to_vec()))
+    }
+}
+
 impl FromIterator<Buf> for Sga {
     fn from_iter<I: IntoIterator<Item = Buf>>(bufs: I) -> Self {
         let mut sga = Self::new();
@@ -219,6 +242,12 @@ impl Eq for Sga {}
 impl PartialEq<[u8]> for Sga {
     fn eq(&self, other: &[u8]) -> bool {
         self.len() == other.len() && self.iter().flat_map(|b| b.iter()).eq(other.iter())
+    }
+}
+
+impl<const N: usize> PartialEq<[u8; N]> for Sga {
+    fn eq(&self, other: &[u8; N]) -> bool {
+        *self == other[..]
     }
 }
 

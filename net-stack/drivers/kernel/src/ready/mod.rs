@@ -166,6 +166,9 @@ impl Ready {
         if bits & OUT != 0 {
             stream.writable();
         }
+        if bits & (IN & !libc::EPOLLIN) != 0 {
+            stream.rx.hung_up.set(true);
+        }
         if bits & IN != 0 {
             stream.readable();
         }

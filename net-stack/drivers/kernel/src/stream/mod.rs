@@ -54,6 +54,9 @@ use handle::Handle;
 use rx::Rx;
 use tx::{Flushed, Tx};
 
+/// Arrivals closer than this make a stream busy.
+const BUSY: Duration = Duration::from_micros(100);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Tcp,
@@ -225,6 +228,10 @@ impl Stream {
     #[inline]
     fn poll_pop(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
         if let Some(buf) = self.rx.take() {
+            if self.rx.paused.get() && self.rx.has_room() {
+                self.rx.paused.set(false);
+                self.want_recv();
+            }
             return Poll::Ready(Ok(Some(buf.into())));
         }
         if !matches!(self.life.get(), Life::Open | Life::Connecting) && self.connect_failed.get() == 0 {
@@ -245,8 +252,21 @@ impl Stream {
     #[inline]
     pub(crate) fn want_recv(self: &Rc<Self>) {
         if self.rx.mode.get() == Mode::Idle && self.life.get() == Life::Open {
-            self.heat();
+            self.look();
         }
+    }
+
+    /// Somebody must look for data: we, if this is one of few busy streams, else the engine.
+    fn look(self: &Rc<Self>) {
+        let direct = match &self.inner.engine {
+            Engine::Uring(_) => self.rx.near.get() && self.inner.hot.len() < self.inner.tuning.hot,
+            // Only a try that finds nothing makes an edge worth waiting for.
+            Engine::Ready(_) => {
+                let told = self.registered.get() && self.rx.drained.get() && !self.rx.hung_up.get();
+                self.rx.near.get() || !told
+            }
+        };
+        if direct { self.heat() } else { self.arm_recv() }
     }
 
     fn heat(self: &Rc<Self>) {
@@ -264,11 +284,12 @@ impl Stream {
         }
         self.rx.untried.set(false);
         match self.inner.fill.receive(&self.inner.pool, |room| sys::recv(self.fd, room)) {
-            Filled::Data(buf) => {
+            Filled::Data { buf, all } => {
                 self.rx.mode.set(Mode::Idle);
                 self.rx.misses.set(0);
+                self.rx.drained.set(all);
+                self.arrived();
                 self.rx.put(&self.inner.pool, buf);
-                self.rx.last.set(self.inner.now());
                 self.rx.waiter.wake();
                 Tried::Left
             }
@@ -277,8 +298,10 @@ impl Stream {
                 self.rx.misses.set(misses);
                 Tried::Miss(misses)
             }
-            // Back-pressure: the data waits in the kernel until a buffer is free; tried again every turn.
-            Filled::NoMemory => Tried::Miss(0),
+            Filled::NoMemory => {
+                self.inner.starving.set(true);
+                Tried::Starved
+            }
             Filled::End => {
                 self.rx.mode.set(Mode::Idle);
                 self.peer_finished();
@@ -308,15 +331,25 @@ impl Stream {
         }
     }
 
-    /// Data from the engine. False: it should stop.
+    /// Note an arrival. True: it follows closely on the last one.
+    #[inline]
+    fn arrived(&self) -> bool {
+        self.rx.near.set(self.inner.hot.is_near(&self.rx.seen, self.inner.tuning));
+        let now = self.inner.now();
+        now.saturating_since(self.rx.last.replace(now)) < BUSY
+    }
+
+    /// Data from the engine. False: it should stop, because the limit is reached or because trying is better.
     #[inline]
     pub(crate) fn received(&self, buf: Buf) -> bool {
         if self.life.get() != Life::Open {
             return false; // dropped: nobody will pop it
         }
+        let busy = self.arrived();
         let more = self.rx.put(&self.inner.pool, buf);
         self.rx.waiter.wake();
-        more
+        let hot = busy && self.rx.near.get() && self.inner.hot.len() < self.inner.tuning.hot;
+        more && !hot
     }
 
     pub(crate) fn peer_finished(&self) {
@@ -334,6 +367,7 @@ impl Stream {
 
     /// The engine says that there is something to read, or the end.
     pub(crate) fn readable(self: &Rc<Self>) {
+        self.rx.drained.set(false);
         match self.rx.mode.get() {
             Mode::Armed => self.heat(),
             Mode::Hot => self.rx.untried.set(true),
@@ -407,6 +441,16 @@ impl Stream {
             Flushed::Failed(errno) => self.send_failed(errno),
         }
         self.tx_progress();
+    }
+
+    /// Send what is queued as one operation of the ring, submitted with those of other streams.
+    pub(crate) fn flush_by_ring(self: &Rc<Self>, uring: &crate::uring::Uring) {
+        if self.tx.queue.borrow().is_empty() || self.life.get() != Life::Open {
+            return self.flush();
+        }
+        self.tx.dirty.set(false);
+        self.tx.blocked.set(true);
+        uring.send(&self.inner, self);
     }
 
     /// The engine has sent, or says that there is room.

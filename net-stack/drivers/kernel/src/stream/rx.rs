@@ -35,11 +35,23 @@ pub(crate) struct Rx {
     charged: Cell<usize>,
     limit: usize,
     pub(crate) mode: Cell<Mode>,
+    /// The engine's receive ended at the limit: a pop arms it again.
+    pub(crate) paused: Cell<bool>,
+    /// The engine's receive in flight.
+    pub(crate) operation: Cell<Option<usize>>,
     pub(crate) misses: Cell<u32>,
     /// Hot, and not tried since it became so or since the engine told of data.
     pub(crate) untried: Cell<bool>,
     /// When data came last, to tell a busy stream from an idle one.
     pub(crate) last: Cell<Instant>,
+    /// The same on the hot set's clock.
+    pub(crate) seen: Cell<u64>,
+    /// One of few busy streams, when data came last.
+    pub(crate) near: Cell<bool>,
+    /// On an edge-triggered engine: the last receive took all there was, and an edge will tell of more.
+    pub(crate) drained: Cell<bool>,
+    /// The engine told of the end or of an error: no edge will tell again, trying will.
+    pub(crate) hung_up: Cell<bool>,
     /// The peer finished sending.
     pub(crate) ended: Cell<bool>,
     pub(crate) failed: Cell<Errno>,
@@ -53,9 +65,15 @@ impl Rx {
             charged: Cell::new(0),
             limit,
             mode: Cell::new(Mode::Idle),
+            paused: Cell::new(false),
+            operation: Cell::new(None),
             misses: Cell::new(0),
             untried: Cell::new(false),
             last: Cell::new(Instant::ZERO),
+            seen: Cell::new(0),
+            near: Cell::new(true),
+            drained: Cell::new(false),
+            hung_up: Cell::new(false),
             ended: Cell::new(false),
             failed: Cell::new(0),
             waiter: Waiter::new(),
@@ -68,15 +86,15 @@ impl Rx {
         self.charged.get() < self.limit
     }
 
+    /// Bytes until the limit.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.charged.get())
+    }
+
     /// Whether the end or an error is known: nothing more comes.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.ended.get() || self.failed.get() != 0
-    }
-
-    /// Whether a task was waiting when data came: it is faster than its peer.
-    pub(crate) fn waits_often(&self) -> bool {
-        self.queue.borrow().len() <= 1
     }
 
     /// Data arrived. False: the limit is reached.

@@ -15,7 +15,8 @@ impl Uring {
         listening.ops.set(listening.ops.get() + 1);
         let accept = opcode::AcceptMulti::new(types::Fd(listening.fd)).flags(libc::SOCK_CLOEXEC).build();
         // SAFETY: names no memory; the entry keeps the listener, and so its descriptor, open.
-        unsafe { self.start(inner, Op::Accept(Rc::clone(listening)), accept) };
+        let key = unsafe { self.start(inner, Op::Accept(Rc::clone(listening)), accept) };
+        listening.operation.set(key);
     }
 
     /// False: the listener has enough for now.
@@ -28,6 +29,8 @@ impl Uring {
     }
 
     pub(super) fn disarm_accept(&self, inner: &Inner, listening: &Rc<Listening>) {
-        self.cancel(inner, |op| matches!(op, Op::Accept(l) if Rc::ptr_eq(l, listening)));
+        if listening.armed.get() {
+            self.cancel(inner, listening.operation.get());
+        }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Uring {
     id: Cell<Option<HandlerId>>,
     ops: RefCell<Slab<Op>>,
     buffers: BufRing,
+    /// The kernel can bound the bytes of a multishot receive.
+    counted: Cell<bool>,
     /// Streams whose receive ended because the buffer ring was empty.
     starved: RefCell<Vec<Rc<Stream>>>,
     /// Send operations to be used again, so that steady state allocates none.
@@ -65,6 +67,7 @@ impl Uring {
             id: Cell::new(None),
             ops: RefCell::default(),
             buffers,
+            counted: Cell::new(true),
             starved: RefCell::default(),
             spare: RefCell::default(),
         })
@@ -83,22 +86,21 @@ impl Uring {
     ///
     /// # Safety
     /// Everything that `entry` names is owned by `op` or by the park's handler (the transport's `Inner`).
-    unsafe fn start(&self, inner: &Inner, op: Op, entry: squeue::Entry) {
-        let (Some(id), Some(ring)) = (self.id.get(), inner.park.ring()) else { return };
+    unsafe fn start(&self, inner: &Inner, op: Op, entry: squeue::Entry) -> usize {
+        let (Some(id), Some(ring)) = (self.id.get(), inner.park.ring()) else { return usize::MAX };
         let key = self.ops.borrow_mut().insert(op);
         // SAFETY: by contract; the table's entry lives until the last completion.
         unsafe { ring.push(id, key as u64, entry) };
+        key
     }
 
-    /// Cancel the operation that `is` finds.
-    fn cancel(&self, inner: &Inner, is: impl Fn(&Op) -> bool) {
+    /// Cancel the operation `key`. It is in flight, and entries are taken in order, so no other can have its name when
+    /// the kernel sees this.
+    fn cancel(&self, inner: &Inner, key: usize) {
         let Some(id) = self.id.get() else { return };
-        let found = self.ops.borrow().iter().find(|(_, op)| is(op)).map(|(key, _)| key);
-        if let Some(key) = found {
-            let cancel = opcode::AsyncCancel::new(id.user_data(key as u64)).build();
-            // SAFETY: a cancel names no memory.
-            unsafe { self.start(inner, Op::Cancel, cancel) };
-        }
+        let cancel = opcode::AsyncCancel::new(id.user_data(key as u64)).build();
+        // SAFETY: a cancel names no memory.
+        unsafe { self.start(inner, Op::Cancel, cancel) };
     }
 
     /// Cancel everything on a descriptor.
@@ -151,7 +153,7 @@ impl Uring {
             Some(op) => match op {
                 Op::Recv(stream) => {
                     self.received(inner, &stream, result, flags);
-                    self.recv_ended(inner, &stream, result);
+                    self.recv_ended(&stream, result);
                     stream.op_done();
                 }
                 Op::Send(stream, send) => {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use io_uring::{cqueue, opcode, types};
+use io_uring::{cqueue, opcode, squeue, types};
 
 use super::{Op, STREAMS, Uring};
 use crate::{
@@ -10,23 +10,49 @@ use crate::{
     stream::{Life, Mode, Stream},
 };
 
-/// Two arrivals closer than this, while the hot set is small: the stream is worth being tried directly.
-const BUSY_GAP_US: u128 = 100;
+/// Where `io_uring_sqe::optlen` lies; the io-uring crate does not set it for a receive.
+const OPTLEN: usize = 44;
+const _: () = assert!(size_of::<squeue::Entry>() == 64);
 
 impl Uring {
     pub(crate) fn arm_recv(&self, inner: &Inner, stream: &Rc<Stream>) {
         stream.rx.mode.set(Mode::Armed);
         stream.ops.set(stream.ops.get() + 1);
-        let recv = opcode::RecvMulti::new(types::Fd(stream.fd), STREAMS).build();
+        let recv = self.receive_entry(types::Fd(stream.fd), stream.rx.room());
         // SAFETY: writes go to buffers of the ring, which `Inner`, the park's handler, owns; the entry keeps the stream,
         // and so its descriptor, open.
-        unsafe { self.start(inner, Op::Recv(Rc::clone(stream)), recv) };
+        let key = unsafe { self.start(inner, Op::Recv(Rc::clone(stream)), recv) };
+        stream.rx.operation.set(Some(key));
+    }
+
+    /// A multishot receive of at most `room` bytes in all, where the kernel can count them (Linux 6.17); elsewhere the limit
+    /// is kept by cancelling, and what arrives before that takes effect is over it.
+    fn receive_entry(&self, fd: types::Fd, room: usize) -> squeue::Entry {
+        let recv = opcode::RecvMulti::new(fd, STREAMS);
+        if !self.counted.get() {
+            return recv.build();
+        }
+        let room = u32::try_from(room).unwrap_or(u32::MAX).max(1);
+        let mut entry = recv.len(room).build();
+        // SAFETY: an entry is `repr(C)` over the kernel's `io_uring_sqe` of 64 bytes, in which `optlen` is the u32 at 44.
+        unsafe { (&raw mut entry).cast::<u32>().byte_add(OPTLEN).write(room) };
+        entry
     }
 
     pub(crate) fn disarm_recv(&self, inner: &Inner, stream: &Rc<Stream>) {
-        if stream.rx.mode.get() == Mode::Armed {
-            stream.rx.mode.set(Mode::Disarming);
-            self.cancel(inner, |op| matches!(op, Op::Recv(s) if Rc::ptr_eq(s, stream)));
+        if stream.rx.mode.get() != Mode::Armed {
+            return;
+        }
+        match stream.rx.operation.get() {
+            Some(key) => {
+                stream.rx.mode.set(Mode::Disarming);
+                self.cancel(inner, key);
+            }
+            // Starved: nothing is in flight.
+            None => {
+                stream.rx.mode.set(Mode::Idle);
+                self.starved.borrow_mut().retain(|s| !Rc::ptr_eq(s, stream));
+            }
         }
     }
 
@@ -37,14 +63,13 @@ impl Uring {
         let Some(buf) = self.buffers.take(&inner.pool, bid, n, cqueue::buffer_more(flags)) else {
             return true;
         };
-        let gap = inner.now().saturating_since(stream.rx.last.replace(inner.now()));
-        let more = stream.received(buf);
-        more && !(gap.as_micros() < BUSY_GAP_US && inner.hot.is_small() && stream.rx.waits_often())
+        stream.received(buf)
     }
 
     /// The last completion of a receive, after its data.
-    pub(super) fn recv_ended(&self, inner: &Inner, stream: &Rc<Stream>, result: i32) {
+    pub(super) fn recv_ended(&self, stream: &Rc<Stream>, result: i32) {
         stream.rx.mode.set(Mode::Idle);
+        stream.rx.operation.set(None);
         match result {
             0 => stream.peer_finished(),
             n if n > 0 => {}
@@ -54,14 +79,17 @@ impl Uring {
                     self.starved.borrow_mut().push(Rc::clone(stream));
                     return;
                 }
+                // This kernel cannot count: told with the first receive, before any data.
+                libc::EINVAL if self.counted.replace(false) => {}
                 libc::ECANCELED | libc::EAGAIN | libc::EINTR => {}
                 errno => stream.recv_failed(errno),
             },
         }
-        if stream.life.get() == Life::Open && stream.rx.waiter.is_waiting() {
+        if stream.rx.waiter.is_waiting() {
             stream.want_recv();
+        } else {
+            stream.rx.paused.set(!stream.rx.is_over());
         }
-        let _ = inner;
     }
 
     /// There are buffers again.

@@ -23,11 +23,14 @@ impl Uring {
             let n = queue.len().min(MAX_PARTS);
             op.bufs.extend(queue.drain(..n));
         }
-        let flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
-        let send = opcode::SendMsg::new(types::Fd(stream.fd), op.header()).flags(flags).build();
+        let (fd, flags) = (types::Fd(stream.fd), libc::MSG_NOSIGNAL | libc::MSG_WAITALL);
+        let send = match &op.bufs[..] {
+            [only] => opcode::Send::new(fd, only.as_ptr(), only.len() as u32).flags(flags).build(),
+            _ => opcode::SendMsg::new(fd, op.header()).flags(flags as u32).build(),
+        };
         stream.ops.set(stream.ops.get() + 1);
-        // SAFETY: the header points into the boxed operation, the vectors to buffers that it holds; the entry owns it,
-        // and keeps the stream, and so its descriptor, open.
+        // SAFETY: the one buffer is held by the operation; or the header points into the boxed operation, and its vectors to
+        // buffers that it holds. The entry owns it, and keeps the stream, and so its descriptor, open.
         unsafe { self.start(inner, Op::Send(Rc::clone(stream), op), send) };
     }
 

@@ -3,3 +3,4 @@
 mod datagrams;
 mod rig;
 mod streams;
+mod trouble;

@@ -1,0 +1,202 @@
+//! [`filter`]: only what passes a test.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    task::{Context, Poll, ready},
+};
+
+use hemi_queue::{Error, Pop, Push, PushError, Result, Ticket};
+
+use super::{
+    Offload, Payload,
+    predicate::{Predicate, Program},
+};
+
+/// Rejected pushes whose verdict nobody asked for (their futures were dropped) are kept up to this many.
+const UNCLAIMED: usize = 64;
+/// Set in the tickets of rejected pushes; the others are the inner queue's.
+const REJECTED: u64 = 1 << 63;
+
+/// What a filter asks of each unit: a closure, or a [`Predicate`] in its compiled form.
+pub trait Test<U: ?Sized> {
+    /// Whether `unit` passes.
+    fn passes(&mut self, unit: &U) -> bool;
+}
+
+impl<U: ?Sized, F: FnMut(&U) -> bool> Test<U> for F {
+    fn passes(&mut self, unit: &U) -> bool {
+        self(unit)
+    }
+}
+
+impl<U: Payload + ?Sized> Test<U> for Program {
+    fn passes(&mut self, unit: &U) -> bool {
+        self.matches(unit)
+    }
+}
+
+/// A queue of which only the units that pass `test` are popped and pushed.
+///
+/// A popped unit that fails is consumed and counted ([`rejected`](Filter::rejected)). A push that fails completes
+/// as [`Verdict::Filtered`] and gives the unit back. On a queue that pops and pushes different types the test holds for
+/// pops; see [`filter_push`].
+///
+/// ```
+/// # use futures::executor::block_on;
+/// use hemi::{Pop, Push, algebra::{Verdict, filter}};
+/// # block_on(async {
+/// let mut even = filter(hemi::queue(8), |n: &u32| n % 2 == 0);
+/// assert_eq!(even.push(2u32).await?, Verdict::Pushed(()));
+/// assert_eq!(even.push(3u32).await?, Verdict::Filtered(3));
+/// assert_eq!(even.pop().await?, Some(2));
+/// # Ok::<(), hemi::Error>(()) }).unwrap();
+/// ```
+pub fn filter<Q: Pop, F>(queue: Q, test: F) -> Filter<Q, F, Q::Unit>
+where
+    F: FnMut(&Q::Unit) -> bool,
+{
+    Filter::new(queue, test)
+}
+
+/// [`filter`] with a [`Predicate`], which a device that can run it takes over; see [`Filter::offload`].
+///
+/// ```
+/// # use futures::executor::block_on;
+/// use hemi::{Buf, Pop, Push, algebra::{Predicate, filter_by}};
+/// # block_on(async {
+/// let mut gets = filter_by(hemi::queue(8), &Predicate::bytes(0, "GET "));
+/// let _ = gets.push("GET /").await?;
+/// let _ = gets.push("PUT /").await?;
+/// assert_eq!(gets.pop().await?, Some(Buf::from("GET /")));
+/// # Ok::<(), hemi::Error>(()) }).unwrap();
+/// ```
+pub fn filter_by<Q: Pop<Unit: Payload>>(queue: Q, test: &Predicate) -> Filter<Q, Program, Q::Unit> {
+    Filter::new(queue, test.compile())
+}
+
+/// [`filter`] in the push direction, for queues that pop another type than is pushed, or nothing; pops pass as they are
+/// when their type differs.
+pub fn filter_push<Q: Push, F>(queue: Q, test: F) -> Filter<Q, F, Q::Unit>
+where
+    F: FnMut(&Q::Unit) -> bool,
+{
+    Filter::new(queue, test)
+}
+
+/// What became of a push through a [`filter`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a filtered unit comes back here"]
+pub enum Verdict<R, U> {
+    /// It passed, and the queue completed the push with this.
+    Pushed(R),
+    /// It did not pass; here it is.
+    Filtered(U),
+}
+
+/// See [`filter`].
+pub struct Filter<Q, P, U> {
+    queue: Q,
+    test: P,
+    rejected: u64,
+    refused: u64,
+    unclaimed: VecDeque<(u64, U)>,
+}
+
+impl<Q, P, U> Filter<Q, P, U> {
+    fn new(queue: Q, test: P) -> Self {
+        Self { queue, test, rejected: 0, refused: 0, unclaimed: VecDeque::new() }
+    }
+
+    /// Units that were popped from the inner queue, failed the test and were dropped.
+    pub fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
+    /// Pushes that failed the test.
+    pub fn filtered(&self) -> u64 {
+        self.refused
+    }
+
+    /// Where each direction runs. No transport of this version takes predicates over.
+    pub fn offload(&self) -> Offload {
+        Offload::SOFTWARE
+    }
+
+    /// The inner queue.
+    pub fn get_ref(&self) -> &Q {
+        &self.queue
+    }
+
+    /// The inner queue; units popped or pushed here are not tested.
+    pub fn get_mut(&mut self) -> &mut Q {
+        &mut self.queue
+    }
+
+    /// The inner queue and the test. A filter reads nothing ahead.
+    pub fn into_parts(self) -> (Q, P) {
+        (self.queue, self.test)
+    }
+}
+
+impl<Q: Pop, P: Test<Q::Unit>> Pop for Filter<Q, P, Q::Unit> {
+    type Unit = Q::Unit;
+
+    fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Q::Unit>>> {
+        // A flood of units that fail must not keep the core to itself.
+        for _ in 0..super::BURST {
+            match ready!(self.queue.poll_pop(cx))? {
+                Some(unit) if !self.test.passes(&unit) => self.rejected += 1,
+                other => return Poll::Ready(Ok(other)),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<Q: Push, P: Test<Q::Unit>> Push for Filter<Q, P, Q::Unit> {
+    type Unit = Q::Unit;
+    type Receipt = Verdict<Q::Receipt, Q::Unit>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.queue.poll_ready(cx)
+    }
+
+    fn start_push(&mut self, unit: Q::Unit) -> Result<Ticket, PushError<Q::Unit>> {
+        if self.test.passes(&unit) {
+            return self.queue.start_push(unit);
+        }
+        let ticket = self.refused | REJECTED;
+        self.refused += 1;
+        if self.unclaimed.len() == UNCLAIMED {
+            self.unclaimed.pop_front();
+        }
+        self.unclaimed.push_back((ticket, unit));
+        Ok(Ticket(ticket))
+    }
+
+    fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<Self::Receipt>> {
+        if ticket.0 & REJECTED == 0 {
+            return self.queue.poll_pushed(ticket, cx).map_ok(Verdict::Pushed);
+        }
+        let found = self.unclaimed.iter().position(|(t, _)| *t == ticket.0);
+        Poll::Ready(match found.and_then(|at| self.unclaimed.remove(at)) {
+            Some((_, unit)) => Ok(Verdict::Filtered(unit)),
+            None => Err(Error::StaleToken),
+        })
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.queue.poll_finish(cx)
+    }
+}
+
+impl<Q, P, U> fmt::Debug for Filter<Q, P, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filter")
+            .field("rejected", &self.rejected)
+            .field("filtered", &self.refused)
+            .finish_non_exhaustive()
+    }
+}
