@@ -100,12 +100,12 @@ pub enum Role {
 }
 
 /// Who is compared when nobody is named.
-pub const DEFAULT_CONTESTANTS: [&str; 2] = [FLOOR, "epoll"];
+pub const DEFAULT_CONTESTANTS: [&str; 3] = [FLOOR, "hemi-busy", "hemi"];
 
 impl Options {
-    /// The names of those who take part.
+    /// The names of those who take part; never none when this process serves.
     pub fn names(&self) -> Vec<String> {
-        if self.contestants.is_empty() && self.peer.is_none() && self.role != Role::Client {
+        if self.contestants.is_empty() && (self.role == Role::Server || self.peer.is_none()) {
             DEFAULT_CONTESTANTS.map(str::to_owned).to_vec()
         } else {
             self.contestants.clone()

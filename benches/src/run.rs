@@ -31,7 +31,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
 }
 
 fn compare(options: &Options) -> Result<(), Error> {
-    let ours = contestants::named(&options.names())?;
+    let ours = contestants::named(&options.names(), options.net.as_deref())?;
     let mut subjects: Vec<Subject> = ours.into_iter().map(Subject::Ours).collect();
     subjects.extend(options.peer.map(Subject::Peer));
     let cores = Cores::choose(options.server_cpu, options.client_cpu)?;
@@ -76,7 +76,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 /// One thread per transport; the second on whatever cores are left to this process.
 fn serve(options: &Options) -> Result<(), Error> {
     let names = options.names();
-    let contestant = contestants::named(&names[..names.len().min(1)])?.swap_remove(0);
+    let contestant = contestants::named(&names[..1], options.net.as_deref())?.swap_remove(0);
     let cpu = options.server_cpu.or_else(|| cores::allowed().first().copied()).unwrap_or(0);
     let stop = Stop::default();
     thread::scope(|scope| {

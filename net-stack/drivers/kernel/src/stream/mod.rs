@@ -228,6 +228,10 @@ impl Stream {
     #[inline]
     fn poll_pop(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
         if let Some(buf) = self.rx.take() {
+            if self.rx.paused.get() && self.rx.has_room() {
+                self.rx.paused.set(false);
+                self.want_recv();
+            }
             return Poll::Ready(Ok(Some(buf.into())));
         }
         if !matches!(self.life.get(), Life::Open | Life::Connecting) && self.connect_failed.get() == 0 {

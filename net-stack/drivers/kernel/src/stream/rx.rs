@@ -35,6 +35,8 @@ pub(crate) struct Rx {
     charged: Cell<usize>,
     limit: usize,
     pub(crate) mode: Cell<Mode>,
+    /// The engine's receive ended at the limit: a pop arms it again.
+    pub(crate) paused: Cell<bool>,
     /// The engine's receive in flight.
     pub(crate) operation: Cell<Option<usize>>,
     pub(crate) misses: Cell<u32>,
@@ -63,6 +65,7 @@ impl Rx {
             charged: Cell::new(0),
             limit,
             mode: Cell::new(Mode::Idle),
+            paused: Cell::new(false),
             operation: Cell::new(None),
             misses: Cell::new(0),
             untried: Cell::new(false),
@@ -81,6 +84,11 @@ impl Rx {
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         self.charged.get() < self.limit
+    }
+
+    /// Bytes until the limit.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.charged.get())
     }
 
     /// Whether the end or an error is known: nothing more comes.

@@ -40,6 +40,8 @@ pub(crate) struct Uring {
     id: Cell<Option<HandlerId>>,
     ops: RefCell<Slab<Op>>,
     buffers: BufRing,
+    /// The kernel can bound the bytes of a multishot receive.
+    counted: Cell<bool>,
     /// Streams whose receive ended because the buffer ring was empty.
     starved: RefCell<Vec<Rc<Stream>>>,
     /// Send operations to be used again, so that steady state allocates none.
@@ -65,6 +67,7 @@ impl Uring {
             id: Cell::new(None),
             ops: RefCell::default(),
             buffers,
+            counted: Cell::new(true),
             starved: RefCell::default(),
             spare: RefCell::default(),
         })

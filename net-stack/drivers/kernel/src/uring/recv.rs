@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use io_uring::{cqueue, opcode, types};
+use io_uring::{cqueue, opcode, squeue, types};
 
 use super::{Op, STREAMS, Uring};
 use crate::{
@@ -10,15 +10,33 @@ use crate::{
     stream::{Life, Mode, Stream},
 };
 
+/// Where `io_uring_sqe::optlen` lies; the io-uring crate does not set it for a receive.
+const OPTLEN: usize = 44;
+const _: () = assert!(size_of::<squeue::Entry>() == 64);
+
 impl Uring {
     pub(crate) fn arm_recv(&self, inner: &Inner, stream: &Rc<Stream>) {
         stream.rx.mode.set(Mode::Armed);
         stream.ops.set(stream.ops.get() + 1);
-        let recv = opcode::RecvMulti::new(types::Fd(stream.fd), STREAMS).build();
+        let recv = self.receive_entry(types::Fd(stream.fd), stream.rx.room());
         // SAFETY: writes go to buffers of the ring, which `Inner`, the park's handler, owns; the entry keeps the stream,
         // and so its descriptor, open.
         let key = unsafe { self.start(inner, Op::Recv(Rc::clone(stream)), recv) };
         stream.rx.operation.set(Some(key));
+    }
+
+    /// A multishot receive of at most `room` bytes in all, where the kernel can count them (Linux 6.17); elsewhere the limit
+    /// is kept by cancelling, and what arrives before that takes effect is over it.
+    fn receive_entry(&self, fd: types::Fd, room: usize) -> squeue::Entry {
+        let recv = opcode::RecvMulti::new(fd, STREAMS);
+        if !self.counted.get() {
+            return recv.build();
+        }
+        let room = u32::try_from(room).unwrap_or(u32::MAX).max(1);
+        let mut entry = recv.len(room).build();
+        // SAFETY: an entry is `repr(C)` over the kernel's `io_uring_sqe` of 64 bytes, in which `optlen` is the u32 at 44.
+        unsafe { (&raw mut entry).cast::<u32>().byte_add(OPTLEN).write(room) };
+        entry
     }
 
     pub(crate) fn disarm_recv(&self, inner: &Inner, stream: &Rc<Stream>) {
@@ -61,12 +79,16 @@ impl Uring {
                     self.starved.borrow_mut().push(Rc::clone(stream));
                     return;
                 }
+                // This kernel cannot count: told with the first receive, before any data.
+                libc::EINVAL if self.counted.replace(false) => {}
                 libc::ECANCELED | libc::EAGAIN | libc::EINTR => {}
                 errno => stream.recv_failed(errno),
             },
         }
-        if stream.life.get() == Life::Open && stream.rx.waiter.is_waiting() {
+        if stream.rx.waiter.is_waiting() {
             stream.want_recv();
+        } else {
+            stream.rx.paused.set(!stream.rx.is_over());
         }
     }
 

@@ -407,7 +407,9 @@ fn a_greedy_peer_holds_no_more_than_its_limit() {
         let (flood, sent) = sender.join().unwrap();
         rig.idle(5);
         let held = rig.pool.stats().in_use * (64 << 10);
-        assert!(held <= (256 << 10) + 3 * (2 << 20), "{held} bytes of buffers, the rings included");
+        // The engine's own ring is 2 MiB; one buffer may be begun on either side of the limit.
+        let ring = if rig.is_uring() { 2 << 20 } else { 0 };
+        assert!(held <= ring + (256 << 10) + (192 << 10), "{} KiB of buffers", held >> 10);
         // And it is all there, in order, when it is popped at last.
         drop(flood);
         let mut got = 0;
@@ -424,13 +426,13 @@ fn a_small_limit_is_re_armed_by_pops() {
         let mut o = options();
         o.recv_limit = 1000;
         let (s, mut peer) = rig.pair(&o);
-        let sender = thread::spawn(move || peer.write_all(&pattern(5, 3 << 20)).unwrap());
+        let sender = thread::spawn(move || peer.write_all(&pattern(5, 300_000)).unwrap());
         let mut got = Vec::new();
         while let Some(unit) = rig.pop(&s).unwrap() {
             got.extend(unit.to_vec());
             rig.idle(1);
         }
-        assert!(got == pattern(5, 3 << 20));
+        assert!(got == pattern(5, 300_000));
         sender.join().unwrap();
     });
 }
