@@ -233,7 +233,7 @@ fn kv_answers_what_redis_would() {
         ];
         // All at once: requests may be pipelined.
         for (words, _) in cases {
-            requests.push(Request::from_iter(words.iter().copied())).await?;
+            requests.push(words.iter().copied().collect::<Request>()).await?;
         }
         for (words, reply) in cases {
             assert_eq!(replies.pop().await?.as_ref(), Some(reply), "{words:?}");
