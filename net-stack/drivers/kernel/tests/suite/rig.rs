@@ -1,4 +1,5 @@
 //! A transport, a park and a loop that drives them: this crate cannot see the executor.
+#![allow(dead_code)] // each test program uses a part of it
 
 use std::{
     future::Future,
