@@ -52,14 +52,19 @@ fn an_echoed_message_allocates_nothing() {
                 let mut all: Vec<_> = (0..conns).map(|_| std::net::TcpStream::connect(at).unwrap()).collect();
                 let mut got = [0; 64];
                 for _ in 0..(WARM + MESSAGES) / conns {
-                    all.iter_mut().for_each(|c| c.write_all(&[7; 64]).unwrap());
-                    all.iter_mut().for_each(|c| c.read_exact(&mut got).unwrap());
+                    for c in &mut all {
+                        c.write_all(&[7; 64]).unwrap();
+                    }
+                    for c in &mut all {
+                        c.read_exact(&mut got).unwrap();
+                    }
                 }
             });
             let open: Vec<_> = (0..conns).map(|_| rig.accept(&l)).collect();
             let waker = rig.waker();
             let mut cx = Context::from_waker(&waker);
             let (mut bytes, mut before) = (0, None);
+            let start = std::time::Instant::now();
             while bytes < (WARM + MESSAGES) / conns * conns * 64 {
                 for s in &open {
                     if let Poll::Ready(Ok(Some(unit))) = s.poll_pop(&mut cx) {
@@ -71,10 +76,16 @@ fn an_echoed_message_allocates_nothing() {
                     before = Some(allocations());
                 }
                 rig.turn();
+                assert!(start.elapsed().as_secs() < 20, "hung at {bytes} of {}", (WARM + MESSAGES) * 64);
             }
             // Queues may still grow to their working size now and then; nothing is allocated by message.
             let grown = allocations() - before.unwrap();
-            assert!(grown <= 12, "{grown} in {MESSAGES} messages, {conns} connections, {}", rig.kernel.describe());
+            assert!(
+                grown <= 12,
+                "{grown} in {MESSAGES} messages, {conns} connections, {}",
+                rig.kernel.describe()
+            );
+            rig.until_true(|| client.is_finished()); // the last echoes go out
             client.join().unwrap();
         });
     }
