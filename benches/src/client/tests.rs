@@ -63,8 +63,8 @@ fn an_open_loop_sends_at_its_rate() {
         let mut scenario = brief(transport, 64, 2, 1, Pace::Open { rate: 1_000.0 });
         scenario.measure = Duration::from_millis(200);
         let driven = against_floor(&scenario);
-        // 200 are due; each is recorded, late or not, so the count does not depend on the machine.
-        assert!((195..=205).contains(&driven.latencies.count()), "{}", driven.latencies.count());
+        // 200 are due; each is recorded, however late, so the count does not depend on the machine.
+        assert!((199..=201).contains(&driven.latencies.count()), "{}", driven.latencies.count());
     }
 }
 

@@ -93,10 +93,11 @@ fn percentile_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Erro
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .light_line_style(FAINT.mix(0.5))
         .bold_line_style(FAINT)
         .axis_style(QUIET)
         .x_labels(PERCENTILES.len())
+        .y_labels(5)
+        .max_light_lines(0)
         .x_label_formatter(&|at| percentile_label(*at))
         .y_label_formatter(&|microseconds| tick(*microseconds))
         .y_desc("\u{b5}s")
@@ -137,9 +138,10 @@ fn distribution_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Er
         .map_err(failed)?;
     chart
         .configure_mesh()
-        .light_line_style(FAINT.mix(0.5))
+        .max_light_lines(0)
         .bold_line_style(FAINT)
         .axis_style(QUIET)
+        .x_labels(6)
         .x_label_formatter(&|microseconds| tick(*microseconds))
         .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
         .x_desc("\u{b5}s")
