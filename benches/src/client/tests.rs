@@ -16,6 +16,10 @@ fn brief(transport: Transport, size: usize, connections: usize, depth: usize, pa
 
 /// Drives a real floor server.
 fn against_floor(scenario: &Scenario) -> Driven {
+    driven_by(drive, scenario)
+}
+
+fn driven_by(drive: fn(SocketAddr, &Scenario) -> Result<Driven, Error>, scenario: &Scenario) -> Driven {
     let stop = Stop::default();
     let (tx, rx) = std::sync::mpsc::channel();
     thread::scope(|scope| {
@@ -43,6 +47,21 @@ fn closed_loops_of_every_shape_are_echoed() {
             }
         }
     }
+}
+
+#[test]
+fn hemi_drives_too() {
+    for transport in [Transport::Tcp, Transport::Udp] {
+        for (size, connections, depth) in [(8, 1, 1), (64, 4, 4), (40_000, 2, 3)] {
+            let driven = driven_by(hemi::drive, &brief(transport, size, connections, depth, Pace::Closed));
+            assert!(driven.latencies.count() > 0 && driven.rate > 0.0);
+        }
+    }
+    let megabytes = brief(Transport::Tcp, 1 << 20, 1, 4, Pace::Closed);
+    assert!(driven_by(hemi::drive, &megabytes).latencies.count() > 0);
+    let open = brief(Transport::Tcp, 64, 1, 1, Pace::Open { rate: 10.0 });
+    let outcome = hemi::drive(([127, 0, 0, 1], 1).into(), &open);
+    assert!(matches!(outcome, Err(Error::ClosedLoopOnly)), "{outcome:?}");
 }
 
 #[test]
