@@ -107,7 +107,7 @@ impl<'q, T> PushFuture<'q, T> {
     pub(super) fn new(queue: &'q Queue<T>, unit: T) -> Self {
         let hot = &queue.shared.hot;
         if hot.push_is_simple() {
-            hot.append_simple(unit);
+            hot.put(unit);
             return Self { queue, state: DONE };
         }
         Self { queue, state: Self::begin_slow(queue, unit) }

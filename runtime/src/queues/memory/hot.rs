@@ -9,9 +9,9 @@ use std::cell::Cell;
 const SLOTS: u64 = 64;
 
 pub(super) struct Hot<T> {
-    /// Pushes that may go the short way: room below the limit and free slots, or 0 when a push must look closer.
-    credit: Cell<u64>,
-    /// Nobody waits, nothing has overflowed, the queue is open and not over its limit: a pop need only take and give credit.
+    /// The tail at which a push must look closer: no room below the limit, no free slot, or a reason to.
+    bound: Cell<u64>,
+    /// Nobody waits, nothing has overflowed, the queue is open and not over its limit: a pop need only take and move the bound.
     calm: Cell<bool>,
     /// How many units ever left the ring.
     head: Cell<u64>,
@@ -23,7 +23,7 @@ pub(super) struct Hot<T> {
 impl<T> Hot<T> {
     pub(super) fn new(capacity: u64) -> Self {
         Self {
-            credit: Cell::new(capacity.min(SLOTS)),
+            bound: Cell::new(capacity.min(SLOTS)),
             calm: Cell::new(true),
             head: Cell::new(0),
             tail: Cell::new(0),
@@ -34,14 +34,7 @@ impl<T> Hot<T> {
     /// Whether a unit can be appended and its push is then complete, with nothing else to do.
     #[inline(always)]
     pub(super) fn push_is_simple(&self) -> bool {
-        self.credit.get() > 0
-    }
-
-    /// Append a unit; there is credit.
-    #[inline(always)]
-    pub(super) fn append_simple(&self, unit: T) {
-        self.credit.set(self.credit.get().wrapping_sub(1));
-        self.put(unit);
+        self.tail.get() != self.bound.get()
     }
 
     /// The first unit, if nobody waits for it nor for its room.
@@ -51,7 +44,7 @@ impl<T> Hot<T> {
             return None;
         }
         let unit = self.take()?;
-        self.credit.set(self.credit.get().wrapping_add(1));
+        self.bound.set(self.bound.get().wrapping_add(1));
         Some(unit)
     }
 
@@ -92,7 +85,7 @@ impl<T> Hot<T> {
 
     /// Say how many pushes and whether pops may go the short way from now on.
     pub(super) fn settle(&self, room: u64, calm: bool) {
-        self.credit.set(room.min(SLOTS - self.len()));
+        self.bound.set(self.tail.get() + room.min(SLOTS - self.len()));
         self.calm.set(calm);
     }
 }

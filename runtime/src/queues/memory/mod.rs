@@ -189,7 +189,7 @@ impl<T> Queue<T> {
     #[inline]
     pub fn try_push(&self, unit: T) -> Result<(), PushError<T>> {
         if self.shared.hot.push_is_simple() {
-            self.shared.hot.append_simple(unit);
+            self.shared.hot.put(unit);
             return Ok(());
         }
         self.try_push_slow(unit)
@@ -279,7 +279,7 @@ impl<T> Push for Queue<T> {
     #[inline]
     fn start_push(&mut self, unit: T) -> Result<Ticket, PushError<T>> {
         if self.shared.hot.push_is_simple() && self.reserved.get().is_none() {
-            self.shared.hot.append_simple(unit);
+            self.shared.hot.put(unit);
             return Ok(Ticket(COMPLETE));
         }
         self.start_push_slow(unit)
