@@ -7,6 +7,7 @@
 //! there was nothing to do: what remains is the time it was busy, and says how fast it could have
 //! driven a server that costs nothing (the [`ceiling`](Driven::ceiling)).
 
+pub mod hemi;
 mod link;
 mod poller;
 mod tcp;

@@ -184,6 +184,7 @@ impl Inner {
             match timer {
                 Timer::Connect(stream) => stream.connect_timed_out(),
                 Timer::Close(stream) => stream.closing_turn(),
+                Timer::Acked(stream) => stream.ack_turn(),
                 Timer::Send(socket) => socket.writable(),
                 Timer::Accept(listening) => listening.retry(),
             }

@@ -105,7 +105,7 @@ impl Kernel {
     /// Open the transport that `uri` describes, receiving into buffers of `pool` and waiting in `park`.
     ///
     /// # Errors
-    /// [`Error::Uri`] for an unknown parameter or value, or `backend=uring` where the park has no io_uring.
+    /// [`Uri`](hemi_queue::Error::Uri) for an unknown parameter or value, or `backend=uring` where the park has no io_uring.
     pub fn open(uri: &Uri, pool: &Pool, park: &Rc<Park>) -> Result<Rc<Self>> {
         if !uri.path().is_empty() {
             return Err(uri.error("takes no path; write `kernel:` or `kernel:?backend=...`").into());

@@ -19,6 +19,7 @@
 //!
 //! `rx.rs` and `tx.rs` are the two halves, `close.rs` is the way out, `handle.rs` what the application holds.
 
+mod acked;
 mod close;
 mod handle;
 mod rx;
@@ -91,6 +92,9 @@ pub(crate) struct Stream {
     close_waiter: Waiter,
     timer: Cell<Option<Key>>,
     close: close::Patience,
+    /// A look at what is acknowledged is due, and how long it was put off.
+    ack_timer: Cell<bool>,
+    ack_look: Cell<Duration>,
 }
 
 fn new(
@@ -117,6 +121,8 @@ fn new(
         close_waiter: Waiter::new(),
         timer: Cell::new(None),
         close: close::Patience::default(),
+        ack_timer: Cell::new(false),
+        ack_look: Cell::new(Duration::ZERO),
     });
     stream.id.set(inner.add(|_| Socket::Stream(Rc::clone(&stream))));
     stream

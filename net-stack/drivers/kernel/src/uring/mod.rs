@@ -146,58 +146,59 @@ impl Uring {
 
     pub(crate) fn complete(&self, inner: &Inner, key: u64, result: i32, flags: u32) {
         let key = key as usize;
-        let last = !cqueue::more(flags);
-        // The operation leaves the table with its last completion; until then it is only looked at.
-        let op = if last { self.ops.borrow_mut().try_remove(key) } else { None };
+        if cqueue::more(flags) {
+            self.goes_on(inner, key, result, flags);
+            return;
+        }
+        // The operation leaves the table with its last completion, and only then.
+        let Some(op) = self.ops.borrow_mut().try_remove(key) else { return };
         match op {
-            Some(op) => match op {
-                Op::Recv(stream) => {
-                    self.received(inner, &stream, result, flags);
-                    self.recv_ended(&stream, result);
-                    stream.op_done();
-                }
-                Op::Send(stream, send) => {
-                    self.sent(&stream, send, result);
-                    stream.op_done();
-                }
-                Op::Accept(listening) => {
-                    listening.armed.set(false);
-                    Self::accepted(&listening, result);
-                    listening.op_done();
-                }
-                Op::Connect(stream) => {
-                    stream.connect_done();
-                    stream.op_done();
-                }
-                Op::Datagram(socket, what) => {
-                    if result >= 0 && what == libc::POLLIN {
-                        socket.readable();
-                    } else if result >= 0 {
-                        socket.writable();
-                    }
-                    socket.op_done();
-                }
-                Op::Cancel => {}
-            },
-            None => {
-                let again = match self.ops.borrow().get(key) {
-                    Some(Op::Recv(stream)) => Again::Recv(Rc::clone(stream)),
-                    Some(Op::Accept(listening)) => Again::Accept(Rc::clone(listening)),
-                    _ => return,
-                };
-                match again {
-                    Again::Recv(stream) => {
-                        if !self.received(inner, &stream, result, flags) {
-                            self.disarm_recv(inner, &stream);
-                        }
-                    }
-                    Again::Accept(listening) => {
-                        if !Self::accepted(&listening, result) {
-                            self.disarm_accept(inner, &listening);
-                        }
-                    }
-                }
+            Op::Recv(stream) => {
+                self.received(inner, &stream, result, flags);
+                self.recv_ended(&stream, result);
+                stream.op_done();
             }
+            Op::Send(stream, send) => {
+                self.sent(&stream, send, result);
+                stream.op_done();
+            }
+            Op::Accept(listening) => {
+                listening.armed.set(false);
+                Self::accepted(&listening, result);
+                listening.op_done();
+            }
+            Op::Connect(stream) => {
+                stream.connect_done();
+                stream.op_done();
+            }
+            Op::Datagram(socket, what) => {
+                if result >= 0 && what == libc::POLLIN {
+                    socket.readable();
+                } else if result >= 0 {
+                    socket.writable();
+                }
+                socket.op_done();
+            }
+            Op::Cancel => {}
+        }
+    }
+
+    /// A completion of a multishot operation that stays armed.
+    fn goes_on(&self, inner: &Inner, key: usize, result: i32, flags: u32) {
+        // Cloned out of the table: what follows may start operations.
+        let op = match self.ops.borrow().get(key) {
+            Some(Op::Recv(stream)) => Op::Recv(Rc::clone(stream)),
+            Some(Op::Accept(listening)) => Op::Accept(Rc::clone(listening)),
+            _ => return,
+        };
+        match op {
+            Op::Recv(stream) if !self.received(inner, &stream, result, flags) => {
+                self.disarm_recv(inner, &stream);
+            }
+            Op::Accept(listening) if !Self::accepted(&listening, result) => {
+                self.disarm_accept(inner, &listening);
+            }
+            _ => {}
         }
     }
 
@@ -218,9 +219,4 @@ impl Uring {
             park.detach(id);
         }
     }
-}
-
-enum Again {
-    Recv(Rc<Stream>),
-    Accept(Rc<crate::acceptor::Listening>),
 }

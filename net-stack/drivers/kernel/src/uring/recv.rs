@@ -43,16 +43,13 @@ impl Uring {
         if stream.rx.mode.get() != Mode::Armed {
             return;
         }
-        match stream.rx.operation.get() {
-            Some(key) => {
-                stream.rx.mode.set(Mode::Disarming);
-                self.cancel(inner, key);
-            }
+        if let Some(key) = stream.rx.operation.get() {
+            stream.rx.mode.set(Mode::Disarming);
+            self.cancel(inner, key);
+        } else {
             // Starved: nothing is in flight.
-            None => {
-                stream.rx.mode.set(Mode::Idle);
-                self.starved.borrow_mut().retain(|s| !Rc::ptr_eq(s, stream));
-            }
+            stream.rx.mode.set(Mode::Idle);
+            self.starved.borrow_mut().retain(|s| !Rc::ptr_eq(s, stream));
         }
     }
 
