@@ -18,3 +18,8 @@ pub mod suite;
 pub mod until;
 
 pub use until::until;
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
