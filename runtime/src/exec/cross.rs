@@ -259,16 +259,16 @@ impl<T> Drop for Ring<T> {
 }
 
 #[cfg(all(test, loom))]
-mod loom_tests {
+mod loom {
     use std::sync::Arc;
 
-    use loom::thread;
+    use ::loom::thread;
 
     use super::*;
 
     #[test]
     fn items_arrive_once_and_in_order() {
-        loom::model(|| {
+        ::loom::model(|| {
             let ring = Arc::new(Ring::new(2));
             let pushers = [1, 2].map(|i| {
                 let ring = Arc::clone(&ring);
@@ -286,7 +286,7 @@ mod loom_tests {
 
     #[test]
     fn a_popper_that_sits_is_woken() {
-        loom::model(|| {
+        ::loom::model(|| {
             let shared = Arc::new(Shared::new(1));
             let woken = Arc::new(Flag(AtomicBool::new(false)));
             let theirs = Arc::clone(&shared);

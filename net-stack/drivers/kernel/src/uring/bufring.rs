@@ -161,20 +161,17 @@ impl BufRing {
         }
         buffer.set_len(n);
         let copy = if n <= COPY { pool.try_alloc(n).ok() } else { None };
-        let data = match copy {
-            Some(mut copy) => {
-                copy.put(buffer);
-                let same = place.take()?;
-                drop(buffers);
-                self.give(bid, same);
-                copy.freeze()
-            }
-            None => {
-                let whole = place.take()?.freeze();
-                drop(buffers);
-                self.replace(pool, bid);
-                whole
-            }
+        let data = if let Some(mut copy) = copy {
+            copy.put(buffer);
+            let same = place.take()?;
+            drop(buffers);
+            self.give(bid, same);
+            copy.freeze()
+        } else {
+            let whole = place.take()?.freeze();
+            drop(buffers);
+            self.replace(pool, bid);
+            whole
         };
         (n > 0).then_some(data)
     }
