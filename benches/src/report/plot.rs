@@ -92,19 +92,23 @@ fn percentile_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Erro
         .map_err(failed)?;
     chart
         .configure_mesh()
-        .disable_x_mesh()
-        .bold_line_style(FAINT)
+        .disable_mesh()
         .axis_style(QUIET)
         .x_labels(PERCENTILES.len())
-        .y_labels(5)
-        .max_light_lines(0)
         .x_label_formatter(&|at| percentile_label(*at))
-        .y_label_formatter(&|microseconds| tick(*microseconds))
-        .y_desc("\u{b5}s")
+        .y_labels(0)
         .label_style(("sans-serif", 13, &INK))
         .draw()
         .map_err(failed)?;
-    let left = area.get_base_pixel().0;
+    let (left, top) = area.get_base_pixel();
+    for tick in ticks(low, high) {
+        let line = [-0.25, PERCENTILES.len() as f64 - 0.75].map(|x| (x, tick));
+        let (x, y) = chart.backend_coord(&line[0]);
+        let anchor = Pos::new(HPos::Right, VPos::Center);
+        let label = ("sans-serif", 13, &INK).into_text_style(area).pos(anchor);
+        area.draw(&Text::new(tick_label(tick), (x - left - 8, y - top), label)).map_err(failed)?;
+        chart.draw_series([PathElement::new(line, FAINT)]).map_err(failed)?;
+    }
     for (index, (entry, points)) in experiment.entries.iter().zip(curves).enumerate() {
         let style = style(entry, index);
         let y = upper.dim_in_pixel().1 as i32 + LINE as i32 * index as i32 + 6;
@@ -125,9 +129,9 @@ fn percentile_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Erro
 }
 
 fn distribution_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Error> {
-    // Beyond the last percentile of the tables a distribution is a few stray messages.
+    // Beyond that a distribution is a flat line with a few stray messages.
     let shortest = experiment.entries.iter().map(|entry| entry.merged.percentile(0.0) as f64 / 1e3);
-    let longest = experiment.entries.iter().map(|entry| entry.merged.percentile(99.99) as f64 / 1e3);
+    let longest = experiment.entries.iter().map(|entry| entry.merged.percentile(99.9) as f64 / 1e3);
     let (low, high) = range(shortest.chain(longest));
     let mut chart = ChartBuilder::on(area)
         .caption(experiment.scenario.to_string(), ("sans-serif", 16, &INK))
@@ -138,16 +142,23 @@ fn distribution_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Er
         .map_err(failed)?;
     chart
         .configure_mesh()
+        .disable_x_mesh()
         .max_light_lines(0)
         .bold_line_style(FAINT)
         .axis_style(QUIET)
-        .x_labels(6)
-        .x_label_formatter(&|microseconds| tick(*microseconds))
+        .x_labels(0)
         .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
-        .x_desc("\u{b5}s")
         .label_style(("sans-serif", 13, &INK))
         .draw()
         .map_err(failed)?;
+    let (left, top) = area.get_base_pixel();
+    for tick in ticks(low, high) {
+        let line = [0.0, 1.0].map(|y| (tick, y));
+        let (x, y) = chart.backend_coord(&line[0]);
+        let label = ("sans-serif", 13, &INK).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Top));
+        area.draw(&Text::new(tick_label(tick), (x - left, y - top + 8), label)).map_err(failed)?;
+        chart.draw_series([PathElement::new(line, FAINT)]).map_err(failed)?;
+    }
     for (index, entry) in experiment.entries.iter().enumerate() {
         let style = style(entry, index);
         let points =
@@ -168,7 +179,7 @@ where
 {
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::LowerRight)
         .margin(12)
         .background_style(WHITE.mix(0.85))
         .label_font(("sans-serif", 14, &INK))
@@ -197,8 +208,16 @@ fn percentile_label(at: f64) -> String {
     percentile.map_or_else(String::new, |percentile| format!("p{percentile}"))
 }
 
-fn tick(microseconds: f64) -> String {
-    if microseconds < 1.0 { format!("{microseconds:.1}") } else { format!("{microseconds:.0}") }
+/// 1, 2, 5, 10, 20, 50, ... within the range; of a long range only the powers of ten.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let steps: &[f64] = if high / low > 1_000.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let all = (-3..=8).flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)));
+    all.filter(|tick| (low..=high).contains(tick)).collect()
+}
+
+fn tick_label(microseconds: f64) -> String {
+    let digits = if microseconds < 1.0 { 3 } else { 0 };
+    format!("{microseconds:.digits$} \u{b5}s")
 }
 
 /// A little more than what the values span, so that no curve runs along an edge.

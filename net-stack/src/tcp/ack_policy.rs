@@ -19,11 +19,13 @@ pub(crate) struct AckPolicy {
     /// When the delayed acknowledgement is due.
     due: Option<Instant>,
     quick: u8,
+    /// Data arrived since the application last sent some.
+    unanswered: bool,
 }
 
 impl AckPolicy {
     pub(crate) fn new() -> Self {
-        Self { now: false, pending: 0, full_size: 0, due: None, quick: QUICK_ACKS }
+        Self { now: false, pending: 0, full_size: 0, due: None, quick: QUICK_ACKS, unanswered: false }
     }
 
     /// In-order data arrived: acknowledge when more than one full-sized segment's worth is owed, which is every second
@@ -34,6 +36,7 @@ impl AckPolicy {
     #[inline]
     pub(crate) fn on_data(&mut self, len: u32, segment: u32, now: Instant, config: &TcpConfig) {
         self.pending += len;
+        self.unanswered = true;
         self.full_size = self.full_size.max(segment);
         if self.quick > 0 || self.pending > self.full_size {
             self.now = true;
@@ -55,8 +58,10 @@ impl AckPolicy {
     /// gets, so acknowledgements ride on its data and need not be quick.
     #[inline]
     pub(crate) fn sent(&mut self, with_data: bool) {
-        if self.pending > 0 {
-            self.quick = if with_data { 0 } else { self.quick.saturating_sub(1) };
+        if with_data && std::mem::take(&mut self.unanswered) {
+            self.quick = 0;
+        } else if self.pending > 0 {
+            self.quick = self.quick.saturating_sub(1);
         }
         self.now = false;
         self.pending = 0;

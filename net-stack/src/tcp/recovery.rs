@@ -52,7 +52,6 @@ impl Recovery {
         self.flight_at_start = flight.max(1);
         self.unproven = 0;
         self.first_retransmit = None;
-        // RFC 6937 section 3: "the first retransmission is sent at once" (force a fast retransmit).
         self.cwnd = pipe + mss;
     }
 
@@ -90,7 +89,14 @@ impl Recovery {
             let limit = self.delivered.saturating_sub(self.out).max(delivered) + mss;
             (ssthresh - pipe).min(limit)
         };
+        // Section 3: the first retransmission is sent at once.
+        let send = if self.out == 0 { send.max(mss) } else { send };
         self.cwnd = pipe + send;
+    }
+
+    /// One segment may leave whatever the window says.
+    pub(crate) fn allow_one(&mut self, pipe: u32, mss: u32) {
+        self.cwnd = self.cwnd.max(pipe + mss);
     }
 
     /// `bytes` were sent in recovery.

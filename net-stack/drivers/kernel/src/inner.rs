@@ -118,7 +118,7 @@ impl Inner {
         park: &Rc<Park>,
     ) -> Result<Rc<Self>> {
         let engine = match (backend, park.ring()) {
-            (Backend::Uring, Some(ring)) => match Uring::new(ring, pool) {
+            (Backend::Uring, Some(ring)) => match Uring::new(ring, pool, tuning) {
                 Ok(uring) => Engine::Uring(uring),
                 Err(e) if forced => return Err(e),
                 Err(e) => {

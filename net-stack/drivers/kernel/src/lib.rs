@@ -17,9 +17,10 @@
 //! [`Park::poll`](hemi_park::Park::poll), which delivers the ring's completions. Nothing here knows of tasks, tokens or framing.
 //!
 //! # URI
-//! `kernel:?backend=uring|epoll|poll`. Without `backend` it is io_uring where the park has one, else epoll. Two more
-//! parameters are for measurements: `hot=N`, the most busy sockets that are tried directly (0: none), and `batch=N`, how
-//! many streams must have something to send for the sends to go through the ring together.
+//! `kernel:?backend=uring|epoll|poll`. Without `backend` it is io_uring where the park has one, else epoll. Three more
+//! parameters are for measurements: `hot=N`, the most busy sockets that are tried directly (0: none); `batch=N`, how
+//! many streams must have something to send for the sends to go through the ring together; `files=N`, how many streams may
+//! have their descriptor registered with the ring.
 //!
 //! Read `inner.rs` (the turn) and `stream/mod.rs` (the life of a connection) first.
 
@@ -88,11 +89,13 @@ pub(crate) struct Tuning {
     pub(crate) hot: usize,
     /// From so many streams to flush in a turn on, sends go through the ring in one batch.
     pub(crate) batch: usize,
+    /// Slots for registered files.
+    pub(crate) files: u32,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { hot: 4, batch: 8 }
+        Self { hot: 4, batch: 8, files: 1024 }
     }
 }
 
@@ -117,6 +120,9 @@ impl Kernel {
         }
         if let Some(batch) = uri.take("batch")? {
             tuning.batch = batch;
+        }
+        if let Some(files) = uri.take("files")? {
+            tuning.files = files;
         }
         uri.finish()?;
         let backend = match (wanted, park.ring().is_some()) {

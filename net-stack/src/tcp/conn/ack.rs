@@ -220,12 +220,15 @@ impl Connection {
             self.on_unneeded_retransmission(cx.now);
         }
         self.end_probe(told, cx.now);
+        // The ACK that ends recovery leaves the window at the threshold.
+        let recovering = self.recovery.phase == Phase::Recovery;
         self.recover(told, cx);
         if told.ecn_echo {
-            self.on_ecn_echo(cx);
+            self.on_ecn_echo(told, cx);
         }
         let dctcp = told.ecn_echo && self.algorithm() == Algorithm::Dctcp;
         if told.delivered.bytes > 0
+            && !recovering
             && self.recovery.phase != Phase::Recovery
             && (dctcp || !told.ecn_echo || round_start)
         {
@@ -245,12 +248,12 @@ impl Connection {
     }
 
     /// RFC 3168 section 6.1.2: react at most once per window of data.
-    fn on_ecn_echo(&mut self, cx: &mut Cx<'_>) {
+    fn on_ecn_echo(&mut self, told: &Told, cx: &mut Cx<'_>) {
         if self.una.before(self.ecn.reduced_until) || self.recovery.phase != Phase::Open {
             return;
         }
         cx.net.counters.tcp_ecn_reductions += 1;
-        self.cc.on_ecn(cx.now, self.flight.bytes());
+        self.cc.on_ecn(cx.now, told.pipe_before);
         self.ecn.reduced_until = self.nxt;
         // RFC 3168 section 6.1.2: the sending TCP sets the CWR flag in the TCP header of the first new data packet sent.
         self.ecn.say_cwr = true;

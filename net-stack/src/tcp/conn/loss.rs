@@ -43,6 +43,10 @@ impl Connection {
             let delivered = told.delivered.bytes
                 + if told.is_duplicate && !self.sack_ok { u32::from(self.mss) } else { 0 };
             self.recovery.on_ack(delivered, self.pipe(), self.cc.ssthresh(), u32::from(self.mss));
+            if !self.sack_ok && told.advanced > 0 {
+                // RFC 6582 section 3.2: the retransmission that a partial ACK asks for is sent at once.
+                self.recovery.allow_one(self.pipe(), u32::from(self.mss));
+            }
         }
     }
 
@@ -281,7 +285,7 @@ impl Connection {
     pub(super) fn suspect_black_hole(&mut self, cx: &mut Cx<'_>) {
         let base = if self.tuple.remote.is_ipv4() { 1024 } else { 1280 };
         let full = self.flight.first().is_some_and(|f| f.len() >= u32::from(self.mss));
-        if self.retries >= 2 && full && self.path.mtu > base && self.fin != Fin::Sent {
+        if self.retries >= 4 && full && self.path.mtu > base && self.fin != Fin::Sent {
             cx.net.pmtu.learn(self.tuple.remote, base, cx.now);
             self.shrink_to(base, cx);
         }

@@ -299,7 +299,7 @@ impl Connection {
                 recent_at: cx.now,
             }),
             sack_ok: agreed.sack,
-            ecn: EcnState::default(),
+            ecn: EcnState { reduced_until: agreed.iss, ..EcnState::default() },
             deadlines: Deadlines::new(),
             retries: 0,
             heard: cx.now,

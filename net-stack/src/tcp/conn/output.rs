@@ -204,6 +204,7 @@ impl Connection {
         let cut = if len > u32::from(self.mss) { self.mss } else { 0 };
         self.emit(flags, start, payload, ecn, cut, cx);
         self.last_send = cx.now;
+        self.note_limit();
         if fin {
             self.on_fin_sent();
         }
@@ -212,6 +213,16 @@ impl Connection {
         }
         self.schedule_probe(cx);
         self.pace(len, cx);
+    }
+
+    /// Remember when the congestion window is what limits us: it is full, or (in slow start, RFC 7661 section 4.2) half full.
+    #[inline]
+    fn note_limit(&mut self) {
+        let (pipe, cwnd) = (self.pipe(), self.cc.cwnd());
+        let full = pipe + u32::from(self.mss) > cwnd;
+        if full || (cwnd < self.cc.ssthresh() && pipe.saturating_mul(2) > cwnd) {
+            self.limited_at = Some(self.nxt);
+        }
     }
 
     /// Our FIN left: transitions 7 and 11 of `state.rs`.

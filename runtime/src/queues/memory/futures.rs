@@ -17,15 +17,25 @@ use super::{
 };
 
 #[inline(always)]
-pub(super) fn poll_pop<T>(shared: &Shared<T>, place: &Cell<u64>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+pub(super) fn poll_pop<T>(
+    shared: &Shared<T>,
+    place: &Cell<u64>,
+    kept: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Option<T>> {
     let unit = shared.hot.take_simple();
-    if unit.is_some() { Poll::Ready(unit) } else { poll_pop_in_turn(shared, place, cx) }
+    if unit.is_some() { Poll::Ready(unit) } else { poll_pop_in_turn(shared, place, kept, cx) }
 }
 
 #[cold]
 #[inline(never)]
-fn poll_pop_in_turn<T>(shared: &Shared<T>, place: &Cell<u64>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-    let turn = shared.lock().take_in_turn(place.get(), cx.waker());
+fn poll_pop_in_turn<T>(
+    shared: &Shared<T>,
+    place: &Cell<u64>,
+    kept: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Option<T>> {
+    let turn = shared.lock().take_in_turn(place.get(), kept, cx.waker());
     match turn {
         Turn::Taken(unit, next) => {
             place.set(0);
@@ -73,7 +83,7 @@ impl<T> Future for PopFuture<'_, T> {
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        poll_pop(&self.queue.shared, &self.place, cx).map(Ok)
+        poll_pop(&self.queue.shared, &self.place, false, cx).map(Ok)
     }
 }
 

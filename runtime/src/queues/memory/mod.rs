@@ -77,8 +77,8 @@ pub fn queue_unbounded<T>() -> Queue<T> {
 ///
 /// # Cancel safety
 /// Dropping a [`pop`](Self::pop) future gives its place in the line to the next; no unit is lost. The trait method
-/// [`Pop::poll_pop`] keeps the place in the handle until that handle pops or is dropped, and likewise [`Push::poll_ready`]
-/// keeps the room that it waited for.
+/// [`Pop::poll_pop`] keeps the place in the handle until that handle pops or is dropped; once woken it may be overtaken, so
+/// that a handle which does something else holds no unit back. [`Push::poll_ready`] keeps the room that it waited for.
 pub struct Queue<T> {
     shared: Rc<Shared<T>>,
     /// This handle's place in the line of pops (trait path); 0 is none.
@@ -249,7 +249,7 @@ impl<T> Pop for Queue<T> {
 
     #[inline]
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>>> {
-        futures::poll_pop(&self.shared, &self.place, cx).map(Ok)
+        futures::poll_pop(&self.shared, &self.place, true, cx).map(Ok)
     }
 }
 

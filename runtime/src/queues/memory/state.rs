@@ -5,7 +5,9 @@
 //! construction, without a search and without state per push. Waiting pushers lie in `pushers`, by number.
 //!
 //! Pops wait in `poppers` in order of arrival; the popper at place `i` may take a unit when more than `i` are there.
-//! A newcomer's place is behind all of them. No unit is assigned to a popper, so none can be lost with it.
+//! A newcomer's place is behind all of them. No unit is assigned to a popper, so none can be lost with it. A place that
+//! a handle keeps (`poll_pop`) counts no more once it was woken: the handle may be busy with something else for ever,
+//! so others may overtake it, and whoever stands behind it is woken as well.
 //!
 //! The short way of push and pop is in `hot.rs`; all that take the long way [`lock`](Shared::lock) the state here and
 //! end with `settle`, which says anew who may take the short one. Wakers are called and dropped only after the state is
@@ -38,6 +40,7 @@ impl<T> Shared<T> {
             ahead: 0,
             room: capacity,
             asleep: 0,
+            lenient: 0,
             poppers: VecDeque::new(),
             pushers: VecDeque::new(),
             attended: 0,
@@ -69,6 +72,8 @@ struct Slow<T> {
     room: u64,
     /// How many poppers have not been woken.
     asleep: usize,
+    /// How many poppers have been woken and may be overtaken.
+    lenient: usize,
     poppers: VecDeque<Popper>,
     pushers: VecDeque<Pusher>,
     /// Pushes that went over the limit and reservations, which somebody still attends to.
@@ -81,6 +86,15 @@ struct Popper {
     place: u64,
     /// `None` once woken.
     waker: Option<Waker>,
+    /// Kept by a handle, not by a future whose drop would give the place up.
+    kept: bool,
+}
+
+impl Popper {
+    /// Whether it has been woken and may be overtaken.
+    fn is_lenient(&self) -> bool {
+        self.kept && self.waker.is_none()
+    }
 }
 
 struct Pusher {
@@ -90,13 +104,16 @@ struct Pusher {
 
 /// A waker to call, or only to drop, once the state is let go.
 #[must_use]
-pub(super) struct Wake(pub(super) Option<Waker>);
+pub(super) struct Wake(Option<Waker>, Option<Vec<Waker>>);
 
 impl Wake {
     #[inline]
     pub(super) fn wake(self) {
         if let Some(waker) = self.0 {
             waker.wake();
+        }
+        if let Some(more) = self.1 {
+            more.into_iter().for_each(Waker::wake);
         }
     }
 }
@@ -221,15 +238,32 @@ impl<T> State<'_, T> {
     /// A unit was added: who may pop it.
     #[inline]
     fn arrived(&mut self) -> Wake {
-        let woken = if self.slow.asleep == 0 { None } else { self.wake_popper() };
+        let woken = if self.slow.asleep == 0 { Wake(None, None) } else { self.wake_poppers() };
         self.settle();
-        Wake(woken)
+        woken
     }
 
-    fn wake_popper(&mut self) -> Option<Waker> {
-        let last = self.len().checked_sub(1)?;
-        let woken = self.slow.poppers.get_mut(last)?.waker.take();
-        self.slow.asleep -= usize::from(woken.is_some());
+    /// Wake from the front until as many have been woken as there are units; those that may be overtaken do not count.
+    fn wake_poppers(&mut self) -> Wake {
+        let units = self.len();
+        let mut woken = Wake(None, None);
+        let slow = &mut *self.slow;
+        let strict = slow.poppers.len() - slow.asleep - slow.lenient;
+        let mut missing = units.saturating_sub(strict);
+        for popper in &mut slow.poppers {
+            if missing == 0 || slow.asleep == 0 {
+                break;
+            }
+            let Some(waker) = popper.waker.take() else { continue };
+            slow.asleep -= 1;
+            slow.lenient += usize::from(popper.kept);
+            missing -= usize::from(!popper.kept);
+            if woken.0.is_none() {
+                woken.0 = Some(waker);
+            } else {
+                woken.1.get_or_insert_default().push(waker);
+            }
+        }
         woken
     }
 
@@ -241,13 +275,13 @@ impl<T> State<'_, T> {
             _ => None,
         };
         self.settle();
-        Wake(first.map(|p| p.waker))
+        Wake(first.map(|p| p.waker), None)
     }
 
     /// Take a unit that no waiting pop has a right to.
     pub(super) fn take_spare(&mut self) -> (Option<T>, Wake) {
-        if self.slow.poppers.len() >= self.len() {
-            return (None, Wake(None));
+        if self.ahead_of(self.slow.poppers.len()) >= self.len() {
+            return (None, Wake(None, None));
         }
         let unit = self.take();
         (unit, self.let_in())
@@ -260,11 +294,18 @@ impl<T> State<'_, T> {
         self.slow.poppers.binary_search_by_key(&place, |p| p.place).ok()
     }
 
-    /// Take a unit if the turn of `place` has come (0: has none yet), else wait for it.
-    pub(super) fn take_in_turn(&mut self, place: u64, waker: &Waker) -> Turn<T> {
+    /// How many of the first `at` poppers come first.
+    fn ahead_of(&self, at: usize) -> usize {
+        if self.slow.lenient == 0 {
+            return at;
+        }
+        self.slow.poppers.iter().take(at).filter(|p| !p.is_lenient()).count()
+    }
+
+    /// Take a unit if the turn of `place` has come (0: has none yet), else wait for it; `kept`: in a handle.
+    pub(super) fn take_in_turn(&mut self, place: u64, kept: bool, waker: &Waker) -> Turn<T> {
         let mine = if place == 0 { None } else { self.position(place) };
-        let before_me = mine.unwrap_or(self.slow.poppers.len());
-        let there = before_me < self.len();
+        let there = self.ahead_of(mine.unwrap_or(self.slow.poppers.len())) < self.len();
         if there || self.slow.closed {
             let popper = match mine {
                 Some(0) => self.slow.poppers.pop_front(),
@@ -272,8 +313,7 @@ impl<T> State<'_, T> {
                 None => None,
             };
             if let Some(popper) = popper {
-                // Its waker was taken when its turn came, unless it was polled again since.
-                self.slow.asleep -= usize::from(popper.waker.is_some());
+                self.uncount(&popper);
             }
             let unit = if there { self.take() } else { None };
             return Turn::Taken(unit, self.let_in());
@@ -281,7 +321,7 @@ impl<T> State<'_, T> {
         let Some(at) = mine else {
             self.slow.last_place += 1;
             let place = self.slow.last_place;
-            self.slow.poppers.push_back(Popper { place, waker: Some(waker.clone()) });
+            self.slow.poppers.push_back(Popper { place, waker: Some(waker.clone()), kept });
             self.slow.asleep += 1;
             self.settle();
             return Turn::Wait(self.slow.last_place, None);
@@ -291,19 +331,30 @@ impl<T> State<'_, T> {
             return Turn::Wait(place, None);
         }
         let old = mine.replace(waker.clone());
-        self.slow.asleep += usize::from(old.is_none());
+        if old.is_none() {
+            self.slow.asleep += 1;
+            self.slow.lenient -= usize::from(kept);
+        }
         self.settle();
         Turn::Wait(place, old)
     }
 
     /// Leave the line of pops; the place may have been the next one's chance. Returns its waker and the next one's.
     pub(super) fn leave(&mut self, place: u64) -> (Option<Waker>, Wake) {
-        let Some(at) = self.position(place) else { return (None, Wake(None)) };
-        let waker = self.slow.poppers.remove(at).and_then(|p| p.waker);
-        self.slow.asleep -= usize::from(waker.is_some());
-        let next = if at < self.len() { self.arrived() } else { Wake(None) };
-        self.settle();
-        (waker, next)
+        let popper = self.position(place).and_then(|at| self.slow.poppers.remove(at));
+        let Some(popper) = popper else { return (None, Wake(None, None)) };
+        self.uncount(&popper);
+        let next = self.arrived(); // wakes somebody only if a unit is there that nobody was woken for
+        (popper.waker, next)
+    }
+
+    /// A popper has left the line.
+    fn uncount(&mut self, popper: &Popper) {
+        if popper.waker.is_some() {
+            self.slow.asleep -= 1;
+        } else if popper.kept {
+            self.slow.lenient -= 1;
+        }
     }
 
     /// Wait until `number` has room. Gives back the waker that this one replaces.
@@ -338,6 +389,7 @@ impl<T> State<'_, T> {
     pub(super) fn close(&mut self) -> Vec<Waker> {
         self.slow.closed = true;
         self.slow.asleep = 0;
+        self.slow.lenient = self.slow.poppers.iter().filter(|p| p.kept).count();
         let mut wakers: Vec<_> = self.slow.poppers.iter_mut().filter_map(|p| p.waker.take()).collect();
         wakers.extend(self.slow.pushers.drain(..).map(|p| p.waker));
         self.settle();

@@ -145,6 +145,9 @@ impl Stream {
         self.life.set(Life::Released);
         self.rx.clear();
         self.tx.queue.take();
+        if let Engine::Uring(uring) = &self.inner.engine {
+            uring.forget(&self.inner, self);
+        }
         drop(self.descriptor.take()); // close(2): does not block, no linger time is ever set
         self.close_waiter.wake();
         self.tx.waiter.wake();

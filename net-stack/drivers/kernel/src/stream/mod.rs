@@ -84,6 +84,8 @@ pub(crate) struct Stream {
     pub(crate) tx: Tx,
     /// Operations of the engine in flight.
     pub(crate) ops: Cell<u32>,
+    /// In the ring's file table.
+    pub(crate) slot: crate::uring::Slot,
     /// In the engine's epoll.
     pub(crate) registered: Cell<bool>,
     linger: Cell<Option<Duration>>,
@@ -114,6 +116,7 @@ fn new(
         rx: Rx::new(options.recv_limit.max(1)),
         tx: Tx::new(options.send_limit),
         ops: Cell::new(0),
+        slot: crate::uring::Slot::default(),
         registered: Cell::new(false),
         linger: Cell::new(options.linger),
         connect_failed: Cell::new(0),

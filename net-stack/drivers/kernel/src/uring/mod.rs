@@ -14,6 +14,7 @@
 
 mod accept;
 mod bufring;
+mod files;
 mod ops;
 mod recv;
 mod send;
@@ -29,8 +30,10 @@ use hemi_queue::{Error, Pool, Result};
 use io_uring::{cqueue, opcode, squeue, types};
 use slab::Slab;
 
-use crate::{datagram::Datagram, inner::Inner, stream::Stream};
+use crate::{Tuning, datagram::Datagram, inner::Inner, stream::Stream};
 use bufring::BufRing;
+use files::Files;
+pub(crate) use files::Slot;
 use ops::{Op, SendOp};
 
 /// The buffer group of stream receives.
@@ -40,6 +43,7 @@ pub(crate) struct Uring {
     id: Cell<Option<HandlerId>>,
     ops: RefCell<Slab<Op>>,
     buffers: BufRing,
+    files: Files,
     /// The kernel can bound the bytes of a multishot receive.
     counted: Cell<bool>,
     /// Streams whose receive ended because the buffer ring was empty.
@@ -50,7 +54,7 @@ pub(crate) struct Uring {
 }
 
 impl Uring {
-    pub(crate) fn new(ring: &Ring, pool: &Pool) -> Result<Self> {
+    pub(crate) fn new(ring: &Ring, pool: &Pool, tuning: Tuning) -> Result<Self> {
         let mut probe = io_uring::Probe::new();
         let registrar = ring.registrar();
         registrar.register_probe(&mut probe).map_err(|e| Error::io("io_uring probe", "", e))?;
@@ -67,6 +71,7 @@ impl Uring {
             id: Cell::new(None),
             ops: RefCell::default(),
             buffers,
+            files: Files::new(ring, tuning.files),
             counted: Cell::new(true),
             starved: RefCell::default(),
             spare: RefCell::default(),
@@ -108,6 +113,13 @@ impl Uring {
         let target = types::CancelBuilder::fd(types::Fd(fd)).all();
         // SAFETY: a cancel names no memory.
         unsafe { self.start(inner, Op::Cancel, opcode::AsyncCancel2::new(target).build()) };
+    }
+
+    /// A stream's descriptor is about to be closed.
+    pub(crate) fn forget(&self, inner: &Inner, stream: &Stream) {
+        if let Some(ring) = inner.park.ring() {
+            self.files.clear(&stream.slot, ring);
+        }
     }
 
     /// The outcome of a connect: when the descriptor becomes writable.
