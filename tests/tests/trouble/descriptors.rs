@@ -43,7 +43,8 @@ async fn case() -> hemi::Result<()> {
             Either::Right(_) => {}
         }
     }
-    eprintln!("B");assert!(held.len() < CLIENTS, "the limit was not met");
+    eprintln!("B");
+    assert!(held.len() < CLIENTS, "the limit was not met");
     let refused = TcpQueue::connect(at).await.expect_err("there is no descriptor for it");
     assert_eq!(refused.raw_os_error(), Some(rustix::io::Errno::MFILE.raw_os_error()), "{refused}");
     assert!(refused.to_string().contains("ulimit -n"), "{refused}");
@@ -56,7 +57,8 @@ async fn case() -> hemi::Result<()> {
             None => listener.pop().await?.expect("the listener goes on"),
         };
         conn.push(format!("{n}")).await?;
-        eprintln!("n {n}");conn.close().await?;
+        eprintln!("n {n}");
+        conn.close().await?;
     }
     limit_to(None);
     let mut said = Vec::new();

@@ -84,7 +84,8 @@ async fn case() -> hemi::Result<()> {
         Ok::<_, hemi::Error>(most)
     });
     eprintln!("C");
-    good.await;eprintln!("D");
+    good.await;
+    eprintln!("D");
     let most = most.await.expect("the echo does not panic")?;
     // A buffer has at least 256 bytes, so this many are the limit in the smallest ones, for each connection; receiving
     // may be some buffers ahead of it.
@@ -100,7 +101,9 @@ async fn case() -> hemi::Result<()> {
     // Nothing was lost: the owners pop after all, and find what was sent.
     for ((mut owner, mut popped), (stream, sent, thread)) in owners.into_iter().zip(floods) {
         stream.shutdown(Shutdown::Write).unwrap();
-        eprintln!("F");thread.await;eprintln!("G");
+        eprintln!("F");
+        thread.await;
+        eprintln!("G");
         while let Some(buf) = owner.pop().await? {
             assert!(foreign::check(popped, &buf), "wrong bytes after {popped}");
             popped += buf.len() as u64;
