@@ -35,6 +35,10 @@ pub struct Options {
     #[arg(long, value_name = "URI")]
     pub net: Option<String>,
 
+    /// Who drives: the same plain kernel client for all, or hemi at both ends.
+    #[arg(long, value_enum, default_value_t = Client::Kernel)]
+    pub client: Client,
+
     /// Message sizes in bytes, separated by commas.
     #[arg(long, value_delimiter = ',', default_values_t = [64], value_name = "BYTES")]
     pub sizes: Vec<usize>,
@@ -99,13 +103,22 @@ pub enum Role {
     Client,
 }
 
+/// What drives the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Client {
+    /// Busy-polled kernel sockets.
+    Kernel,
+    /// A busy hemi runtime; closed loop only.
+    Hemi,
+}
+
 /// Who is compared when nobody is named.
-pub const DEFAULT_CONTESTANTS: [&str; 2] = [FLOOR, "epoll"];
+pub const DEFAULT_CONTESTANTS: [&str; 3] = [FLOOR, "hemi-busy", "hemi"];
 
 impl Options {
-    /// The names of those who take part.
+    /// The names of those who take part; never none when this process serves.
     pub fn names(&self) -> Vec<String> {
-        if self.contestants.is_empty() && self.peer.is_none() && self.role != Role::Client {
+        if self.contestants.is_empty() && (self.role == Role::Server || self.peer.is_none()) {
             DEFAULT_CONTESTANTS.map(str::to_owned).to_vec()
         } else {
             self.contestants.clone()

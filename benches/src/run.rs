@@ -7,7 +7,7 @@ use std::thread;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::{Options, Role};
+use crate::cli::{Client, Options, Role};
 use crate::client;
 use crate::contestants::{self, Contestant};
 use crate::cores::{self, Cores};
@@ -31,11 +31,15 @@ pub fn run(options: &Options) -> Result<(), Error> {
 }
 
 fn compare(options: &Options) -> Result<(), Error> {
-    let ours = contestants::named(&options.names())?;
+    let ours = contestants::named(&options.names(), options.net.as_deref())?;
     let mut subjects: Vec<Subject> = ours.into_iter().map(Subject::Ours).collect();
     subjects.extend(options.peer.map(Subject::Peer));
     let cores = Cores::choose(options.server_cpu, options.client_cpu)?;
-    let lab = Lab { subjects, rounds: options.rounds, cores, drive: client::drive };
+    let drive = match options.client {
+        Client::Kernel => client::drive,
+        Client::Hemi => client::hemi::drive,
+    };
+    let lab = Lab { subjects, rounds: options.rounds, cores, drive };
     let scenarios = options.scenarios()?;
 
     let progress = ProgressBar::new(lab.samples(&scenarios)).with_style(style());
@@ -76,7 +80,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 /// One thread per transport; the second on whatever cores are left to this process.
 fn serve(options: &Options) -> Result<(), Error> {
     let names = options.names();
-    let contestant = contestants::named(&names[..names.len().min(1)])?.swap_remove(0);
+    let contestant = contestants::named(&names[..1], options.net.as_deref())?.swap_remove(0);
     let cpu = options.server_cpu.or_else(|| cores::allowed().first().copied()).unwrap_or(0);
     let stop = Stop::default();
     thread::scope(|scope| {

@@ -2,7 +2,9 @@
 
 use std::{
     cell::{Cell, RefCell},
+    num::NonZero,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,10 +15,12 @@ use crate::{
     Idle, Runtime,
     clock::Clock,
     context::Core,
-    exec::{Alarms, Exec, Spin},
+    cores::affinity,
+    exec::{Alarms, BlockingPool, Exec, Spin},
     names::Names,
     net::{self, Transports},
     rand::{self, Rng},
+    shutdown,
 };
 
 /// Makes a [`Runtime`].
@@ -37,10 +41,20 @@ pub struct Builder {
     idle: Idle,
     spin: Duration,
     nets: Vec<(String, String)>,
-    pub(crate) cores: usize,
+    cores: usize,
     pool: PoolConfig,
     seed: Option<u64>,
     simulated: bool,
+    blocking_threads: usize,
+    watchdog: Option<Duration>,
+    /// What the cores of one program share, once there is a program.
+    group: Option<Group>,
+}
+
+#[derive(Clone, Debug)]
+struct Group {
+    shutdown: shutdown::Token,
+    blocking: Arc<BlockingPool>,
 }
 
 impl Default for Builder {
@@ -53,6 +67,9 @@ impl Default for Builder {
             pool: PoolConfig::default(),
             seed: None,
             simulated: false,
+            blocking_threads: 32,
+            watchdog: Some(Duration::from_millis(250)),
+            group: None,
         }
     }
 }
@@ -102,22 +119,70 @@ impl Builder {
         self.seed(seed)
     }
 
+    /// The most threads that [`spawn_blocking`](crate::spawn_blocking) uses. Default: 32.
+    pub fn blocking_threads(mut self, most: usize) -> Self {
+        self.blocking_threads = most;
+        self
+    }
+
+    /// Name the task in the log when a turn takes longer than this; `None` never does. Default: 250 ms. One thread per
+    /// process looks, ten times a second.
+    pub fn watchdog(mut self, patience: Option<Duration>) -> Self {
+        self.watchdog = patience;
+        self
+    }
+
+    /// How many cores [`run`](Self::run) uses; 0 is every CPU that this process may use. Default: 1.
+    pub fn cores(mut self, cores: usize) -> Self {
+        let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        self.cores = if cores == 0 { all() } else { cores };
+        self
+    }
+
     /// Make a runtime for this thread.
-    pub fn build(self) -> Result<Runtime> {
+    pub fn build(mut self) -> Result<Runtime> {
+        self.cores = 1;
         self.build_core(0)
     }
 
-    pub(crate) fn build_core(self, index: usize) -> Result<Runtime> {
+    pub(crate) fn core_count(&self) -> usize {
+        self.cores
+    }
+
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.simulated
+    }
+
+    /// The same builder, with what all cores made from its clones share.
+    pub(crate) fn shared(mut self) -> Self {
+        self.seed.get_or_insert_with(rand::fresh_seed);
+        self.group();
+        self
+    }
+
+    pub(crate) fn begin_shutdown(&self) {
+        if let Some(group) = &self.group {
+            group.shutdown.begin();
+        }
+    }
+
+    fn group(&mut self) -> Group {
+        let make =
+            || Group { shutdown: shutdown::Token::new(), blocking: BlockingPool::new(self.blocking_threads) };
+        self.group.get_or_insert_with(make).clone()
+    }
+
+    pub(crate) fn build_core(mut self, index: usize) -> Result<Runtime> {
+        let group = self.group();
         let seed = rand::core_seed(self.seed.unwrap_or_else(rand::fresh_seed), index);
         let clock = if self.simulated { Clock::simulated() } else { Clock::real() };
-        let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
         let park = if self.simulated { None } else { Some(Park::new(&ParkConfig::default())?) };
         let exec = Exec::new()?;
         let core = Rc::new(Core {
             exec,
             alarms: Rc::new(Alarms::new(clock.read(), clock.uncertainty())),
             clock,
-            spin: RefCell::new(Spin::new(self.idle, self.spin, alone)),
+            spin: RefCell::new(Spin::new(self.idle, self.spin, affinity::is_alone())),
             pool: Pool::with(&self.pool)?,
             park,
             reactors: RefCell::default(),
@@ -127,6 +192,10 @@ impl Builder {
             rng: RefCell::new(Rng::new(seed)),
             core_index: index,
             cores: self.cores,
+            patience: self.watchdog,
+            shutdown: group.shutdown,
+            blocking: group.blocking,
+            deaf: Cell::new(false),
             running: Cell::new(false),
         });
         core.exec.placed();

@@ -4,20 +4,24 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     rc::Rc,
+    sync::Arc,
+    time::Duration,
 };
 
 use hemi_park::Park;
-use hemi_queue::{Error, Pool, Reactor, Result, time::Instant};
+use hemi_queue::{Error, Pool, Reactor, Result, Wakeup, time::Instant};
 
 use crate::{
     clock::Clock,
-    exec::{Alarms, Exec, Spin, current},
+    exec::{Alarms, BlockingPool, Exec, Spin, current, watchdog},
     names::Names,
     net::Transports,
     rand::Rng,
+    shutdown,
 };
 
 /// One runtime: its tasks, timers, memory, devices and tables. Never leaves its thread.
+#[allow(clippy::struct_field_names)] // the index of this core among `cores`
 pub(crate) struct Core {
     pub(crate) exec: Exec,
     /// Has the reading of this turn.
@@ -37,6 +41,14 @@ pub(crate) struct Core {
     pub(crate) core_index: usize,
     /// How many cores run the same program; listeners share their ports when there are several.
     pub(crate) cores: usize,
+    /// How long a turn may take before the watchdog names its task.
+    pub(crate) patience: Option<Duration>,
+    /// Shared by all cores of the program.
+    pub(crate) shutdown: shutdown::Token,
+    /// Shared by all cores of the program.
+    pub(crate) blocking: Arc<BlockingPool>,
+    /// A device could not be watched: look at it often.
+    pub(crate) deaf: Cell<bool>,
     /// A turn of this core is on the stack.
     pub(crate) running: Cell<bool>,
 }
@@ -50,7 +62,19 @@ impl Core {
 
     /// Poll `reactor` once per turn from now on.
     pub(crate) fn add_reactor(&self, reactor: Rc<dyn Reactor>) {
+        if let (Wakeup::Fd(fd), Some(park)) = (reactor.wakeup(), &self.park)
+            && let Err(error) = park.watch(fd)
+        {
+            tracing::warn!(%error, "a device cannot wake this core; it is looked at every millisecond");
+            self.deaf.set(true);
+        }
         self.reactors.borrow_mut().push(reactor);
+    }
+
+    /// Have the watchdog look at this core, until the guard is dropped.
+    pub(crate) fn watch(&self) -> watchdog::Watch {
+        let patience = self.patience.filter(|_| !self.is_simulated());
+        watchdog::watch(self.exec.remote(), patience)
     }
 
     /// Whether time is virtual: no park, no threads, one seed replays everything.

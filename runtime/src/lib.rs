@@ -18,11 +18,26 @@
 //! # Ok::<(), hemi::Error>(())
 //! ```
 //!
+//! All I/O is a queue: a program [`Push`]es units of data into queues and [`Pop`]s units out of them, and moves from kernel
+//! sockets to another transport by changing one URI ([`net`]).
+//!
 //! | what | where |
 //! |---|---|
+//! | taking and putting units | [`Pop`], [`Push`] |
+//! | memory: shared, read-only, never copied | [`Buf`], [`BufMut`], [`Sga`], [`Pool`] |
+//! | queues: in memory, connections, datagrams | [`queues`], [`Options`] |
+//! | whole units over byte streams | [`framing`] |
+//! | merge, filter, sort, map, qconnect | [`algebra`] |
+//! | `Stream`, `Sink`, `AsyncRead`, `AsyncWrite` | [`adapters`] |
+//! | operations with names; many at once | [`token`] |
+//! | the bare calls of the paper | [`qd`] |
 //! | tasks, their names and their life | [`spawn`], [`JoinHandle`], `exec` |
 //! | the runtime and its options | [`Runtime`], [`Builder`], [`Idle`] |
 //! | clocks and timers | [`time`] |
+//! | work that blocks | [`spawn_blocking`] |
+//! | several cores, and queues between them | [`Builder::run`], [`cross`] |
+//! | ending well | [`shutdown`], [`signal`] |
+//! | simulation | [`Builder::simulated`], [`rand`] |
 
 #![deny(unsafe_code)]
 
@@ -35,8 +50,11 @@ pub mod algebra;
 mod builder;
 mod clock;
 pub(crate) mod context;
+mod cores;
+pub mod cross;
 mod exec;
 pub mod framing;
+mod memory;
 pub(crate) mod names;
 pub mod net;
 pub mod qd;
@@ -45,16 +63,19 @@ pub mod rand;
 mod runtime;
 #[cfg(test)]
 mod scripted;
+pub mod shutdown;
+pub mod signal;
 pub mod time;
 pub mod token;
 mod turn;
 
 pub use builder::Builder;
-pub use exec::{Idle, JoinError, JoinHandle, YieldNow, spawn, yield_now};
+pub use cores::{core_count, core_index};
+pub use exec::{Idle, JoinError, JoinHandle, YieldNow, spawn, spawn_blocking, yield_now};
 pub use hemi_macros::{main, test};
 pub use hemi_queue::transport;
 pub use hemi_queue::{
-    AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, Pop, Push, PushError, Qd, Result,
+    AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, PoolStats, Pop, Push, PushError, Qd, Result,
     SendBuf, Sga, Ticket,
 };
 pub use queues::{
@@ -62,4 +83,5 @@ pub use queues::{
     UnixQueue,
     memory::{Queue, queue, queue_unbounded},
 };
+pub use memory::pool;
 pub use runtime::Runtime;

@@ -1,10 +1,14 @@
 //! [`Runtime`]: one core's executor, timers, memory and transports, on the thread that made it.
 
-use std::{fmt, future::Future, marker::PhantomData, panic::Location, rc::Rc};
+use std::{fmt, future::Future, marker::PhantomData, panic::Location, rc::Rc, time::Duration};
 
 use hemi_queue::{Error, Result, time::Instant};
 
-use crate::{Builder, JoinHandle, context::Core, turn::Patience};
+use crate::{
+    Builder, JoinHandle,
+    context::Core,
+    shutdown::{self, Drained},
+};
 
 /// A runtime, on the thread that made it (`!Send`).
 ///
@@ -69,8 +73,24 @@ impl Runtime {
     fn run<F: Future>(&self, future: F, at: &'static Location<'static>) -> Result<F::Output> {
         let core = &self.core;
         let _running = Running::begin(core)?;
+        let _watch = core.watch();
         let _entered = core.enter();
-        core.exec.run_root(future, at, || core.turn(Patience::Until(Instant::FAR_FUTURE)))
+        core.exec.run_root(future, at, || core.turn(Instant::FAR_FUTURE))
+    }
+
+    /// End gracefully: begin the [`shutdown`](crate::shutdown), run until all tasks have ended, at most for `limit`, and
+    /// abort those that have not. Then the runtime is dropped.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let runtime = hemi::Runtime::builder().build()?;
+    /// let _detached = runtime.spawn(async { hemi::shutdown::begun().await });
+    /// let drained = runtime.shutdown(Duration::from_secs(1));
+    /// assert_eq!((drained.finished, drained.aborted), (1, 0));
+    /// # Ok::<(), hemi::Error>(())
+    /// ```
+    pub fn shutdown(self, limit: Duration) -> Drained {
+        self.block_on(shutdown::drain(limit))
     }
 
     /// Run tasks until `done` gives something, or `deadline` passes (`None`). For the blocking waits.
@@ -91,7 +111,7 @@ impl Runtime {
             if core.now() >= deadline {
                 return Ok(None);
             }
-            core.turn(Patience::Until(deadline))?;
+            core.turn(deadline)?;
         }
     }
 
@@ -101,6 +121,9 @@ impl Runtime {
         &self.core
     }
 }
+
+/// How long devices may take to finish when a runtime is dropped.
+const QUIET_WITHIN: Duration = Duration::from_secs(1);
 
 /// A turn of the core is on the stack; a second one would pull the first one's tasks from under it.
 struct Running<'c>(&'c Core);
@@ -121,10 +144,14 @@ impl Drop for Running<'_> {
 }
 
 impl Drop for Runtime {
+    /// Queues are closed, tasks are cancelled, and devices get a second to finish what is in flight, so that memory
+    /// lent to them comes back. [`shutdown`](Runtime::shutdown) is the polite way.
     fn drop(&mut self) {
-        let _entered = self.core.enter();
-        self.core.names.close_all(); // begun pushes still go out, waiting tasks learn of the end
-        self.core.exec.close(); // the tasks
+        let core = &self.core;
+        let _entered = core.enter();
+        core.names.close_all(); // begun pushes still go out, waiting tasks learn of the end
+        core.exec.close();
+        core.quiesce(QUIET_WITHIN);
     }
 }
 

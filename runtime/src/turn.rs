@@ -19,19 +19,15 @@ use crate::{context::Core, exec::Verdict};
 /// The most polls between two looks at the devices.
 pub(crate) const BATCH: u32 = 64;
 
-/// What a turn is allowed to do when nothing is ready.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// Spin or sleep until something happens, but not beyond this instant.
-    Until(Instant),
-    /// Come back at once.
-    None,
-}
+/// The longest sleep of a core with a device that cannot wake it and should have been able to.
+const DEAF: Duration = Duration::from_millis(1);
 
 impl Core {
-    /// One turn. An error means that nothing can ever happen (simulation).
-    pub(crate) fn turn(&self, patience: Patience) -> Result<()> {
+    /// One turn; with nothing to do it spins or sleeps until something happens, but not beyond `deadline`. An error
+    /// means that nothing can ever happen (simulation).
+    pub(crate) fn turn(&self, deadline: Instant) -> Result<()> {
         let polls = self.exec.run(BATCH);
+        self.exec.remote().beat.turn();
         let now = self.clock.read();
         let mut progress = self.poll_devices(now);
         self.pool.collect();
@@ -43,10 +39,7 @@ impl Core {
             self.spin.borrow_mut().busy(now);
             return Ok(());
         }
-        match patience {
-            Patience::None => Ok(()),
-            Patience::Until(deadline) => self.idle(now, deadline),
-        }
+        self.idle(now, deadline)
     }
 
     #[inline]
@@ -99,6 +92,9 @@ impl Core {
 
     fn sleep(&self, now: Instant, until: Instant) {
         let mut timeout = (until < Instant::FAR_FUTURE).then(|| until.saturating_since(now));
+        if self.deaf.get() {
+            timeout = Some(timeout.map_or(DEAF, |t| t.min(DEAF)));
+        }
         let mut at = 0;
         while let Some(reactor) = self.reactor(at) {
             if let Wakeup::Never { at_most_us } = reactor.wakeup() {
@@ -125,6 +121,42 @@ impl Core {
             if let Some(reactor) = self.reactor(at) {
                 reactor.unpark();
             }
+        }
+    }
+
+    /// The runtime ends: tell the devices, and poll them until nothing is in flight, at most for `limit`.
+    pub(crate) fn quiesce(&self, limit: Duration) {
+        for at in 0.. {
+            let Some(reactor) = self.reactor(at) else { break };
+            reactor.shutdown();
+        }
+        let deadline = self.clock.read() + limit;
+        loop {
+            let now = self.clock.read();
+            self.alarms.set_now(now);
+            let progress = self.poll_devices(now);
+            self.pool.collect();
+            if self.reactors.borrow().iter().all(|r| r.is_quiet()) {
+                return;
+            }
+            if now >= deadline {
+                tracing::warn!("devices still have operations in flight; their memory stays with them");
+                return;
+            }
+            if progress == Progress::Idle {
+                self.doze(now, deadline);
+            }
+        }
+    }
+
+    /// Wait a little for a device.
+    fn doze(&self, now: Instant, deadline: Instant) {
+        let next = self.reactors.borrow().iter().filter_map(|r| r.deadline()).min();
+        let until = next.unwrap_or(Instant::FAR_FUTURE).min(now + DEAF).min(deadline);
+        match (self.clock.as_virtual(), &self.park) {
+            (Some(clock), _) => clock.advance_to(until.max(now + Duration::from_nanos(1))),
+            (None, Some(park)) => park.park(Some(until.saturating_since(now)), || true),
+            (None, None) => std::hint::spin_loop(),
         }
     }
 }

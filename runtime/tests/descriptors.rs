@@ -141,3 +141,40 @@ fn an_accepted_connection_that_nobody_claims_is_closed_with_its_listener() {
         qd::close(client).unwrap();
     });
 }
+
+#[test]
+fn the_algebra_works_on_descriptors() {
+    Runtime::builder().simulated(1).build().unwrap().block_on(async {
+        let text = |completion: hemi::Result<Completion>| match completion {
+            Ok(Completion::Popped(unit)) => unit.map(|u| String::from_utf8(u.to_vec()).unwrap()),
+            other => panic!("not popped: {other:?}"),
+        };
+        let (a, b) = (qd::queue(8).unwrap(), qd::queue(8).unwrap());
+        let both = qd::merge(a, b).unwrap();
+        let even = qd::filter(both, |unit| unit.len().is_multiple_of(2)).unwrap();
+        let sorted = qd::sort(even, 4, |unit| unit.to_vec()).unwrap();
+        let loud = qd::map(sorted, |unit| Sga::from(unit.to_vec().to_ascii_uppercase())).unwrap();
+        for (q, t) in [(a, "dd"), (b, "cc"), (a, "odd"), (b, "aa")] {
+            qd::push(q, Sga::from(t)).unwrap().await.unwrap();
+        }
+        for want in ["AA", "CC", "DD"] {
+            assert_eq!(text(qd::pop(loud).unwrap().await).as_deref(), Some(want));
+        }
+        // Pushes go down through all of it: what the filter refuses comes back, the rest reaches both sides.
+        let refused = qd::push(loud, Sga::from("odd")).unwrap().await.unwrap();
+        assert!(matches!(refused, Completion::Filtered(unit) if unit.to_vec() == b"odd"));
+        qd::push(loud, Sga::from("even")).unwrap().await.unwrap();
+        assert_eq!(text(qd::pop(a).unwrap().await).as_deref(), Some("even"));
+        assert_eq!(text(qd::pop(b).unwrap().await).as_deref(), Some("even"));
+
+        let mover = qd::qconnect(a, b).unwrap();
+        qd::push(a, Sga::from("moved")).unwrap().await.unwrap();
+        assert_eq!(text(qd::pop(b).unwrap().await).as_deref(), Some("moved"));
+        qd::close(a).unwrap();
+        let moved = mover.await.unwrap();
+        assert_eq!((moved.units, moved.bytes), (1, 5));
+        qd::close(loud).unwrap();
+        assert!(qd::push(b, Sga::from("still open")).unwrap().await.is_ok());
+        assert!(matches!(qd::merge(a, b), Err(Error::BadQd)));
+    });
+}

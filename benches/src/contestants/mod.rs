@@ -3,6 +3,7 @@
 
 pub mod epoll;
 pub mod floor;
+pub mod hemi;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -45,20 +46,30 @@ impl fmt::Debug for dyn Contestant {
 /// The name of the contestant that all others are measured against.
 pub const FLOOR: &str = "floor";
 
-/// Every contestant there is, the floor first.
-pub fn all() -> Vec<Box<dyn Contestant>> {
-    vec![Box::new(floor::Floor), Box::new(epoll::Epoll)]
+/// Every contestant there is, the floor first; `net` is the URI of the network that hemi's use, by
+/// default what hemi's builder chooses.
+pub fn all(net: Option<&str>) -> Vec<Box<dyn Contestant>> {
+    vec![
+        Box::new(floor::Floor),
+        Box::new(epoll::Epoll),
+        Box::new(hemi::Hemi::busy(net)),
+        Box::new(hemi::Hemi::adaptive(net)),
+    ]
 }
 
 /// The contestants of these names, in the order given.
 ///
 /// # Errors
 /// A name that nobody has; the error lists those there are.
-pub fn named(names: &[String]) -> Result<Vec<Box<dyn Contestant>>, Error> {
+pub fn named(names: &[String], net: Option<&str>) -> Result<Vec<Box<dyn Contestant>>, Error> {
     let find = |name: &String| {
-        all().into_iter().find(|contestant| contestant.name() == name).ok_or_else(|| Error::Contestant {
+        all(net).into_iter().find(|contestant| contestant.name() == name).ok_or_else(|| Error::Contestant {
             name: name.clone(),
-            known: all().iter().map(|contestant| contestant.name().to_owned()).collect::<Vec<_>>().join(", "),
+            known: all(net)
+                .iter()
+                .map(|contestant| contestant.name().to_owned())
+                .collect::<Vec<_>>()
+                .join(", "),
         })
     };
     names.iter().map(find).collect()
@@ -70,11 +81,11 @@ mod tests {
 
     #[test]
     fn names_are_found_and_unknown_ones_answered_with_those_there_are() {
-        for contestant in all() {
-            let found = named(&[contestant.name().to_owned()]).expect("it has this name");
+        for contestant in all(None) {
+            let found = named(&[contestant.name().to_owned()], None).expect("it has this name");
             assert_eq!(found[0].name(), contestant.name());
         }
-        let error = named(&["nobody".to_owned()]).expect_err("nobody has this name");
+        let error = named(&["nobody".to_owned()], None).expect_err("nobody has this name");
         assert!(error.to_string().contains(FLOOR), "{error}");
     }
 }

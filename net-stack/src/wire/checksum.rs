@@ -78,6 +78,14 @@ impl Sum {
         sum
     }
 
+    /// The sum of both; `other` began at an even offset of the message.
+    #[inline]
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        let (sum, carry) = self.acc.overflowing_add(other.acc);
+        Self { acc: sum + carry as u64, odd: other.odd }
+    }
+
     /// The same sum, ready for a piece that lies at an even offset of the message (pieces may be summed in any order).
     #[inline]
     #[must_use]

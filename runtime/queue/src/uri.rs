@@ -58,7 +58,7 @@ impl FromStr for Uri {
         if scheme.is_empty() || !scheme.chars().all(ok) {
             return Err(UriError::new(
                 text,
-                "a scheme is letters, digits, `+`, `-`, `.` before the first `:`",
+                "a scheme is letters, digits, `+`, `-`, `.`, `_` before the first `:`",
             ));
         }
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -122,6 +122,9 @@ impl Uri {
         let params = self.params.borrow();
         let Some((key, _)) = params.first() else { return Ok(()) };
         let mut known = self.known.borrow().clone();
+        if known.iter().any(|k| k == key) {
+            return Err(self.error(format!("parameter `{key}` is given more than once")));
+        }
         known.sort_unstable();
         known.dedup();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
@@ -162,6 +165,13 @@ mod tests {
         assert_eq!(uri.take::<String>("backend").unwrap(), None);
         let e = uri.finish().unwrap_err().to_string();
         assert!(e.contains("backnd") && e.contains("knows: backend"), "{e}");
+    }
+
+    #[test]
+    fn a_parameter_given_twice_is_not_called_unknown() {
+        let uri: Uri = "kernel:?backend=uring&backend=poll".parse().unwrap();
+        assert_eq!(uri.take::<String>("backend").unwrap().as_deref(), Some("uring"));
+        assert!(uri.finish().unwrap_err().to_string().ends_with("`backend` is given more than once"));
     }
 
     #[test]

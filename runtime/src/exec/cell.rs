@@ -29,6 +29,8 @@ pub(super) type PollFn = unsafe fn(*const Header, &mut Context<'_>) -> bool;
 const DONE: u8 = 1;
 /// A `JoinHandle` exists.
 const HANDLE: u8 = 2;
+/// One of the runtime's own: the root, a pump.
+const INTERNAL: u8 = 4;
 
 /// What is known of a task without knowing its future.
 #[repr(C)]
@@ -99,7 +101,7 @@ impl Header {
             waker: waker::waker(name),
             spawned_at,
             vtable: &NONE,
-            state: Cell::new(DONE),
+            state: Cell::new(DONE | INTERNAL),
             join: Cell::new(None),
             _pad: MaybeUninit::uninit(),
         }
@@ -320,6 +322,25 @@ impl Header {
                 remote::abort(waker::name(&task.as_ref().waker));
             }
         }
+    }
+
+    /// Whether the task is one of the runtime's own.
+    ///
+    /// # Safety
+    /// See above.
+    pub(super) unsafe fn is_internal(task: NonNull<Self>) -> bool {
+        // SAFETY: by contract.
+        unsafe { task.as_ref() }.state.get() & INTERNAL != 0
+    }
+
+    /// Make the task one of the runtime's own.
+    ///
+    /// # Safety
+    /// See above.
+    pub(super) unsafe fn set_internal(task: NonNull<Self>) {
+        // SAFETY: by contract.
+        let state = unsafe { &task.as_ref().state };
+        state.set(state.get() | INTERNAL);
     }
 
     /// Have `waker` woken when the task is done.

@@ -69,6 +69,14 @@ impl<T> JoinHandle<T> {
         }
     }
 
+    /// Make the task one of the runtime's own, and let it go.
+    pub(super) fn set_internal(self) {
+        if let Some(task) = self.task {
+            // SAFETY: as above.
+            unsafe { Header::set_internal(task) }
+        }
+    }
+
     /// Whether the task has ended, so that awaiting the handle gives its result at once.
     pub fn is_finished(&self) -> bool {
         // SAFETY: as above.

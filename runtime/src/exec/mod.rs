@@ -35,7 +35,9 @@
 
 mod alarm;
 mod arena;
+mod blocking;
 mod cell;
+pub(crate) mod cross;
 pub(crate) mod current;
 mod idle;
 mod inbox;
@@ -46,17 +48,20 @@ mod root;
 mod slots;
 mod sync;
 mod waker;
+pub(crate) mod watchdog;
 mod yield_now;
 
 use std::{
     future::Future,
     panic::Location,
-    ptr,
+    ptr::{self, NonNull},
     sync::atomic::Ordering,
     task::{Context, Waker},
 };
 
 pub(crate) use alarm::{Alarm, Alarms};
+pub(crate) use blocking::BlockingPool;
+pub use blocking::spawn_blocking;
 pub use idle::Idle;
 pub(crate) use idle::{Spin, Verdict};
 pub use join::{JoinError, JoinHandle};
@@ -91,7 +96,7 @@ impl Exec {
 
     /// How many tasks have not ended, roots included.
     pub(crate) fn live(&self) -> usize {
-        self.slots.taken() as usize
+        self.slots.tasks().len()
     }
 
     /// Whether a task is queued.
@@ -191,14 +196,47 @@ impl Exec {
     /// Cancel every task and refuse new ones. No task is armed any more when the first future is dropped: one future's
     /// drop may wake another task.
     pub(crate) fn close(&self) {
-        self.slots.close();
-        for index in 1..self.slots.used() {
-            let task = self.slots.vacate(index);
-            if !task.is_null() {
-                // SAFETY: a slot's task is not DONE; nothing polls it, because a runtime that runs is not closed.
-                unsafe { cancel(task) };
-            }
+        for task in self.slots.close() {
+            // SAFETY: a slot's task is not DONE, and only its end could free the cell; nothing polls it, because a runtime
+            // that runs is not closed.
+            unsafe { cancel(task.as_ptr()) };
         }
+    }
+
+    /// The tasks that users spawned and that have not ended, without the one that `caller` wakes.
+    fn others(&self, caller: &Waker) -> Vec<NonNull<Header>> {
+        let caller = if waker::is_name(caller) { waker::name(caller) } else { 0 };
+        let mut tasks = self.slots.tasks();
+        // SAFETY: tasks in slots are live.
+        tasks.retain(|task| unsafe {
+            !Header::is_internal(*task) && waker::name(Header::waker(task.as_ptr())) != caller
+        });
+        tasks
+    }
+
+    /// How many tasks have not ended, without the caller's, the roots and the runtime's own. Takes time proportional to
+    /// the most tasks there ever were.
+    pub(crate) fn count_others(&self, caller: &Waker) -> usize {
+        self.others(caller).len()
+    }
+
+    /// Abort those. How many that were.
+    pub(crate) fn abort_others(&self, caller: &Waker) -> usize {
+        let others = self.others(caller);
+        for task in &others {
+            // SAFETY: live and not DONE: nothing runs between the look and this.
+            unsafe { self.slots.abort(waker::name(Header::waker(task.as_ptr()))) };
+        }
+        others.len()
+    }
+
+    /// As [`spawn`](Self::spawn), for the runtime's own tasks: nobody awaits them and a drain leaves them alone.
+    pub(crate) fn spawn_internal(
+        &self,
+        future: impl Future<Output = ()> + 'static,
+        at: &'static Location<'static>,
+    ) {
+        self.spawn(future, at).set_internal();
     }
 }
 

@@ -27,6 +27,14 @@ pub(crate) struct Beat {
     pub(crate) turns: AtomicU64,
 }
 
+impl Beat {
+    /// A turn has begun. One thread counts: no read-modify-write.
+    #[inline]
+    pub(crate) fn turn(&self) {
+        self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
 /// What other threads use of an executor.
 pub(crate) struct Remote {
     id: u16,

@@ -9,7 +9,7 @@
 use std::{
     alloc::{self, Layout},
     cell::Cell,
-    ptr,
+    ptr::{self, NonNull},
 };
 
 use super::{
@@ -199,16 +199,18 @@ impl Slots {
         self.used.get()
     }
 
-    /// How many slots are in use. Counted now, at the price of a walk along the free list, so that tasks need not count
-    /// themselves.
-    pub(super) fn taken(&self) -> u32 {
-        let mut taken = self.used.get() - 1;
+    /// Every task in a slot, oldest slot first. Found by a walk along the free list, so that spawning and ending a task
+    /// need no bookkeeping for it.
+    pub(super) fn tasks(&self) -> Vec<NonNull<Header>> {
+        let mut in_use = vec![true; self.used.get() as usize];
         let mut free = self.free.get();
         while free != Place::HEAD {
-            taken -= 1;
+            in_use[free.index() as usize] = false;
             free = self.at(free).next.get();
         }
-        taken
+        let places = (1..self.used.get()).filter(|&i| in_use[i as usize]).map(Place::of);
+        let tasks = places.filter_map(|place| NonNull::new(self.at(place).task.get().cast_mut()));
+        tasks.filter(|task| task.as_ptr().cast_const() != tombstone()).collect()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -314,26 +316,16 @@ impl Slots {
         self.wake_place(place);
     }
 
-    /// Give out no slot, arm none, and forget what is queued.
-    pub(super) fn close(&self) {
-        self.closed.set(true);
+    /// Give out no slot any more, arm none, forget what is queued; the tasks that were in slots.
+    pub(super) fn close(&self) -> Vec<NonNull<Header>> {
+        let tasks = if self.closed.replace(true) { Vec::new() } else { self.tasks() };
         for index in 1..self.used.get() {
             let slot = self.at(Place::of(index));
             slot.armed.set(slot.armed.get() & !name::EXEC_MASK);
         }
-        let mut free = self.free.get();
-        while free != Place::HEAD {
-            self.at(free).task.set(ptr::null());
-            free = self.at(free).next.get();
-        }
         self.free.set(Place::HEAD);
         self.tail.set(Place::HEAD);
-    }
-
-    /// Take the task out of a slot of a closed array; null when it has none.
-    pub(super) fn vacate(&self, index: u32) -> *const Header {
-        let task = self.at(Place::of(index)).task.replace(ptr::null());
-        if task == tombstone() { ptr::null() } else { task }
+        tasks
     }
 
     #[cold]
@@ -373,6 +365,7 @@ fn layout(capacity: usize) -> Layout {
 }
 
 fn allocate(capacity: usize) -> *const Slot {
+    #[allow(clippy::cast_ptr_alignment)] // the layout says how it is aligned
     // SAFETY: the layout is not empty.
     let base = unsafe { alloc::alloc(layout(capacity)) }.cast::<Slot>();
     if base.is_null() {

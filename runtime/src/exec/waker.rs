@@ -100,6 +100,14 @@ pub(super) fn wake_now(waker: Waker) {
     }
 }
 
+/// End the task whose poll is going on and whose waker this is, when its turn comes again.
+pub(super) fn abort_task(waker: &Waker) {
+    if is_name(waker) {
+        // SAFETY: a task in its poll is not DONE, and its executor runs on this thread.
+        unsafe { remote::abort(name(waker)) }
+    }
+}
+
 /// The name that a waker made by [`waker`] is.
 #[inline(always)]
 pub(super) fn name(waker: &Waker) -> u64 {

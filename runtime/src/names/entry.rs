@@ -158,7 +158,7 @@ impl Entry {
         if self.pumping.replace(true) {
             self.pump_task.wake();
         } else {
-            let _detached = core.exec.spawn(pump::run(Rc::clone(self)), Location::caller());
+            core.exec.spawn_internal(pump::run(Rc::clone(self)), Location::caller());
         }
     }
 

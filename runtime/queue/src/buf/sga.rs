@@ -60,6 +60,10 @@ impl Sga {
 
     /// Append another unit's buffers.
     pub fn append(&mut self, other: Self) {
+        if self.parts.is_empty() {
+            self.parts = other.parts;
+            return;
+        }
         for buf in other.parts {
             self.push(buf);
         }
@@ -111,16 +115,16 @@ impl Sga {
     /// Split off and return the first `n` bytes (all if there are fewer); `self` keeps the rest.
     #[must_use = "use `advance` to drop the front"]
     pub fn split_to(&mut self, n: usize) -> Self {
-        let mut front = Self::new();
-        let mut left = n;
-        while left > 0 {
-            let Some(part) = self.parts.first_mut() else { break };
-            if part.len() > left {
-                front.push(part.split_to(left));
-                break;
-            }
+        let (mut whole, mut left) = (0, n);
+        while let Some(part) = self.parts.get(whole).filter(|part| part.len() <= left) {
             left -= part.len();
-            front.push(self.parts.remove(0));
+            whole += 1;
+        }
+        let mut front = Self { parts: self.parts.drain(..whole).collect() };
+        if left > 0
+            && let Some(part) = self.parts.first_mut()
+        {
+            front.push(part.split_to(left));
         }
         front
     }

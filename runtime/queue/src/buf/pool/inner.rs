@@ -258,7 +258,9 @@ impl PoolInner {
             Rc::increment_strong_count(this);
             Pool { inner: Rc::from_raw(this) }
         };
-        keep.inner.wake_for(class);
+        if keep.inner.classes[class].free.get().is_some() {
+            keep.inner.wake_for(class);
+        }
         if keep.inner.orphan.get() && keep.inner.out.get() == 0 {
             keep.inner.orphan.set(false);
             // SAFETY: the orphan's count, given in `last_handle_dropped`.

@@ -12,6 +12,8 @@ use std::{
     thread,
 };
 
+use proptest::{collection::vec, prelude::*};
+
 use super::*;
 use crate::Buf;
 
@@ -216,6 +218,86 @@ fn waiters_that_go_away_leave_nothing_behind() {
     assert!(pool.inner.waiters.is_empty());
     drop(waker);
     assert_eq!(Arc::strong_count(&bell), 1);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Wait(usize),
+    Leave(usize),
+    /// Take without waiting, ahead of everybody.
+    Take(usize),
+    Release(usize),
+    /// Send away and drop there.
+    Lend(usize),
+    Collect,
+    /// Run what was woken, as an executor does: nothing else is polled.
+    RunOne,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let n = || any::<usize>();
+    prop_oneof![
+        4 => n().prop_map(Step::Wait),
+        1 => n().prop_map(Step::Leave),
+        1 => n().prop_map(Step::Take),
+        3 => n().prop_map(Step::Release),
+        1 => n().prop_map(Step::Lend),
+        1 => Just(Step::Collect),
+        3 => Just(Step::RunOne),
+    ]
+}
+
+proptest! {
+    /// However buffers come and go, whoever waits is woken in the end, and only those who are woken are polled.
+    #[test]
+    fn no_waiter_is_forgotten(steps in vec(step(), 0..200)) {
+        let sizes = [64, 4096, 8192];
+        let pool = Pool::with(&classes(&sizes, 4 * 4096 + 2 * 8192)).unwrap();
+        let (mut held, mut waiting): (Vec<BufMut>, Vec<(Waiting, usize)>) = (Vec::new(), Vec::new());
+        // Many of the smallest would only make the program long.
+        held.extend(std::iter::repeat_with(|| pool.try_alloc(1)).map_while(Result::ok));
+
+        let run_one = |waiting: &mut Vec<(Waiting, usize)>, held: &mut Vec<BufMut>| -> bool {
+            let Some(at) = waiting.iter().position(|(w, seen)| w.rung() > *seen) else { return false };
+            waiting[at].1 = waiting[at].0.rung();
+            if let Some(own) = waiting[at].0.poll() {
+                waiting.remove(at);
+                held.push(own);
+            }
+            true
+        };
+
+        for step in steps {
+            match step {
+                Step::Wait(class) => {
+                    let len = sizes[class % 3];
+                    let mut new = Waiting { bell: Arc::default(), alloc: pool.alloc(len) };
+                    match new.poll() {
+                        Some(own) => held.push(own),
+                        None => waiting.push((new, 0)),
+                    }
+                }
+                Step::Leave(i) if !waiting.is_empty() => drop(waiting.remove(i % waiting.len())),
+                Step::Take(class) => held.extend(pool.try_alloc(sizes[class % 3])),
+                Step::Release(i) if !held.is_empty() => drop(held.swap_remove(i % held.len())),
+                Step::Lend(i) if !held.is_empty() => {
+                    drop(held.swap_remove(i % held.len()).freeze().into_send());
+                }
+                Step::Collect => pool.collect(),
+                Step::RunOne => drop(run_one(&mut waiting, &mut held)),
+                _ => {}
+            }
+            prop_assert!(pool.stats().mapped <= 4 * 4096 + 2 * 8192);
+        }
+        held.clear();
+        pool.collect();
+        while run_one(&mut waiting, &mut held) {
+            held.clear();
+        }
+        prop_assert!(waiting.is_empty(), "{} wait for ever", waiting.len());
+        prop_assert!(pool.inner.waiters.is_empty());
+        prop_assert_eq!(pool.stats().in_use, 0);
+    }
 }
 
 #[test]

@@ -1,0 +1,47 @@
+//! What a stack is told when it is made.
+
+use crate::{
+    ip::{Cidr, Route},
+    tcp::TcpConfig,
+};
+
+/// The configuration of one stack: one interface, its addresses and routes, and TCP.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StackConfig {
+    /// The interface's addresses with their networks.
+    pub addresses: Vec<Cidr>,
+    /// Ways to other networks.
+    pub routes: Vec<Route>,
+    /// Settings of TCP.
+    pub tcp: TcpConfig,
+    /// Frames that may wait for the device. Default: 256.
+    pub tx_queue: usize,
+    /// Put fragments together (default), or refuse them.
+    pub reassemble: bool,
+    /// Hops that our packets may take. Default: 64.
+    pub ttl: u8,
+    /// Tell everyone our addresses at the start (RFC 5227 section 2.3). Default: true.
+    pub announce: bool,
+}
+
+impl Default for StackConfig {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            tcp: TcpConfig::default(),
+            tx_queue: 256,
+            reassemble: true,
+            ttl: 64,
+            announce: true,
+        }
+    }
+}
+
+impl StackConfig {
+    /// A stack with these addresses and defaults for the rest.
+    pub fn with_addresses(addresses: impl IntoIterator<Item = Cidr>) -> Self {
+        Self { addresses: addresses.into_iter().collect(), ..Self::default() }
+    }
+}

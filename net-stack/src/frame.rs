@@ -1,0 +1,176 @@
+//! Frames: what a device hands up, and what it is handed.
+//!
+//! A received frame is one [`Buf`] whose tail, the payload, reaches the application without a copy. A frame to send is
+//! a short head, written by the stack, and payload buffers that it shares with the retransmission queue: a device that
+//! gathers (io_uring `writev`, DPDK chains) copies nothing, one that can't copies once, straight from the queue's slot.
+
+use std::{collections::VecDeque, fmt};
+
+use hemi_queue::{Buf, Sga};
+
+/// What the device knows of a received frame's transport checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RxChecksum {
+    /// Nothing: the stack sums.
+    #[default]
+    Unknown,
+    /// Verified by hardware, or the frame never left this machine's memory.
+    Good,
+}
+
+/// A received Ethernet frame, without its frame check sequence.
+///
+/// Its memory must be private to this process: a frame in memory that another process can write is copied once by the
+/// device, before it gets here (DESIGN section 3).
+#[derive(Clone, Debug)]
+pub struct RxFrame {
+    /// The bytes, from the destination MAC address on.
+    pub bytes: Buf,
+    /// What is known of the checksum.
+    pub checksum: RxChecksum,
+}
+
+impl RxFrame {
+    /// A frame of which nothing is known.
+    pub fn new(bytes: Buf) -> Self {
+        Self { bytes, checksum: RxChecksum::Unknown }
+    }
+}
+
+/// Where a device must finish a transport checksum: sum from `start` to the end of the frame, write at `start + offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChecksumRequest {
+    /// Offset of the transport header in the frame.
+    pub start: u8,
+    /// Offset of the checksum field in the transport header. It holds the pseudo-header's sum.
+    pub offset: u8,
+}
+
+/// A frame to send.
+#[derive(Clone)]
+pub struct TxFrame {
+    head: [u8; Self::MAX_HEAD],
+    head_len: u8,
+    /// The checksum to finish, when the device said that it can ([`Caps::tx_checksum`](crate::device::Caps)).
+    pub checksum: Option<ChecksumRequest>,
+    /// Cut the TCP payload into segments of this many bytes, each with the head; 0: the frame is one packet. Only for a
+    /// device that said that it can ([`Caps::tso`](crate::device::Caps)).
+    pub segment_size: u16,
+    /// The bytes behind the head.
+    pub payload: Sga,
+}
+
+impl TxFrame {
+    /// The longest head: Ethernet, IPv6, TCP with all options, rounded up.
+    pub const MAX_HEAD: usize = 128;
+
+    /// A frame with an empty head.
+    #[inline]
+    pub fn new(payload: Sga) -> Self {
+        Self { head: [0; Self::MAX_HEAD], head_len: 0, checksum: None, segment_size: 0, payload }
+    }
+
+    /// The headers.
+    #[inline]
+    pub fn head(&self) -> &[u8] {
+        &self.head[..usize::from(self.head_len).min(Self::MAX_HEAD)]
+    }
+
+    /// The head's first `len` bytes (at most [`MAX_HEAD`](Self::MAX_HEAD)), to write; they become the head.
+    #[inline]
+    pub fn head_mut(&mut self, len: usize) -> &mut [u8] {
+        let len = len.min(Self::MAX_HEAD);
+        self.head_len = len as u8;
+        &mut self.head[..len]
+    }
+
+    /// Bytes in all.
+    #[inline]
+    pub fn len(&self) -> usize {
+        usize::from(self.head_len) + self.payload.len()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copy the whole frame to the front of `out`; returns its length, or `None` when it does not fit.
+    #[inline]
+    pub fn copy_to(&self, out: &mut [u8]) -> Option<usize> {
+        let len = self.len();
+        let (head, rest) = out.get_mut(..len)?.split_at_mut(usize::from(self.head_len));
+        head.copy_from_slice(self.head());
+        self.payload.copy_to(rest);
+        Some(len)
+    }
+}
+
+impl fmt::Debug for TxFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TxFrame")
+            .field("head", &self.head_len)
+            .field("payload", &self.payload.len())
+            .field("segment_size", &self.segment_size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Frames that wait for the device, oldest first, with a bound.
+///
+/// The stack pushes, the device takes from the front what it has room for; what it does not take stays (never drop
+/// your own frame because a ring is full). Producers ask [`has_room`](Self::has_room) first and keep their segments when
+/// there is none: that is the back-pressure of a slow device.
+#[derive(Debug)]
+pub struct TxQueue {
+    frames: VecDeque<TxFrame>,
+    limit: usize,
+}
+
+impl TxQueue {
+    /// An empty queue for `limit` frames.
+    pub fn new(limit: usize) -> Self {
+        Self { frames: VecDeque::with_capacity(limit.min(64)), limit }
+    }
+
+    /// Frames waiting.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether none waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Whether a frame may be pushed.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        self.frames.len() < self.limit
+    }
+
+    /// Append a frame. Ask [`has_room`](Self::has_room) first: control frames may exceed the bound by one each.
+    #[inline]
+    pub fn push(&mut self, frame: TxFrame) {
+        self.frames.push_back(frame);
+    }
+
+    /// The oldest frame, which the device may copy from in place.
+    #[inline]
+    pub fn front(&self) -> Option<&TxFrame> {
+        self.frames.front()
+    }
+
+    /// Take the oldest frame.
+    #[inline]
+    pub fn pop(&mut self) -> Option<TxFrame> {
+        self.frames.pop_front()
+    }
+
+    /// Put a frame back to the front: the device could not take it after all.
+    pub fn unpop(&mut self, frame: TxFrame) {
+        self.frames.push_front(frame);
+    }
+}

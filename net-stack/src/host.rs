@@ -1,0 +1,69 @@
+//! [`Host`]: a stack and its device, and the order in which they are driven.
+
+use hemi_queue::{Pool, Progress, time::Instant};
+
+use crate::{
+    config::StackConfig,
+    device::{Device, Gone},
+    frame::RxFrame,
+    stack::Stack,
+};
+
+/// Frames taken from the device in one turn: bounded, so that a busy link cannot starve the tasks.
+const RX_BURST: usize = 64;
+
+/// A stack on a device: what a reactor polls and a simulation steps.
+pub struct Host<D> {
+    /// The stack, for the application's calls.
+    pub stack: Stack,
+    /// The device.
+    pub device: D,
+    burst: Vec<RxFrame>,
+}
+
+impl<D: Device> Host<D> {
+    /// A host with a stack made for the device.
+    pub fn new(mut device: D, config: StackConfig, pool: Pool, seed: u64) -> Self {
+        device.register(&pool);
+        let stack = Stack::new(config, device.caps(), pool, seed);
+        Self { stack, device, burst: Vec::with_capacity(RX_BURST) }
+    }
+
+    /// One turn: receive a burst, let time pass, send.
+    #[inline]
+    pub fn poll(&mut self, now: Instant) -> Result<Progress, Gone> {
+        let received = self.device.rx_burst(now, RX_BURST, &mut self.burst)?;
+        for frame in self.burst.drain(..) {
+            self.stack.receive(frame, now);
+        }
+        let sent = self.flush(now)?;
+        Ok(if received > 0 || sent > 0 { Progress::Busy } else { Progress::Idle })
+    }
+
+    /// Let time pass and send, without receiving: for calls that should leave in this turn.
+    #[inline]
+    pub fn flush(&mut self, now: Instant) -> Result<usize, Gone> {
+        let mut sent = 0;
+        loop {
+            self.stack.advance(now);
+            let queue = self.stack.tx_queue();
+            if queue.is_empty() {
+                return Ok(sent);
+            }
+            let n = self.device.tx_burst(now, queue)?;
+            sent += n;
+            // Go on only if connections waited for the room that there is now.
+            if n == 0 || !self.stack.wants_tx() {
+                return Ok(sent);
+            }
+        }
+    }
+
+    /// When [`poll`](Self::poll) must be called at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        match (self.stack.deadline(), self.device.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}

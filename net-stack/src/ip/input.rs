@@ -1,0 +1,254 @@
+//! Packets in: from the frame to the transport's bytes.
+
+use std::net::IpAddr;
+
+use hemi_queue::{Buf, time::Instant};
+
+use super::{
+    Net, Quoted,
+    addresses::Destination,
+    icmp::Complaint,
+    reassembly::{Assembled, DatagramId},
+};
+use crate::{
+    frame::{RxChecksum, RxFrame},
+    timer::Timer,
+    wire::{
+        Ecn, EtherType, EthernetHeader, Ipv4Header, Ipv6Header, Malformed, Sum,
+        ipv6::{ExtensionError, follow_extensions},
+        protocol,
+    },
+};
+
+/// A transport's bytes, and where they came from.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    pub(crate) src: IpAddr,
+    pub(crate) dst: IpAddr,
+    pub(crate) ecn: Ecn,
+    /// The checksum needs no look.
+    pub(crate) verified: bool,
+    /// The destination is one of our addresses, not a group's.
+    pub(crate) unicast: bool,
+    /// The IP payload.
+    pub(crate) bytes: Buf,
+    /// The whole IP packet, for an ICMP error that quotes it; not there for one that was put together from fragments.
+    pub(crate) whole: Option<Buf>,
+}
+
+/// What a frame held for the layers above.
+#[derive(Debug)]
+pub(crate) enum Upper {
+    Tcp(Packet),
+    Udp(Packet),
+    Error(Quoted),
+}
+
+impl Net {
+    /// Take in a frame. What is for the network itself (ARP, echo) is answered here.
+    #[inline]
+    pub(crate) fn receive(&mut self, mut frame: RxFrame, now: Instant) -> Option<Upper> {
+        self.counters.rx_frames += 1;
+        self.counters.rx_bytes += frame.bytes.len() as u64;
+        let Ok(ethernet) = EthernetHeader::parse(&frame.bytes) else {
+            self.counters.drop_eth_malformed += 1;
+            return None;
+        };
+        if ethernet.dst != self.caps.mac && !ethernet.dst.is_multicast() {
+            self.counters.drop_eth_not_ours += 1;
+            return None;
+        }
+        frame.bytes.advance(EthernetHeader::LEN);
+        let verified = frame.checksum == RxChecksum::Good;
+        match ethernet.ethertype {
+            EtherType::Ipv4 => self.on_ipv4(frame.bytes, verified, ethernet.dst.is_multicast(), now),
+            EtherType::Ipv6 => self.on_ipv6(frame.bytes, verified, ethernet.dst.is_multicast(), now),
+            EtherType::Arp => {
+                self.on_arp(&frame.bytes, now);
+                None
+            }
+            EtherType::Other(_) => {
+                self.counters.drop_eth_unknown_type += 1;
+                None
+            }
+        }
+    }
+
+    #[inline]
+    fn on_ipv4(&mut self, mut bytes: Buf, verified: bool, link_group: bool, now: Instant) -> Option<Upper> {
+        let header = match Ipv4Header::parse(&bytes) {
+            Ok(header) => header,
+            Err(Malformed::Checksum) => {
+                self.counters.drop_ip_bad_checksum += 1;
+                return None;
+            }
+            Err(_) => {
+                self.counters.drop_ip_malformed += 1;
+                return None;
+            }
+        };
+        let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
+        let unicast = self.accept(src, dst, link_group)?;
+        let header_len = usize::from(header.header_len);
+        bytes.truncate(header_len + usize::from(header.payload_len));
+        let whole = bytes.clone();
+        bytes.advance(header_len);
+        let mut packet = Packet { src, dst, ecn: header.ecn, verified, unicast, bytes, whole: Some(whole) };
+        if header.is_fragment() {
+            let id = DatagramId { src, dst, ident: u32::from(header.ident), protocol: header.protocol };
+            let at = (u32::from(header.fragment_offset), header.more_fragments);
+            packet = self.reassemble(packet, id, at, now)?;
+        }
+        match header.protocol {
+            protocol::TCP => Some(Upper::Tcp(packet)),
+            protocol::UDP => Some(Upper::Udp(packet)),
+            protocol::ICMP => self.on_icmpv4(src, dst, unicast, &packet.bytes, now).map(Upper::Error),
+            _ => {
+                self.counters.drop_ip_unknown_protocol += 1;
+                if let Some(whole) = packet.whole {
+                    self.complain(&whole, Complaint::ProtocolUnreachable { pointer: 9 }, now);
+                }
+                None
+            }
+        }
+    }
+
+    fn on_ipv6(&mut self, mut bytes: Buf, verified: bool, link_group: bool, now: Instant) -> Option<Upper> {
+        let Ok(header) = Ipv6Header::parse(&bytes) else {
+            self.counters.drop_ip_malformed += 1;
+            return None;
+        };
+        let (src, dst) = (IpAddr::V6(header.src), IpAddr::V6(header.dst));
+        // Duplicate address detection asks from the unspecified address; everything else needs a sender.
+        let dad = header.src.is_unspecified() && header.next_header == protocol::ICMPV6;
+        let unicast = if dad {
+            self.addresses.classify(dst) == Destination::Ours
+        } else {
+            self.accept(src, dst, link_group && !header.dst.is_multicast())?
+        };
+        bytes.truncate(Ipv6Header::LEN + usize::from(header.payload_len));
+        let whole = bytes.clone();
+        bytes.advance(Ipv6Header::LEN);
+        let upper = match follow_extensions(header.next_header, &bytes) {
+            Ok(upper) => upper,
+            Err(error) => {
+                self.counters.drop_ip_bad_extension += 1;
+                if let ExtensionError::ParameterProblem { code, pointer, unicast_only } = error
+                    && (unicast || !unicast_only)
+                {
+                    let pointer = (Ipv6Header::LEN + pointer) as u32;
+                    self.complain(&whole, Complaint::Parameter { code, pointer }, now);
+                }
+                return None;
+            }
+        };
+        bytes.advance(upper.offset);
+        let mut packet = Packet { src, dst, ecn: header.ecn, verified, unicast, bytes, whole: Some(whole) };
+        let mut next = upper.protocol;
+        let mut offset = upper.offset;
+        if let Some(fragment) = upper.fragment {
+            // RFC 6946: an atomic fragment is complete by itself.
+            if fragment.more || fragment.offset != 0 {
+                let id = DatagramId { src, dst, ident: fragment.ident, protocol: 0 };
+                packet = self.reassemble(packet, id, (u32::from(fragment.offset), fragment.more), now)?;
+                // The first fragment's next header is the datagram's (RFC 8200 section 4.5).
+                next = fragment.next_header;
+                offset = 0;
+            }
+            if let Ok(behind) = follow_extensions(next, &packet.bytes) {
+                if behind.fragment.is_some() {
+                    self.counters.drop_ip_bad_extension += 1;
+                    return None;
+                }
+                packet.bytes.advance(behind.offset);
+                offset += behind.offset;
+                next = behind.protocol;
+            }
+        }
+        match next {
+            protocol::TCP => Some(Upper::Tcp(packet)),
+            protocol::UDP => Some(Upper::Udp(packet)),
+            protocol::ICMPV6 => {
+                let pseudo = Sum::pseudo(src, dst, protocol::ICMPV6, packet.bytes.len() as u32);
+                self.on_icmpv6(&header, unicast, &packet.bytes, pseudo, now).map(Upper::Error)
+            }
+            59 => None, // no next header: nothing to do (RFC 8200 section 4.7)
+            _ => {
+                self.counters.drop_ip_unknown_protocol += 1;
+                if let Some(whole) = packet.whole {
+                    let pointer = upper.before_fragment.map_or(6, |at| Ipv6Header::LEN + at.min(offset));
+                    self.complain(&whole, Complaint::ProtocolUnreachable { pointer: pointer as u32 }, now);
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether a packet from `src` to `dst` is for us; `Some(true)` when for us alone.
+    #[inline]
+    fn accept(&mut self, src: IpAddr, dst: IpAddr, link_group: bool) -> Option<bool> {
+        let unicast = match self.addresses.classify(dst) {
+            Destination::Ours => true,
+            Destination::Everyone => false,
+            Destination::NotOurs => {
+                self.counters.drop_ip_not_ours += 1;
+                return None;
+            }
+        };
+        if !self.addresses.is_valid_peer(src) || (self.addresses.is_ours(src) && !unicast) {
+            self.counters.drop_ip_bad_source += 1;
+            return None;
+        }
+        // RFC 1122 section 3.3.6: a host SHOULD silently discard a datagram that is received via a link-layer broadcast but does not
+        // specify an IP multicast or broadcast destination address.
+        if link_group && unicast {
+            self.counters.drop_ip_not_ours += 1;
+            return None;
+        }
+        Some(unicast)
+    }
+
+    fn reassemble(
+        &mut self,
+        mut packet: Packet,
+        id: DatagramId,
+        at: (u32, bool),
+        now: Instant,
+    ) -> Option<Packet> {
+        self.counters.ip_fragments += 1;
+        let whole = packet.whole.take()?;
+        let quiet = self.reassembly.deadline().is_none();
+        let payload = std::mem::take(&mut packet.bytes);
+        match self.reassembly.insert(id, at.0, at.1, payload, &whole, &self.pool, now) {
+            Assembled::Whole(bytes) => {
+                self.counters.ip_reassembled += 1;
+                return Some(Packet { bytes, verified: false, ..packet });
+            }
+            Assembled::Incomplete => {
+                if quiet {
+                    self.arm_reassembly();
+                }
+            }
+            Assembled::Bad => self.counters.drop_ip_bad_fragment += 1,
+            Assembled::NoRoom => self.counters.drop_ip_fragment_limit += 1,
+        }
+        None
+    }
+
+    fn arm_reassembly(&mut self) {
+        if let Some(at) = self.reassembly.deadline() {
+            self.timers.insert(at, Timer::Reassembly);
+        }
+    }
+
+    /// The reassembly timer fired.
+    pub(crate) fn reassembly_timer(&mut self, now: Instant) {
+        for (first, fragments) in self.reassembly.expire(now) {
+            self.counters.drop_ip_reassembly_timeout += fragments as u64;
+            if let Some(first) = first {
+                self.complain(&first, Complaint::ReassemblyTime, now);
+            }
+        }
+        self.arm_reassembly();
+    }
+}

@@ -1,0 +1,101 @@
+//! The network layer: addresses, routes, paths, fragments, ICMP.
+//!
+//! [`Net`] is what the transports stand on: it has the transmit queue, the interface's addresses and routes, the neighbour cache
+//! and the counters. A transport that sends keeps a [`Path`] per peer, whose head is ready to copy.
+//!
+//! | file | what |
+//! |---|---|
+//! | `addresses.rs` | which addresses are ours, and which to send from |
+//! | `routes.rs` | connected, gateway, default |
+//! | `path.rs` | a resolved way to a peer, cached with its headers |
+//! | `output.rs` | packets out: TCP segments, datagrams, fragments |
+//! | `input.rs` | packets in, up to the transport |
+//! | `reassembly.rs` | fragments, within limits |
+//! | `icmp.rs` | echo, errors, and what errors do |
+//! | `pmtu.rs` | path MTUs learnt |
+
+mod addresses;
+mod icmp;
+mod input;
+mod output;
+mod path;
+mod pmtu;
+mod reassembly;
+mod routes;
+
+use std::{collections::VecDeque, time::Duration};
+
+use hemi_queue::{Pool, wheel::Wheel};
+
+pub use addresses::Cidr;
+pub(crate) use addresses::{ALL_NODES, Addresses, solicited_node};
+pub(crate) use icmp::{Complaint, IcmpError, Quoted};
+pub(crate) use input::{Packet, Upper};
+pub(crate) use output::TcpSegment;
+pub(crate) use path::Path;
+pub(crate) use pmtu::PathMtus;
+pub(crate) use reassembly::Reassembly;
+pub use routes::Route;
+pub(crate) use routes::Routes;
+
+use crate::{
+    counters::Counters,
+    device::Caps,
+    frame::{RxFrame, TxQueue},
+    neighbor::Neighbors,
+    timer::Timer,
+    util::{rng::Rng, token_bucket::TokenBucket},
+};
+
+/// What every layer shares: the way out, the clock's appointments, the counters.
+pub(crate) struct Net {
+    pub(crate) caps: Caps,
+    pub(crate) tx: TxQueue,
+    /// Packets to ourselves, which never see the device.
+    pub(crate) looped: VecDeque<RxFrame>,
+    pub(crate) addresses: Addresses,
+    pub(crate) routes: Routes,
+    pub(crate) neighbors: Neighbors,
+    pub(crate) reassembly: Reassembly,
+    pub(crate) pmtu: PathMtus,
+    pub(crate) counters: Counters,
+    pub(crate) timers: Wheel<Timer>,
+    pub(crate) pool: Pool,
+    pub(crate) rng: Rng,
+    /// RFC 4443 section 2.4 (f): error messages MUST be rate-limited. RSTs to nobody's segments share a bucket of their own.
+    pub(crate) icmp_limit: TokenBucket,
+    pub(crate) echo_limit: TokenBucket,
+    pub(crate) reset_limit: TokenBucket,
+    /// Identification of the next packet that may be fragmented.
+    pub(crate) ident: u32,
+    /// Bumped when a cached path may have become wrong.
+    pub(crate) epoch: u32,
+    pub(crate) ttl: u8,
+}
+
+impl Net {
+    pub(crate) fn new(caps: Caps, tx_limit: usize, pool: Pool, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let ident = rng.next() as u32;
+        Self {
+            caps,
+            tx: TxQueue::new(tx_limit),
+            looped: VecDeque::new(),
+            addresses: Addresses::default(),
+            routes: Routes::default(),
+            neighbors: Neighbors::new(),
+            reassembly: Reassembly::new(),
+            pmtu: PathMtus::default(),
+            counters: Counters::default(),
+            timers: Wheel::new(),
+            pool,
+            rng,
+            icmp_limit: TokenBucket::new(100, Duration::from_millis(10)),
+            echo_limit: TokenBucket::new(1000, Duration::from_micros(100)),
+            reset_limit: TokenBucket::new(200, Duration::from_millis(5)),
+            ident,
+            epoch: 0,
+            ttl: 64,
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! [`Stack`]: frames and calls in, frames and completions out.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use hemi_queue::{Buf, Pool, Sga, time::Instant};
+
+use crate::{
+    config::StackConfig,
+    counters::Counters,
+    device::Caps,
+    frame::{RxFrame, TxFrame, TxQueue},
+    ip::{Net, Upper},
+    tcp::{
+        ConnError, ConnId, Connection, Events, ListenerId, Snapshot, State, Tcp, TcpEvent, TcpOptionsConfig,
+    },
+    timer::Timer,
+    udp::{Datagram, Udp, UdpError, UdpId},
+    wire::{EtherType, EthernetHeader, Ipv4Header, Ipv6Header, protocol},
+};
+
+/// What has happened to a connection, as flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// The active open succeeded.
+    pub fn connected(self) -> bool {
+        self.0 & Events::CONNECTED != 0
+    }
+    /// There is something to pop, or the end, or an error.
+    pub fn readable(self) -> bool {
+        self.0 & Events::READABLE != 0
+    }
+    /// The send buffer is under its limit again, or the connection is over.
+    pub fn writable(self) -> bool {
+        self.0 & Events::WRITABLE != 0
+    }
+    /// Everything pushed is acknowledged ([`Stack::tcp_want_acked`]), or the connection is over.
+    pub fn acked(self) -> bool {
+        self.0 & Events::ACKED != 0
+    }
+    /// Nothing more will happen on the network.
+    pub fn closed(self) -> bool {
+        self.0 & Events::CLOSED != 0
+    }
+}
+
+/// A completion: who should look again, and at what. Edges, not levels: an event is told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A listener has connections to accept.
+    Acceptable(ListenerId),
+    /// Something changed on a connection.
+    Tcp(ConnId, Readiness),
+    /// A UDP socket has datagrams or an error.
+    Udp(UdpId),
+}
+
+/// A user-level network stack for one interface, as a pure state machine.
+///
+/// # How it is driven
+/// Once per turn, with the turn's clock:
+/// 1. [`receive`](Self::receive) for each frame of the device's burst;
+/// 2. [`advance`](Self::advance), which lets timers fire and lets whoever has something to send fill the transmit queue;
+/// 3. [`tx_queue`](Self::tx_queue) to the device, which takes what it has room for;
+/// 4. [`poll_event`](Self::poll_event) until `None`, waking those who wait.
+///
+/// Before sleeping, [`deadline`](Self::deadline) says when to come back at the latest. Calls of the application (`tcp_*`, `udp_*`) may
+/// come at any time in between; what they cause to be sent leaves with the next `advance`.
+///
+/// It reads no clock and no random source: the same calls with the same seed give the same frames. Nothing panics,
+/// whatever the frames hold.
+///
+/// ```
+/// use hemi_net::{Caps, Stack, StackConfig, wire::MacAddr};
+/// use hemi_queue::{Pool, time::Instant};
+///
+/// let config = StackConfig::with_addresses(["10.0.0.1/24".parse()?]);
+/// let caps = Caps::ethernet(MacAddr([2, 0, 0, 0, 0, 1]));
+/// let mut stack = Stack::new(config, caps, Pool::new()?, 42);
+///
+/// let to = "10.0.0.2:80".parse()?;
+/// let conn = stack.tcp_connect(to, None, Default::default(), Instant::ZERO)?;
+/// stack.advance(Instant::ZERO);
+/// // First an announcement of our address and the question who has 10.0.0.2; the SYN waits for the answer.
+/// assert_eq!(stack.tx_queue().len(), 2);
+/// assert!(stack.deadline().is_some());
+/// # let _ = conn;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Stack {
+    net: Net,
+    tcp: Tcp,
+    udp: Udp,
+    announced: bool,
+}
+
+impl Stack {
+    /// A stack over an interface that is as `caps` say, with memory from `pool`; everything random in it comes from `seed`.
+    pub fn new(config: StackConfig, caps: Caps, pool: Pool, seed: u64) -> Self {
+        let mut net = Net::new(caps, config.tx_queue.max(8), pool, seed);
+        net.ttl = config.ttl.max(1);
+        net.reassembly.refuse = !config.reassemble;
+        config.addresses.into_iter().for_each(|cidr| net.addresses.add(cidr));
+        config.routes.into_iter().for_each(|route| net.routes.add(route));
+        let tcp = Tcp::new(config.tcp, &mut net);
+        Self { net, tcp, udp: Udp::default(), announced: !config.announce }
+    }
+
+    // ---- the turn
+
+    /// Take in a received frame.
+    #[inline]
+    pub fn receive(&mut self, frame: RxFrame, now: Instant) {
+        match self.net.receive(frame, now) {
+            None => {}
+            Some(Upper::Tcp(packet)) => self.tcp.on_packet(packet, &mut self.net, now),
+            Some(Upper::Udp(packet)) => self.udp.on_packet(packet, &mut self.net, now),
+            Some(Upper::Error(quoted)) if quoted.protocol == protocol::TCP => {
+                self.tcp.on_icmp(&quoted, &mut self.net, now);
+            }
+            Some(Upper::Error(quoted)) => self.udp.on_icmp(&quoted, &mut self.net, now),
+        }
+    }
+
+    /// Let timers fire that are due at `now`, and let connections send.
+    #[inline]
+    pub fn advance(&mut self, now: Instant) {
+        if !self.announced {
+            self.announced = true;
+            self.net.announce();
+        }
+        while let Some(timer) = self.net.timers.pop(now) {
+            self.on_timer(timer, now);
+        }
+        self.tcp.transmit(&mut self.net, now);
+        // Packets to ourselves arrive in the same turn, up to a bound.
+        for _ in 0..64 {
+            let Some(frame) = self.net.looped.pop_front() else { return };
+            self.receive(frame, now);
+            if self.net.looped.is_empty() {
+                self.tcp.transmit(&mut self.net, now);
+            }
+        }
+    }
+
+    #[cold]
+    fn on_timer(&mut self, timer: Timer, now: Instant) {
+        let net = &mut self.net;
+        match timer {
+            Timer::Connection(slot, generation) => self.tcp.on_conn_timer(slot, generation, net, now),
+            Timer::HalfOpen(slot, generation) => self.tcp.on_half_open_timer(slot, generation, net, now),
+            Timer::TimeWait => self.tcp.on_time_wait_timer(net, now),
+            Timer::Reassembly => net.reassembly_timer(now),
+            Timer::Neighbor(ip) => {
+                for frame in net.neighbor_timer(ip, now) {
+                    if let Some(tuple) = tcp_tuple(&frame) {
+                        self.tcp.on_unreachable(&tuple, net, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// When [`advance`](Self::advance) must be called at the latest; `None` when nothing will happen by itself.
+    pub fn deadline(&self) -> Option<Instant> {
+        if !self.net.looped.is_empty() || !self.announced {
+            return Some(Instant::ZERO);
+        }
+        self.net.timers.next_deadline()
+    }
+
+    /// Whether connections wait for room in the transmit queue.
+    pub fn wants_tx(&self) -> bool {
+        !self.tcp.dirty_is_empty()
+    }
+
+    /// The frames that wait for the device.
+    #[inline]
+    pub fn tx_queue(&mut self) -> &mut TxQueue {
+        &mut self.net.tx
+    }
+
+    /// The next completion.
+    #[inline]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.tcp.poll_event() {
+            return Some(match event {
+                TcpEvent::Acceptable(id) => Event::Acceptable(id),
+                TcpEvent::Connection(id, bits) => Event::Tcp(id, Readiness(bits)),
+            });
+        }
+        self.udp.poll_event().map(Event::Udp)
+    }
+
+    // ---- TCP
+
+    /// Listen at `at` (unspecified: on all addresses; port 0: a free one). Returns the listener and where it is.
+    pub fn tcp_listen(
+        &mut self,
+        at: SocketAddr,
+        backlog: usize,
+        only_v6: bool,
+        options: TcpOptionsConfig,
+    ) -> Result<(ListenerId, SocketAddr), ConnError> {
+        self.tcp.listen(at, backlog, only_v6, options, &mut self.net)
+    }
+
+    /// The next established connection of a listener, if one waits.
+    pub fn tcp_accept(&mut self, listener: ListenerId) -> Option<ConnId> {
+        self.tcp.accept(listener)
+    }
+
+    /// Stop listening; connections not yet accepted are reset.
+    pub fn tcp_close_listener(&mut self, listener: ListenerId, now: Instant) {
+        self.tcp.close_listener(listener, &mut self.net, now);
+    }
+
+    /// Open a connection; [`Readiness::connected`] or [`Readiness::closed`] tells the outcome.
+    pub fn tcp_connect(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        options: TcpOptionsConfig,
+        now: Instant,
+    ) -> Result<ConnId, ConnError> {
+        self.tcp.connect(remote, local, options, &mut self.net, now)
+    }
+
+    /// Hand over a unit to be sent in order, whole, whatever its size; the buffers are shared, not copied. Refused with
+    /// [`ConnError::Full`] at twice the send buffer's limit; under the limit again is [`Readiness::writable`].
+    #[inline]
+    pub fn tcp_push(&mut self, conn: ConnId, unit: Sga, now: Instant) -> Result<(), (ConnError, Sga)> {
+        self.tcp.push(conn, unit, &mut self.net, now)
+    }
+
+    /// The next received bytes, in the frame they came in; `Ok(None)` when there are none now or any more
+    /// ([`tcp_is_at_end`](Self::tcp_is_at_end)). What had arrived before an error is delivered first.
+    #[inline]
+    pub fn tcp_pop(&mut self, conn: ConnId, now: Instant) -> Result<Option<Buf>, ConnError> {
+        self.tcp.pop(conn, &mut self.net, now)
+    }
+
+    /// Whether the peer has finished and everything was popped (true also of a name that names nothing).
+    pub fn tcp_is_at_end(&self, conn: ConnId) -> bool {
+        self.tcp.conn(conn).is_none_or(Connection::is_at_end)
+    }
+
+    /// Bytes of send buffer that are free.
+    pub fn tcp_send_room(&self, conn: ConnId) -> usize {
+        self.tcp.conn(conn).map_or(0, Connection::send_room)
+    }
+
+    /// Whether everything pushed is acknowledged.
+    pub fn tcp_is_flushed(&self, conn: ConnId) -> bool {
+        self.tcp.conn(conn).is_none_or(Connection::is_flushed)
+    }
+
+    /// Tell by [`Readiness::acked`] when everything pushed so far is acknowledged.
+    pub fn tcp_want_acked(&mut self, conn: ConnId) {
+        self.tcp.want_acked(conn);
+    }
+
+    /// The state, [`State::Closed`] of a name that names nothing.
+    pub fn tcp_state(&self, conn: ConnId) -> State {
+        self.tcp.conn(conn).map_or(State::Closed, |c| c.state)
+    }
+
+    /// Why a connection ended, if with an error.
+    pub fn tcp_error(&self, conn: ConnId) -> Option<ConnError> {
+        self.tcp.conn(conn).and_then(|c| c.error)
+    }
+
+    /// Our end and the other.
+    pub fn tcp_addresses(&self, conn: ConnId) -> Option<(SocketAddr, SocketAddr)> {
+        self.tcp.addresses(conn)
+    }
+
+    /// Half-close: after everything pushed, the peer learns that no more comes.
+    pub fn tcp_shutdown(&mut self, conn: ConnId, now: Instant) {
+        self.tcp.shutdown(conn, &mut self.net, now);
+    }
+
+    /// Close both directions: what was pushed goes out (within `linger`); with data unread, or arriving later, the peer is reset.
+    pub fn tcp_close(&mut self, conn: ConnId, now: Instant) {
+        self.tcp.close(conn, &mut self.net, now);
+    }
+
+    /// End at once with a reset.
+    pub fn tcp_abort(&mut self, conn: ConnId, now: Instant) {
+        self.tcp.abort(conn, &mut self.net, now);
+    }
+
+    /// Forget the name (and close, if that was not done). The connection ends as `tcp_close` says, by itself.
+    pub fn tcp_release(&mut self, conn: ConnId, now: Instant) {
+        self.tcp.release(conn, &mut self.net, now);
+    }
+
+    /// Nagle off (true) or on.
+    pub fn tcp_set_nodelay(&mut self, conn: ConnId, nodelay: bool, now: Instant) {
+        self.tcp.set_nodelay(conn, nodelay, &mut self.net, now);
+    }
+
+    /// Probe an idle peer after `idle`.
+    pub fn tcp_set_keep_alive(&mut self, conn: ConnId, idle: Option<Duration>, now: Instant) {
+        self.tcp.set_keep_alive(conn, idle, &mut self.net, now);
+    }
+
+    /// See [`TcpOptionsConfig::linger`].
+    pub fn tcp_set_linger(&mut self, conn: ConnId, linger: Option<Duration>) {
+        self.tcp.set_linger(conn, linger);
+    }
+
+    // ---- UDP
+
+    /// Open a UDP socket. `limit`: bytes of memory that waiting datagrams may pin.
+    pub fn udp_bind(
+        &mut self,
+        at: SocketAddr,
+        limit: usize,
+        broadcast: bool,
+    ) -> Result<(UdpId, SocketAddr), UdpError> {
+        let ports = self.tcp.config.ephemeral_ports;
+        self.udp.bind(at, limit, broadcast, ports, &mut self.net)
+    }
+
+    /// Send to and receive from `peer` only.
+    pub fn udp_connect(&mut self, socket: UdpId, peer: SocketAddr) -> Result<(), UdpError> {
+        self.udp.connect(socket, peer)
+    }
+
+    /// The connected peer.
+    pub fn udp_peer(&self, socket: UdpId) -> Option<SocketAddr> {
+        self.udp.peer(socket)
+    }
+
+    /// Send one datagram, fragmented if it is larger than the path carries.
+    pub fn udp_send(
+        &mut self,
+        socket: UdpId,
+        payload: Sga,
+        to: Option<SocketAddr>,
+        now: Instant,
+    ) -> Result<(), (UdpError, Sga)> {
+        self.udp.send(socket, payload, to, &mut self.net, now)
+    }
+
+    /// The next datagram; an ICMP error for a connected socket is an `Err`, once.
+    pub fn udp_recv(&mut self, socket: UdpId) -> Result<Option<Datagram>, UdpError> {
+        self.udp.recv(socket)
+    }
+
+    /// Close a socket; what was sent still goes out.
+    pub fn udp_close(&mut self, socket: UdpId) {
+        self.udp.close(socket);
+    }
+
+    // ---- looking in
+
+    /// What the stack has seen.
+    pub fn counters(&self) -> &Counters {
+        &self.net.counters
+    }
+
+    /// Every connection, as `ss` would show it.
+    pub fn snapshots(&self) -> impl Iterator<Item = Snapshot> + '_ {
+        self.tcp.snapshots()
+    }
+
+    /// One connection, as `ss` would show it.
+    pub fn snapshot(&self, conn: ConnId) -> Option<Snapshot> {
+        self.tcp.conn(conn).map(Connection::snapshot)
+    }
+
+    /// Connections, and those in TIME-WAIT.
+    pub fn tcp_counts(&self) -> (usize, usize) {
+        self.tcp.counts()
+    }
+
+    /// Neighbours known or asked for.
+    pub fn neighbors(&self) -> usize {
+        self.net.neighbors.len()
+    }
+
+    /// The pool that it takes memory from.
+    pub fn pool(&self) -> &Pool {
+        &self.net.pool
+    }
+
+    /// The interface.
+    pub fn caps(&self) -> &Caps {
+        &self.net.caps
+    }
+
+    /// The interface's addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.net.addresses.iter().map(|c| c.address)
+    }
+}
+
+/// Whose frame it was that could not be sent.
+fn tcp_tuple(frame: &TxFrame) -> Option<crate::tcp::Tuple> {
+    let head = frame.head();
+    let ethernet = EthernetHeader::parse(head).ok()?;
+    let ip = head.get(EthernetHeader::LEN..)?;
+    let (local, remote, proto, ports) = match ethernet.ethertype {
+        EtherType::Ipv4 => {
+            let fixed: &[u8; Ipv4Header::LEN] = ip.first_chunk()?;
+            let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *fixed;
+            let (src, dst) = (IpAddr::from([s0, s1, s2, s3]), IpAddr::from([d0, d1, d2, d3]));
+            (src, dst, fixed[9], ip.get(Ipv4Header::LEN..)?)
+        }
+        EtherType::Ipv6 => {
+            let fixed: &[u8; Ipv6Header::LEN] = ip.first_chunk()?;
+            let (mut src, mut dst) = ([0; 16], [0; 16]);
+            src.copy_from_slice(&fixed[8..24]);
+            dst.copy_from_slice(&fixed[24..]);
+            (IpAddr::from(src), IpAddr::from(dst), fixed[6], ip.get(Ipv6Header::LEN..)?)
+        }
+        _ => return None,
+    };
+    let [a, b, c, d] = *ports.first_chunk()?;
+    (proto == protocol::TCP).then(|| crate::tcp::Tuple {
+        local,
+        remote,
+        local_port: u16::from_be_bytes([a, b]),
+        remote_port: u16::from_be_bytes([c, d]),
+    })
+}

@@ -1,0 +1,131 @@
+//! [`AckPolicy`]: when to acknowledge (RFC 9293 section 3.8.6.3, RFC 5681 section 4.2).
+
+use hemi_queue::time::Instant;
+
+use super::TcpConfig;
+
+/// Acknowledgements at once at the start of a connection: the peer is in slow start and needs them to grow.
+const QUICK_ACKS: u8 = 16;
+
+/// How urgently an acknowledgement is owed.
+#[derive(Clone, Debug)]
+pub(crate) struct AckPolicy {
+    /// Send one now.
+    now: bool,
+    /// Bytes received since the last acknowledgement was sent.
+    pending: u32,
+    /// The largest segment seen: what "full-sized" means for this peer.
+    full_size: u32,
+    /// When the delayed acknowledgement is due.
+    due: Option<Instant>,
+    quick: u8,
+    /// Data arrived since the application last sent some.
+    unanswered: bool,
+}
+
+impl AckPolicy {
+    pub(crate) fn new() -> Self {
+        Self { now: false, pending: 0, full_size: 0, due: None, quick: QUICK_ACKS, unanswered: false }
+    }
+
+    /// In-order data arrived: acknowledge when more than one full-sized segment's worth is owed, which is every second
+    /// segment at the latest, also when the peer's segments are not all full.
+    ///
+    /// > RFC 9293 section 3.8.6.3 (SHLD-18, MUST-58, MUST-59): A TCP endpoint SHOULD implement a delayed ACK, but [...] the delay MUST be
+    /// > less than 0.5 seconds, and in a stream of full-sized segments there SHOULD be an ACK for at least every second segment.
+    #[inline]
+    pub(crate) fn on_data(&mut self, len: u32, segment: u32, now: Instant, config: &TcpConfig) {
+        self.pending += len;
+        self.unanswered = true;
+        self.full_size = self.full_size.max(segment);
+        if self.quick > 0 || self.pending > self.full_size {
+            self.now = true;
+        } else if self.due.is_none() {
+            self.due = Some(now + config.delayed_ack.min(std::time::Duration::from_millis(499)));
+        }
+    }
+
+    /// Something arrived that the peer must hear of at once: a hole, a duplicate, a FIN, a probe, an unacceptable segment.
+    ///
+    /// > RFC 5681 section 4.2: Out-of-order data segments SHOULD be acknowledged immediately [...], and the receiver SHOULD send an
+    /// > immediate ACK when it receives a data segment that fills in all or part of a gap in the sequence space.
+    #[inline]
+    pub(crate) fn at_once(&mut self) {
+        self.now = true;
+    }
+
+    /// A segment with the current acknowledgement number has been sent. `with_data`: the application answers what it
+    /// gets, so acknowledgements ride on its data and need not be quick.
+    #[inline]
+    pub(crate) fn sent(&mut self, with_data: bool) {
+        if with_data && std::mem::take(&mut self.unanswered) {
+            self.quick = 0;
+        } else if self.pending > 0 {
+            self.quick = self.quick.saturating_sub(1);
+        }
+        self.now = false;
+        self.pending = 0;
+        self.due = None;
+    }
+
+    /// Whether one must be sent now.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.now
+    }
+
+    /// When a delayed one must be sent.
+    #[inline]
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The clock has reached `now`.
+    pub(crate) fn on_time(&mut self, now: Instant) {
+        if self.due.is_some_and(|due| due <= now) {
+            self.due = None;
+            self.now = true;
+        }
+    }
+
+    /// The largest segment seen.
+    pub(crate) fn full_size(&self) -> u32 {
+        self.full_size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quick_at_first_then_every_second_segment_or_delayed() {
+        let (config, now) = (TcpConfig::default(), Instant::from_nanos(5));
+        let mut p = AckPolicy::new();
+        for _ in 0..QUICK_ACKS {
+            p.on_data(1000, 1000, now, &config);
+            assert!(p.is_due());
+            p.sent(false);
+        }
+        p.on_data(1000, 1000, now, &config);
+        assert!(!p.is_due());
+        assert_eq!(p.deadline(), Some(now + config.delayed_ack));
+        p.on_data(1000, 1000, now, &config);
+        assert!(p.is_due());
+        p.sent(false);
+        assert_eq!((p.is_due(), p.deadline()), (false, None));
+        p.on_data(1, 1, now, &config);
+        p.on_time(now + config.delayed_ack);
+        assert!(p.is_due());
+    }
+
+    #[test]
+    fn an_application_that_answers_ends_quick_mode() {
+        let (config, now) = (TcpConfig::default(), Instant::ZERO);
+        let mut p = AckPolicy::new();
+        p.on_data(64, 64, now, &config);
+        p.sent(true);
+        p.on_data(64, 64, now, &config);
+        assert!(!p.is_due());
+    }
+}

@@ -1,0 +1,267 @@
+//! The application's calls.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hemi_queue::{Buf, Sga, time::Instant};
+
+use super::{
+    ConnError, ConnId, ListenerId, Snapshot, Tcp, TcpOptionsConfig,
+    conn::{Connection, Cx},
+    demux::{Target, Tuple},
+    listen::Listener,
+    state::State,
+};
+use crate::ip::Net;
+
+impl Tcp {
+    /// Listen at `at`; port 0 chooses one.
+    pub(crate) fn listen(
+        &mut self,
+        mut at: SocketAddr,
+        backlog: usize,
+        only_v6: bool,
+        options: TcpOptionsConfig,
+        net: &mut Net,
+    ) -> Result<(ListenerId, SocketAddr), ConnError> {
+        if !at.ip().is_unspecified() && !net.addresses.is_ours(at.ip()) {
+            return Err(ConnError::NoSuchAddress);
+        }
+        if at.port() == 0 {
+            let (first, last) = self.config.ephemeral_ports;
+            let span = u64::from(last.saturating_sub(first)) + 1;
+            let start = net.rng.below(span);
+            let port = (0..span)
+                .map(|i| first + ((start + i) % span) as u16)
+                .find(|port| !self.listeners.has_port(*port))
+                .ok_or(ConnError::NoPorts)?;
+            at.set_port(port);
+        }
+        if self.listeners.conflicts(at) {
+            return Err(ConnError::AddressInUse);
+        }
+        let listener = Listener {
+            at,
+            only_v6,
+            backlog: backlog.max(1),
+            options,
+            ready: std::collections::VecDeque::default(),
+            signalled: false,
+        };
+        let (slot, generation) = self.listeners.insert(listener);
+        Ok((ListenerId { slot, generation }, at))
+    }
+
+    /// The next connection of a listener.
+    pub(crate) fn accept(&mut self, id: ListenerId) -> Option<ConnId> {
+        let listener = self.listeners.slab.named_mut(id.slot, id.generation)?;
+        loop {
+            let conn = listener.ready.pop_front()?;
+            // One that was reset meanwhile is handed over all the same: the application learns of it by its first pop.
+            if self.conns.named(conn.slot, conn.generation).is_some() {
+                return Some(conn);
+            }
+        }
+    }
+
+    /// Stop listening; what was not accepted is reset.
+    pub(crate) fn close_listener(&mut self, id: ListenerId, net: &mut Net, now: Instant) {
+        if self.listeners.slab.named(id.slot, id.generation).is_none() {
+            return;
+        }
+        let Some(listener) = self.listeners.remove(id.slot) else { return };
+        for conn in listener.ready {
+            self.abort(conn, net, now);
+            self.release(conn, net, now);
+        }
+    }
+
+    /// Open a connection to `remote`, from `local` if it is given.
+    pub(crate) fn connect(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        options: TcpOptionsConfig,
+        net: &mut Net,
+        now: Instant,
+    ) -> Result<ConnId, ConnError> {
+        // RFC 9293 section 3.9.2.3 (MUST-46): an OPEN with an invalid remote address is an error.
+        if remote.port() == 0 || !net.addresses.is_valid_peer(remote.ip()) {
+            return Err(ConnError::Unreachable);
+        }
+        let local_ip = match local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified()) {
+            Some(ip) if net.addresses.is_ours(ip) && ip.is_ipv4() == remote.is_ipv4() => ip,
+            Some(_) => return Err(ConnError::NoSuchAddress),
+            None => net.addresses.source_for(remote.ip()).ok_or(ConnError::Unreachable)?,
+        };
+        if !net.addresses.is_ours(remote.ip()) && net.routes.next_hop(&net.addresses, remote.ip()).is_none() {
+            return Err(ConnError::Unreachable);
+        }
+        let mut tuple = Tuple {
+            local: local_ip,
+            remote: remote.ip(),
+            local_port: local.map_or(0, |l| l.port()),
+            remote_port: remote.port(),
+        };
+        if tuple.local_port == 0 {
+            tuple.local_port = self.ephemeral_port(&tuple).ok_or(ConnError::NoPorts)?;
+        }
+        let hash = self.demux.hash(&tuple);
+        if let Some(Target::TimeWait(slot)) = self.find(hash, &tuple) {
+            // RFC 6191 is about SYNs that arrive; our own new incarnation starts beyond the old one because its ISN does.
+            self.demux.remove(hash, Target::TimeWait(slot));
+            self.time_wait.remove(slot);
+        }
+        if self.find(hash, &tuple).is_some() {
+            return Err(ConnError::AddressInUse);
+        }
+        let iss = self.secrets.isn(&tuple, now);
+        let offset = self.secrets.timestamp_offset(&tuple);
+        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let conn = Connection::connect(tuple, iss, offset, options, &mut cx);
+        let (slot, generation) = self.conns.insert(Box::new(conn));
+        self.demux.insert(hash, Target::Connection(slot));
+        self.settle(slot, net, now);
+        Ok(ConnId { slot, generation })
+    }
+
+    fn ephemeral_port(&mut self, tuple: &Tuple) -> Option<u16> {
+        let (demux, conns, listeners) = (&self.demux, &self.conns, &self.listeners);
+        let range = self.config.ephemeral_ports;
+        self.secrets.ephemeral_port(tuple, range, |port| {
+            let tuple = Tuple { local_port: port, ..*tuple };
+            let taken = demux.find(demux.hash(&tuple), |target| match target {
+                Target::Connection(slot) => conns.get(slot).is_some_and(|c| c.tuple == tuple),
+                // Half-open and TIME-WAIT: leave the port alone, whoever's it is.
+                Target::HalfOpen(_) | Target::TimeWait(_) => true,
+            });
+            taken.is_none() && !listeners.has_port(port)
+        })
+    }
+
+    #[inline]
+    pub(crate) fn conn(&self, id: ConnId) -> Option<&Connection> {
+        self.conns.named(id.slot, id.generation).map(|c| &**c)
+    }
+
+    /// Append a unit to a connection's send buffer.
+    #[inline]
+    pub(crate) fn push(
+        &mut self,
+        id: ConnId,
+        unit: Sga,
+        net: &mut Net,
+        now: Instant,
+    ) -> Result<(), (ConnError, Sga)> {
+        let Some(conn) = self.conns.named_mut(id.slot, id.generation) else {
+            return Err((ConnError::Closed, unit));
+        };
+        if let Err(error) = conn.may_push() {
+            return Err((error, unit));
+        }
+        if conn.send_room() == 0 && !conn.may_overfill(unit.len()) {
+            return Err((ConnError::Full, unit));
+        }
+        conn.push(unit);
+        self.settle(id.slot, net, now);
+        Ok(())
+    }
+
+    /// The next received bytes: `Ok(None)` when there are none now.
+    #[inline]
+    pub(crate) fn pop(&mut self, id: ConnId, net: &mut Net, now: Instant) -> Result<Option<Buf>, ConnError> {
+        let Some(conn) = self.conns.named_mut(id.slot, id.generation) else { return Err(ConnError::Closed) };
+        if let Some(buf) = conn.pop(now) {
+            if !conn.dirty && conn.has_output() {
+                self.settle(id.slot, net, now);
+            }
+            return Ok(Some(buf));
+        }
+        match conn.error {
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn shutdown(&mut self, id: ConnId, net: &mut Net, now: Instant) {
+        self.on_named(id, net, now, |conn, _| conn.shutdown());
+    }
+
+    pub(crate) fn close(&mut self, id: ConnId, net: &mut Net, now: Instant) {
+        self.on_named(id, net, now, Connection::close);
+    }
+
+    pub(crate) fn abort(&mut self, id: ConnId, net: &mut Net, now: Instant) {
+        self.on_named(id, net, now, Connection::abort);
+    }
+
+    pub(crate) fn want_acked(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.want_acked();
+        }
+    }
+
+    pub(crate) fn set_nodelay(&mut self, id: ConnId, nodelay: bool, net: &mut Net, now: Instant) {
+        self.on_named(id, net, now, |conn, _| conn.options.nodelay = nodelay);
+    }
+
+    pub(crate) fn set_keep_alive(
+        &mut self,
+        id: ConnId,
+        idle: Option<std::time::Duration>,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        self.on_named(id, net, now, |conn, cx| {
+            conn.options.keep_alive = idle;
+            conn.arm_keep_alive(cx.now);
+        });
+    }
+
+    pub(crate) fn set_linger(&mut self, id: ConnId, linger: Option<std::time::Duration>) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.options.linger = linger;
+        }
+    }
+
+    /// The application forgets the connection. What was pushed still goes out; the slot is freed when the connection is over.
+    pub(crate) fn release(&mut self, id: ConnId, net: &mut Net, now: Instant) {
+        self.close(id, net, now);
+        // A connection that was over already has nothing more to settle.
+        if self
+            .conns
+            .named(id.slot, id.generation)
+            .is_some_and(|c| matches!(c.state, State::Closed | State::TimeWait))
+        {
+            self.conns.remove(id.slot);
+        }
+    }
+
+    fn on_named(
+        &mut self,
+        id: ConnId,
+        net: &mut Net,
+        now: Instant,
+        work: impl FnOnce(&mut Connection, &mut Cx<'_>),
+    ) {
+        if self.conns.named(id.slot, id.generation).is_some() {
+            self.with_conn(id.slot, net, now, work);
+        }
+    }
+
+    /// Every connection, for people.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = Snapshot> + '_ {
+        self.conns.iter().map(|(_, c)| c.snapshot())
+    }
+
+    /// How many there are: connections, and those in TIME-WAIT.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.conns.len(), self.time_wait.len())
+    }
+
+    /// A local address for tests and messages.
+    pub(crate) fn addresses(&self, id: ConnId) -> Option<(SocketAddr, SocketAddr)> {
+        let t = &self.conn(id)?.tuple;
+        let at = |ip: IpAddr, port| SocketAddr::new(ip, port);
+        Some((at(t.local, t.local_port), at(t.remote, t.remote_port)))
+    }
+}

@@ -1,0 +1,129 @@
+//! What can be set: for the whole of TCP, and per connection.
+
+use std::time::Duration;
+
+use super::cc::Algorithm;
+
+/// Settings of TCP, with the defaults of the RFCs.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TcpConfig {
+    /// The least retransmission timeout. Default: 1 s (RFC 6298 section 2.4); datacentre networks go down to 1 ms.
+    pub rto_min: Duration,
+    /// The greatest. Default: 60 s (RFC 6298 section 2.4 asks for at least that).
+    pub rto_max: Duration,
+    /// The retransmission timeout before there is a measurement. Default: 1 s (RFC 6298 section 2.1).
+    pub rto_initial: Duration,
+    /// How often data is retransmitted before the connection fails (R2). Default: 15, some 15 minutes.
+    pub retries: u8,
+    /// How often a SYN is. Default: 7, which is over three minutes (RFC 9293, MUST-23).
+    pub syn_retries: u8,
+    /// How long an acknowledgement may be delayed. Default: 40 ms; at most 500 ms (RFC 9293, MUST-59).
+    pub delayed_ack: Duration,
+    /// How long a closed connection is remembered, twice the segment lifetime. Default: 60 s, as Linux has it.
+    pub time_wait: Duration,
+    /// How long a closed connection that the peer does not finish is kept in FIN-WAIT-2. Default: 60 s.
+    pub fin_wait: Duration,
+    /// How many connections in TIME-WAIT are remembered; the oldest makes way. Default: 65,536.
+    pub time_wait_limit: usize,
+    /// Keep-alive probes sent in vain before the connection fails. Default: 9.
+    pub keep_alive_probes: u8,
+    /// Time between keep-alive probes. Default: 75 s.
+    pub keep_alive_interval: Duration,
+    /// Congestion control for new connections. Default: CUBIC.
+    pub congestion: Algorithm,
+    /// Offer timestamps. Default: true.
+    pub timestamps: bool,
+    /// Offer selective acknowledgements. Default: true.
+    pub sack: bool,
+    /// Offer window scaling. Default: true.
+    pub window_scaling: bool,
+    /// Ask for ECN on connections that we open; one that a peer asks for is always granted. Default: false
+    /// (on with DCTCP).
+    pub ecn: bool,
+    /// Spread what the congestion window allows over a round trip instead of sending it in one burst. Default: false.
+    pub pacing: bool,
+    /// The receive window that a connection starts with, in bytes. Default: 64 KiB.
+    pub recv_buffer: usize,
+    /// What it may grow to. Default: 4 MiB.
+    pub recv_buffer_max: usize,
+    /// The send buffer, in bytes: a push completes while less is unacknowledged. Default: 256 KiB.
+    pub send_buffer: usize,
+    /// Half-open connections before SYN cookies are sent. Default: 1024.
+    pub half_open_limit: usize,
+    /// SYN cookies when that is reached (RFC 4987); else new SYNs are dropped. Default: true.
+    pub syn_cookies: bool,
+    /// The least MSS that a peer may ask for. Default: 48: a smaller one would have us send headers only.
+    pub mss_floor: u16,
+    /// Ephemeral ports (RFC 6056): first and last. Default: 49,152 to 65,535 (RFC 6335).
+    pub ephemeral_ports: (u16, u16),
+    /// Challenge ACKs per second, all connections together (RFC 5961 section 7). Default: 1000.
+    pub challenge_acks_per_second: u32,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self {
+            rto_min: Duration::from_secs(1),
+            rto_max: Duration::from_secs(60),
+            rto_initial: Duration::from_secs(1),
+            retries: 15,
+            syn_retries: 7,
+            delayed_ack: Duration::from_millis(40),
+            time_wait: Duration::from_secs(60),
+            fin_wait: Duration::from_secs(60),
+            time_wait_limit: 1 << 16,
+            keep_alive_probes: 9,
+            keep_alive_interval: Duration::from_secs(75),
+            congestion: Algorithm::Cubic,
+            timestamps: true,
+            sack: true,
+            window_scaling: true,
+            ecn: false,
+            pacing: false,
+            recv_buffer: 64 << 10,
+            recv_buffer_max: 4 << 20,
+            send_buffer: 256 << 10,
+            half_open_limit: 1024,
+            syn_cookies: true,
+            mss_floor: 48,
+            ephemeral_ports: (49_152, 65_535),
+            challenge_acks_per_second: 1000,
+        }
+    }
+}
+
+/// Settings of one connection.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TcpOptionsConfig {
+    /// Send small segments at once (Nagle off). Default: true, as everywhere in hemi.
+    pub nodelay: bool,
+    /// Probe an idle peer after this long. Default: never (RFC 9293, MUST-24).
+    pub keep_alive: Option<Duration>,
+    /// Fail when data stays unacknowledged this long (RFC 5482), instead of after
+    /// [`retries`](TcpConfig::retries) timeouts. It is also told to the peer. Default: none.
+    pub user_timeout: Option<Duration>,
+    /// How long a close may wait for unsent data; `Some(0)` resets. Default: as long as it takes.
+    pub linger: Option<Duration>,
+    /// Congestion control. Default: as [`TcpConfig::congestion`] says.
+    pub congestion: Option<Algorithm>,
+    /// The receive window may grow to this many bytes. Default: [`TcpConfig::recv_buffer_max`].
+    pub recv_buffer: Option<usize>,
+    /// The send buffer in bytes. Default: [`TcpConfig::send_buffer`].
+    pub send_buffer: Option<usize>,
+}
+
+impl Default for TcpOptionsConfig {
+    fn default() -> Self {
+        Self {
+            nodelay: true,
+            keep_alive: None,
+            user_timeout: None,
+            linger: None,
+            congestion: None,
+            recv_buffer: None,
+            send_buffer: None,
+        }
+    }
+}

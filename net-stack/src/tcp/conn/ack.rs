@@ -1,0 +1,279 @@
+//! An acknowledgement arrives: RFC 9293 section 3.10.7.4, fifth, and what it means for the round trip, the window and the network.
+
+use std::time::Duration;
+
+use hemi_queue::time::Instant;
+
+use super::{Connection, Cx, Events, Fin, Segment, State};
+use crate::{
+    tcp::{
+        cc::{AckEvent, Algorithm, CongestionControl},
+        flight::Delivered,
+        rack::is_dsack,
+        recovery::Phase,
+    },
+    wire::{Flags, Seq},
+};
+
+const NEVER: Instant = Instant::FAR_FUTURE;
+
+/// What one ACK told, gathered on the way through `on_ack`.
+pub(super) struct Told {
+    pub(super) ack: Seq,
+    /// Bytes by which SND.UNA advanced.
+    pub(super) advanced: u32,
+    pub(super) delivered: Delivered,
+    /// Bytes in the network before.
+    pub(super) pipe_before: u32,
+    /// The round trip of the latest transmission that it acknowledges, unless that was a retransmission.
+    pub(super) rtt: Option<Duration>,
+    /// TSecr.
+    pub(super) echo: Option<u32>,
+    /// The first SACK block reports a duplicate.
+    pub(super) dsack: bool,
+    /// Nothing but an acknowledgement number (RFC 5681 section 2, "duplicate acknowledgment").
+    pub(super) is_duplicate: bool,
+    pub(super) ecn_echo: bool,
+}
+
+impl Connection {
+    /// Process the ACK field. Says whether to go on with the segment's text.
+    #[inline]
+    pub(super) fn on_ack(&mut self, seg: &Segment, cx: &mut Cx<'_>) -> bool {
+        let ack = seg.header.ack;
+        if ack.after(self.nxt) || ack.before(self.una - self.max_wnd) {
+            // RFC 5961 section 5.2: The ACK value is considered acceptable only if it is in the range of ((SND.UNA - MAX.SND.WND) <=
+            // SEG.ACK <= SND.NXT). All incoming segments whose ACK value doesn't satisfy the above condition MUST be discarded and an
+            // ACK sent back.
+            cx.net.counters.drop_tcp_bad_ack += 1;
+            self.challenge(cx);
+            return false;
+        }
+        if ack.before(self.una) {
+            // Old: its text counts, its acknowledgement and window do not. Its SACK blocks are older than what we know.
+            return true;
+        }
+        let window_changed = self.update_window(seg, cx);
+        let blocks = if self.sack_ok { seg.options.sack.as_slice() } else { &[] };
+        let mut told = Told {
+            ack,
+            advanced: ack.since(self.una),
+            delivered: Delivered::default(),
+            pipe_before: self.flight.pipe(),
+            rtt: None,
+            echo: seg.options.timestamps.map(|t| t.echo).filter(|e| *e != 0),
+            dsack: !blocks.is_empty() && is_dsack(blocks, ack),
+            is_duplicate: ack == self.una
+                && !self.flight.is_empty()
+                && seg.payload.is_empty()
+                && !seg.header.flags.has(Flags::FIN)
+                && !window_changed,
+            ecn_echo: self.ecn.enabled && seg.header.flags.has(Flags::ECE),
+        };
+        if told.advanced == 0 && blocks.is_empty() && !told.is_duplicate && !told.ecn_echo {
+            return true; // data or a window update: nothing was acknowledged
+        }
+        self.deliver(seg, &mut told, cx.now);
+        if told.advanced > 0 {
+            self.on_progress(seg, &told, cx);
+        }
+        if self.state == State::Closed {
+            return false;
+        }
+        self.react(&told, cx);
+        self.manage_timers(&told, cx);
+        true
+    }
+
+    /// RFC 9293 section 3.10.7.4: "If SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK), set SND.WND <- SEG.WND".
+    #[inline]
+    fn update_window(&mut self, seg: &Segment, cx: &Cx<'_>) -> bool {
+        let (seq, ack) = (seg.header.seq, seg.header.ack);
+        if !(self.wl1.before(seq) || (self.wl1 == seq && self.wl2.at_or_before(ack))) {
+            return false;
+        }
+        (self.wl1, self.wl2) = (seq, ack);
+        let window = u32::from(seg.header.window) << self.snd_shift;
+        if window == self.wnd {
+            return false;
+        }
+        let was_closed = self.wnd == 0;
+        self.wnd = window;
+        self.max_wnd = self.max_wnd.max(window);
+        if was_closed {
+            // Open again: what was probed with counts as never sent, and the timers are the ordinary ones.
+            self.deadlines.persist = NEVER;
+            self.rtt.forget_backoff();
+            if !self.flight.is_empty() && ack == self.una {
+                self.flight.mark_lost(|_| true);
+                self.start_rto(cx);
+            }
+        }
+        true
+    }
+
+    /// Go through what this ACK delivers: the scoreboard, RACK's steps 1 to 3, the round trip.
+    #[inline]
+    fn deliver(&mut self, seg: &Segment, told: &mut Told, now: Instant) {
+        let fack = self.flight.fack();
+        let echoed = self.echoed_at(seg);
+        let (rack, rtt) = (&mut self.rack, &mut told.rtt);
+        let mut each = |sent: &crate::tcp::flight::Sent| {
+            rack.on_delivered(sent, now, echoed, fack);
+            if !sent.retransmitted {
+                *rtt = Some(now - sent.at);
+            }
+        };
+        let mut delivered = self.flight.acknowledge(told.ack, &mut each);
+        if self.sack_ok {
+            for block in seg.options.sack.as_slice() {
+                // RFC 2018 section 4: blocks are of data above the cumulative acknowledgement; RFC 2883's duplicates, and what
+                // was never sent, are not for the scoreboard.
+                if block.start.before(told.ack) || block.end.after(self.nxt) || !block.start.before(block.end)
+                {
+                    continue;
+                }
+                let more = self.flight.sack(*block, &mut each);
+                delivered.bytes += more.bytes;
+                delivered.sacked += more.sacked;
+            }
+        }
+        told.delivered = delivered;
+    }
+
+    /// The time that TSecr stands for, at the latest.
+    fn echoed_at(&self, seg: &Segment) -> Option<Instant> {
+        self.timestamps?;
+        let echo = seg.options.timestamps?.echo;
+        if echo == 0 {
+            return None;
+        }
+        let ago = (self.timestamp_now(self.last_send).wrapping_sub(echo)) as i32;
+        let last = self.last_send.as_nanos() / 1_000_000;
+        let tick = last.checked_add_signed(-i64::from(ago))?;
+        Some(Instant::from_nanos(tick.saturating_mul(1_000_000) + 999_999))
+    }
+
+    /// New data, or our FIN, was acknowledged.
+    #[inline]
+    fn on_progress(&mut self, seg: &Segment, told: &Told, cx: &mut Cx<'_>) {
+        self.una = told.ack;
+        self.buffer.acknowledge(told.ack);
+        self.retries = 0;
+        self.rtt.forget_backoff();
+        self.stalled_since = cx.now;
+        match told.rtt {
+            Some(rtt) => {
+                let per_round = (told.pipe_before / (2 * u32::from(self.mss))).max(1);
+                self.rtt.sample(rtt, per_round);
+            }
+            // RFC 7323 section 4.1: with timestamps a retransmitted segment is measured too: the echo tells which one it was. RTTM
+            // rule: only an ACK that acknowledges new data gives a sample.
+            None => {
+                if let (Some(_), Some(ts)) = (self.timestamps, seg.options.timestamps) {
+                    let ms = self.timestamp_now(cx.now).wrapping_sub(ts.echo);
+                    if ts.echo != 0 && ms < 1 << 20 {
+                        self.rtt.sample(Duration::from_millis(u64::from(ms)), 1);
+                    }
+                }
+            }
+        }
+        if self.wants_write && self.buffer.len() < self.send_limit as usize {
+            self.wants_write = false;
+            self.events.add(Events::WRITABLE);
+        }
+        if self.wants_acked && self.buffer.is_empty() {
+            self.wants_acked = false;
+            self.events.add(Events::ACKED);
+        }
+        if self.fin == Fin::Sent && self.una == self.nxt {
+            self.on_fin_acked(cx);
+        }
+    }
+
+    /// Our FIN was acknowledged: transition 10 of `state.rs`.
+    fn on_fin_acked(&mut self, cx: &mut Cx<'_>) {
+        match self.state {
+            State::FinWait1 => {
+                self.set_state(State::FinWait2);
+                if self.closed {
+                    // Nobody reads any more: the peer has so long to finish.
+                    self.deadlines.fin_wait = cx.now + cx.config.fin_wait;
+                }
+            }
+            State::Closing => self.enter_time_wait(),
+            State::LastAck => self.end(None),
+            _ => {}
+        }
+    }
+
+    /// Congestion control and loss recovery hear of the ACK.
+    #[inline]
+    fn react(&mut self, told: &Told, cx: &mut Cx<'_>) {
+        let round_start = told.advanced > 0 && told.ack.after(self.round_end);
+        if round_start {
+            self.round_end = self.nxt;
+        }
+        if told.dsack {
+            cx.net.counters.tcp_dsacks_received += 1;
+            self.rack.on_dsack(self.una, self.nxt);
+            self.on_unneeded_retransmission(cx.now);
+        }
+        self.end_probe(told, cx.now);
+        // The ACK that ends recovery leaves the window at the threshold.
+        let recovering = self.recovery.phase == Phase::Recovery;
+        self.recover(told, cx);
+        if told.ecn_echo {
+            self.on_ecn_echo(told, cx);
+        }
+        let dctcp = told.ecn_echo && self.algorithm() == Algorithm::Dctcp;
+        if told.delivered.bytes > 0
+            && !recovering
+            && self.recovery.phase != Phase::Recovery
+            && (dctcp || !told.ecn_echo || round_start)
+        {
+            let limited = self.limited_at.is_some_and(|at| self.una.at_or_before(at + u32::from(self.mss)));
+            let limited = limited || self.recovery.phase == Phase::Loss;
+            self.cc.on_ack(&AckEvent {
+                now: cx.now,
+                acked: told.delivered.bytes,
+                in_flight: told.pipe_before,
+                rtt: told.rtt,
+                srtt: self.rtt.srtt().unwrap_or_default(),
+                cwnd_limited: limited,
+                round_start,
+                ecn_echo: told.ecn_echo,
+            });
+        }
+    }
+
+    /// RFC 3168 section 6.1.2: react at most once per window of data.
+    fn on_ecn_echo(&mut self, told: &Told, cx: &mut Cx<'_>) {
+        if self.una.before(self.ecn.reduced_until) || self.recovery.phase != Phase::Open {
+            return;
+        }
+        cx.net.counters.tcp_ecn_reductions += 1;
+        self.cc.on_ecn(cx.now, told.pipe_before);
+        self.ecn.reduced_until = self.nxt;
+        // RFC 3168 section 6.1.2: the sending TCP sets the CWR flag in the TCP header of the first new data packet sent.
+        self.ecn.say_cwr = true;
+    }
+
+    #[inline]
+    fn manage_timers(&mut self, told: &Told, cx: &mut Cx<'_>) {
+        if self.flight.is_empty() {
+            // RFC 6298 section 5.2: When all outstanding data has been acknowledged, turn off the retransmission timer.
+            self.deadlines.rto = NEVER;
+            self.deadlines.tlp = NEVER;
+            self.deadlines.reorder = NEVER;
+            return;
+        }
+        if told.advanced > 0 {
+            // RFC 6298 section 5.3: When an ACK is received that acknowledges new data, restart the retransmission timer.
+            self.start_rto(cx);
+            self.schedule_probe(cx);
+        } else if told.delivered.sacked > 0 {
+            self.deadlines.tlp = NEVER;
+        }
+    }
+}

@@ -1,0 +1,574 @@
+//! [`Connection`]: one end of one TCP connection.
+//!
+//! Read `../state.rs` first (the states), then this file (what a connection holds and the application's calls), then `input.rs`
+//! (segments arrive) and `output.rs` (segments leave). Everything else hangs off those two:
+//!
+//! ```text
+//!   segment ─► input ─┬─► syn_sent            (no sequence numbers yet)
+//!                     ├─► ack ─► loss         (what we sent: delivered, lost, how much more)
+//!                     └─► text                (what they sent: bytes, FIN)
+//!   call ────► mod ───┐
+//!   time ────► timers ┴─► "there is something to send" ─► output ─► Net
+//! ```
+//!
+//! A connection is passive: every entry point is given a [`Cx`] with the clock, the settings and the way out. Nothing is sent
+//! from within `input`: it notes what is owed, and `output::transmit` is the only place that makes segments.
+
+mod ack;
+mod input;
+mod loss;
+mod output;
+mod syn_sent;
+mod text;
+mod timers;
+
+use std::time::Duration;
+
+use hemi_queue::{Buf, Sga, time::Instant};
+
+pub(crate) use input::Segment;
+pub(crate) use output::Transmit;
+pub(crate) use timers::Deadlines;
+
+use super::{
+    ConnError, TcpConfig, TcpOptionsConfig,
+    ack_policy::AckPolicy,
+    assembler::Assembler,
+    cc::{Algorithm, Controller},
+    demux::Tuple,
+    flight::Flight,
+    rack::Rack,
+    recovery::Recovery,
+    recv_window::RecvWindow,
+    rtt::RttEstimator,
+    sack_report::SackReport,
+    send_buffer::SendBuffer,
+    state::State,
+};
+use crate::{
+    ip::{Net, Path},
+    util::token_bucket::TokenBucket,
+    wire::{Seq, TcpHeader, TcpOptions},
+};
+
+/// What every entry point is given.
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Instant,
+    pub(crate) net: &'a mut Net,
+    pub(crate) config: &'a TcpConfig,
+    /// RFC 5961 section 7: challenge ACKs are limited, over all connections.
+    pub(crate) challenge: &'a mut TokenBucket,
+}
+
+/// Things the application may be waiting for, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Events(pub(crate) u8);
+
+impl Events {
+    pub(crate) const CONNECTED: u8 = 1;
+    pub(crate) const READABLE: u8 = 2;
+    pub(crate) const WRITABLE: u8 = 4;
+    pub(crate) const ACKED: u8 = 8;
+    pub(crate) const CLOSED: u8 = 16;
+
+    pub(crate) fn add(&mut self, bits: u8) {
+        self.0 |= bits;
+    }
+
+    pub(crate) fn take(&mut self) -> u8 {
+        std::mem::take(&mut self.0)
+    }
+}
+
+/// How far our FIN is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fin {
+    /// The application may push more.
+    No,
+    /// The application has finished; the FIN follows the last byte.
+    Queued,
+    /// It was sent; its sequence number is the send buffer's end.
+    Sent,
+}
+
+/// Timestamps of a connection that has them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimestampState {
+    /// Added to our clock in milliseconds.
+    offset: u32,
+    /// TS.Recent, and when it was set.
+    recent: u32,
+    recent_at: Instant,
+}
+
+/// Explicit congestion notification of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EcnState {
+    /// Both ends agreed.
+    enabled: bool,
+    /// Congestion was experienced: echo it until the peer says CWR (RFC 3168 section 6.1.3).
+    echo: bool,
+    /// We reduced: say CWR on the next new data.
+    say_cwr: bool,
+    /// Reduce no more before this is acknowledged.
+    reduced_until: Seq,
+}
+
+/// What a handshake agreed on, however it was done: the listener's half-open entry, a cookie, or our own SYN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agreed {
+    pub(crate) iss: Seq,
+    pub(crate) irs: Seq,
+    pub(crate) peer_mss: u16,
+    /// Their shift, when both offered scaling.
+    pub(crate) scale: Option<u8>,
+    pub(crate) sack: bool,
+    /// Timestamps: our offset and their latest value.
+    pub(crate) timestamps: Option<(u32, u32)>,
+    pub(crate) ecn: bool,
+    /// The peer's window in the segment that completed it, scaled.
+    pub(crate) window: u32,
+    /// The round trip of our SYN or SYN-ACK, if it was sent once.
+    pub(crate) rtt: Option<Duration>,
+    pub(crate) syn_lost: bool,
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) tuple: Tuple,
+    path: Path,
+    pub(crate) state: State,
+    pub(crate) options: TcpOptionsConfig,
+
+    // What we send: RFC 9293 section 3.3.1, SND.*
+    iss: Seq,
+    una: Seq,
+    nxt: Seq,
+    /// SND.WND, scaled; SND.WL1 and WL2; the largest window ever seen.
+    wnd: u32,
+    wl1: Seq,
+    wl2: Seq,
+    max_wnd: u32,
+    snd_shift: u8,
+    /// The MSS that the peer told, and what a segment of ours carries (options on every segment deducted).
+    peer_mss: u16,
+    mss: u16,
+    buffer: SendBuffer,
+    send_limit: u32,
+    fin: Fin,
+    flight: Flight,
+    rack: Rack,
+    rtt: RttEstimator,
+    cc: Controller,
+    recovery: Recovery,
+    /// A round trip ends when this is acknowledged.
+    round_end: Seq,
+    /// The congestion window stopped us with this in flight.
+    limited_at: Option<Seq>,
+    /// When the tail-loss probe went out: TLP.end_seq and TLP.is_retrans.
+    probe: Option<(Seq, bool)>,
+
+    // What we receive: RCV.*
+    irs: Seq,
+    rcv_nxt: Seq,
+    window: RecvWindow,
+    assembler: Assembler,
+    sacks: SackReport,
+    acks: AckPolicy,
+    /// Where the peer's FIN lies, once it was seen.
+    fin_at: Option<Seq>,
+    last_ack_sent: Seq,
+
+    // What was agreed on
+    timestamps: Option<TimestampState>,
+    sack_ok: bool,
+    ecn: EcnState,
+
+    // Time
+    pub(crate) deadlines: Deadlines,
+    /// Consecutive timeouts, window probes or keep-alive probes without an answer.
+    retries: u8,
+    /// When the peer was last heard of, and when what is outstanding was first sent.
+    heard: Instant,
+    stalled_since: Instant,
+    last_send: Instant,
+    retransmits: u32,
+
+    // The application
+    syn_due: bool,
+    keepalive_due: bool,
+    /// The application has let go: what arrives now has no reader.
+    closed: bool,
+    wants_write: bool,
+    wants_acked: bool,
+    pub(crate) error: Option<ConnError>,
+    pub(crate) events: Events,
+    /// On the layer's list of connections with something to send.
+    pub(crate) dirty: bool,
+    /// On the layer's list of connections with events.
+    pub(crate) signalled: bool,
+    /// When the wheel will next call, so that it is told of earlier deadlines only.
+    pub(crate) armed: Instant,
+}
+
+impl Connection {
+    /// Open actively: the SYN leaves at the next `transmit`.
+    pub(crate) fn connect(
+        tuple: Tuple,
+        iss: Seq,
+        timestamp_offset: u32,
+        options: TcpOptionsConfig,
+        cx: &mut Cx<'_>,
+    ) -> Self {
+        let agreed = Agreed {
+            iss,
+            irs: Seq(0),
+            peer_mss: default_mss(&tuple),
+            scale: None,
+            sack: false,
+            timestamps: cx.config.timestamps.then_some((timestamp_offset, 0)),
+            ecn: false,
+            window: 0,
+            rtt: None,
+            syn_lost: false,
+        };
+        let mut conn = Self::new(tuple, &agreed, options, cx);
+        conn.state = State::SynSent;
+        conn.una = iss;
+        conn.syn_due = true;
+        cx.net.counters.tcp_active_opens += 1;
+        conn
+    }
+
+    /// A connection whose handshake is complete.
+    pub(crate) fn accepted(
+        tuple: Tuple,
+        agreed: &Agreed,
+        options: TcpOptionsConfig,
+        cx: &mut Cx<'_>,
+    ) -> Self {
+        let mut conn = Self::new(tuple, agreed, options, cx);
+        conn.begin(agreed, cx);
+        conn.state = State::Established;
+        cx.net.counters.tcp_passive_opens += 1;
+        conn
+    }
+
+    fn new(tuple: Tuple, agreed: &Agreed, options: TcpOptionsConfig, cx: &mut Cx<'_>) -> Self {
+        let config = cx.config;
+        let algorithm = options.congestion.unwrap_or(config.congestion);
+        let first = agreed.iss + 1;
+        let mtu = cx.net.caps.mtu;
+        Self {
+            path: Path::new(tuple.local, tuple.remote, crate::wire::protocol::TCP, mtu),
+            tuple,
+            state: State::Closed,
+            iss: agreed.iss,
+            una: first,
+            nxt: first,
+            wnd: 0,
+            wl1: Seq(0),
+            wl2: Seq(0),
+            max_wnd: 0,
+            snd_shift: 0,
+            peer_mss: agreed.peer_mss,
+            mss: agreed.peer_mss,
+            buffer: SendBuffer::new(first),
+            send_limit: options.send_buffer.unwrap_or(config.send_buffer).clamp(1, 1 << 30) as u32,
+            fin: Fin::No,
+            flight: Flight::default(),
+            rack: Rack::default(),
+            rtt: RttEstimator::default(),
+            cc: Controller::new(algorithm, u32::from(agreed.peer_mss)),
+            recovery: Recovery::starting_at(agreed.iss),
+            round_end: first,
+            limited_at: None,
+            probe: None,
+            irs: agreed.irs,
+            rcv_nxt: agreed.irs + 1,
+            window: RecvWindow::initial(config, &options),
+            assembler: Assembler::default(),
+            sacks: SackReport::default(),
+            acks: AckPolicy::new(),
+            fin_at: None,
+            last_ack_sent: agreed.irs + 1,
+            timestamps: agreed.timestamps.map(|(offset, recent)| TimestampState {
+                offset,
+                recent,
+                recent_at: cx.now,
+            }),
+            sack_ok: agreed.sack,
+            ecn: EcnState { reduced_until: agreed.iss, ..EcnState::default() },
+            deadlines: Deadlines::new(),
+            retries: 0,
+            heard: cx.now,
+            stalled_since: cx.now,
+            last_send: cx.now,
+            retransmits: 0,
+            syn_due: false,
+            keepalive_due: false,
+            closed: false,
+            wants_write: false,
+            wants_acked: false,
+            error: None,
+            events: Events::default(),
+            dirty: false,
+            signalled: false,
+            armed: Instant::FAR_FUTURE,
+            options,
+        }
+    }
+
+    /// The handshake is complete: start from what was agreed on.
+    fn begin(&mut self, agreed: &Agreed, cx: &mut Cx<'_>) {
+        self.irs = agreed.irs;
+        self.rcv_nxt = agreed.irs + 1;
+        self.last_ack_sent = self.rcv_nxt;
+        self.window.start(self.rcv_nxt, cx.now);
+        match agreed.scale {
+            // RFC 7323 section 2.3: If the shift.cnt field received in an SYN segment is larger than 14, TCP SHOULD log the error but
+            // MUST use 14.
+            Some(shift) => self.snd_shift = shift.min(14),
+            None => self.window.no_scaling(),
+        }
+        self.peer_mss = agreed.peer_mss;
+        self.sack_ok = agreed.sack;
+        self.ecn.enabled = agreed.ecn;
+        self.wnd = agreed.window;
+        self.max_wnd = agreed.window;
+        self.wl1 = agreed.irs;
+        self.wl2 = agreed.iss + 1;
+        if let Some(rtt) = agreed.rtt {
+            self.rtt.sample(rtt, 1);
+        } else if agreed.syn_lost {
+            self.rtt.syn_was_lost();
+        }
+        self.set_mss(cx);
+        let algorithm = self.cc.algorithm();
+        self.cc = Controller::new(algorithm, u32::from(self.mss));
+        if agreed.syn_lost {
+            // RFC 5681 section 3.1: if the SYN or SYN/ACK is lost, the initial window MUST be a segment. (RFC 6928 section 2
+            // keeps this as SHOULD.)
+            use super::cc::CongestionControl as _;
+            self.cc.on_timeout(cx.now, 0);
+        }
+        self.arm_keep_alive(cx.now);
+    }
+
+    /// Recompute what a segment carries.
+    ///
+    /// > RFC 9293 section 3.7.1: Eff.snd.MSS = min(SendMSS+20, MMS_S) - TCPhdrsize - IPoptionsize
+    fn set_mss(&mut self, cx: &Cx<'_>) {
+        let path = self.path.mtu.saturating_sub((self.path.ip_len() + TcpHeader::LEN) as u16);
+        let options = if self.timestamps.is_some() { 12 } else { 0 };
+        let mss = self.peer_mss.min(path).max(cx.config.mss_floor).saturating_sub(options);
+        self.mss = mss.max(8);
+    }
+
+    // ---- the application's calls
+
+    /// Bytes that the send buffer may take before it is over its limit.
+    pub(crate) fn send_room(&self) -> usize {
+        (self.send_limit as usize).saturating_sub(self.buffer.len())
+    }
+
+    /// Whether one more unit may be taken though the buffer is full: a push is accepted whole and waited for afterwards, so the
+    /// buffer may hold up to twice its limit (DESIGN section 4).
+    pub(crate) fn may_overfill(&self, len: usize) -> bool {
+        self.buffer.len() < 2 * self.send_limit as usize && self.buffer.len() + len < 1 << 30
+    }
+
+    /// Whether everything pushed has been acknowledged.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Take a unit to be sent. The caller has asked [`may_push`](Self::may_push).
+    pub(crate) fn push(&mut self, unit: Sga) {
+        self.buffer.append(unit);
+        if self.buffer.len() >= self.send_limit as usize {
+            self.wants_write = true;
+        }
+    }
+
+    /// Why nothing may be pushed, if so.
+    pub(crate) fn may_push(&self) -> Result<(), ConnError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        match self.state {
+            _ if self.closed || self.fin != Fin::No => Err(ConnError::Closed),
+            State::SynSent | State::SynReceived | State::Established | State::CloseWait => Ok(()),
+            _ => Err(ConnError::Closed),
+        }
+    }
+
+    /// Tell when the send buffer is empty again.
+    pub(crate) fn want_acked(&mut self) {
+        self.wants_acked = true;
+    }
+
+    /// The next bytes in order.
+    #[inline]
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Buf> {
+        let buf = self.assembler.pop()?;
+        self.window.taken(buf.len() as u32, now, self.rtt.srtt());
+        let mss = self.acks.full_size().max(1);
+        if self.state.may_receive()
+            && self.window.wants_update(self.rcv_nxt, self.assembler.ready() as u32, mss)
+        {
+            self.acks.at_once();
+        }
+        Some(buf)
+    }
+
+    /// Whether no more will ever be received: the peer has finished and everything was popped.
+    #[inline]
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.assembler.ready() == 0
+            && (self.fin_at.is_some_and(|f| self.rcv_nxt.after(f))
+                || matches!(self.state, State::Closed | State::TimeWait))
+    }
+
+    /// Half-close: a FIN follows what was pushed.
+    pub(crate) fn shutdown(&mut self) {
+        if self.fin == Fin::No {
+            self.fin = Fin::Queued;
+        }
+    }
+
+    /// Both directions: the application will neither push nor pop. Says whether the connection must be reset instead.
+    ///
+    /// > RFC 1122 section 4.2.2.13: If such a host issues a CLOSE call while received data is still pending in TCP, or if new data is
+    /// > received after CLOSE is called, its TCP SHOULD send a RST to show that data was lost.
+    pub(crate) fn close(&mut self, cx: &mut Cx<'_>) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let unread = self.assembler.ready() > 0 || self.assembler.has_holes();
+        match (self.state, self.options.linger) {
+            (State::Closed | State::TimeWait, _) => {}
+            (State::SynSent, _) => self.end(None),
+            (_, Some(Duration::ZERO)) => self.abort(cx),
+            _ if unread => self.abort(cx),
+            (_, linger) => {
+                self.shutdown();
+                if let Some(linger) = linger {
+                    self.deadlines.linger = cx.now + linger;
+                }
+                if self.state == State::FinWait2 {
+                    self.deadlines.fin_wait = cx.now + cx.config.fin_wait;
+                }
+            }
+        }
+    }
+
+    /// End at once, with a reset if the peer knows of us (RFC 9293 section 3.10.5).
+    pub(crate) fn abort(&mut self, cx: &mut Cx<'_>) {
+        if !matches!(self.state, State::Closed | State::SynSent | State::TimeWait) {
+            self.send_reset(cx);
+        }
+        self.end(Some(ConnError::Aborted));
+    }
+
+    /// The connection is over; with an error, unless both sides finished.
+    fn end(&mut self, error: Option<ConnError>) {
+        tracing::debug!(target: "hemi::tcp", from = %self.state, ?error, "closed");
+        self.state = State::Closed;
+        self.error = self.error.or(error);
+        self.buffer.clear();
+        self.flight.clear();
+        if self.closed {
+            self.assembler.clear();
+        }
+        self.deadlines = Deadlines::new();
+        self.events.add(Events::CLOSED | Events::READABLE | Events::WRITABLE | Events::ACKED);
+    }
+
+    fn set_state(&mut self, state: State) {
+        tracing::trace!(target: "hemi::tcp", from = %self.state, to = %state, "state");
+        self.state = state;
+    }
+
+    /// The application has let go.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.closed
+    }
+
+    // ---- what others may know
+
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.cc.algorithm()
+    }
+
+    /// Our timestamp clock: milliseconds (RFC 7323 section 4.1: between 1 ms and 1 s per tick).
+    #[inline]
+    fn timestamp_now(&self, now: Instant) -> u32 {
+        let ms = (now.as_nanos() / 1_000_000) as u32;
+        self.timestamps.map_or(ms, |t| ms.wrapping_add(t.offset))
+    }
+
+    /// What TIME-WAIT must remember.
+    pub(crate) fn remains(&self) -> super::time_wait::Remains {
+        super::time_wait::Remains {
+            nxt: self.nxt,
+            rcv_nxt: self.rcv_nxt,
+            timestamps: self.timestamps.map(|t| (t.offset, t.recent)),
+            window: (self.window.limit() >> self.window.shift).min(0xffff) as u16,
+        }
+    }
+
+    /// A line of `ss`.
+    pub(crate) fn snapshot(&self) -> super::snapshot::Snapshot {
+        use super::cc::CongestionControl as _;
+        super::snapshot::Snapshot {
+            local: (self.tuple.local, self.tuple.local_port).into(),
+            remote: (self.tuple.remote, self.tuple.remote_port).into(),
+            state: self.state,
+            congestion: self.algorithm(),
+            mss: self.mss,
+            cwnd: self.recovery.window(&self.cc),
+            ssthresh: self.cc.ssthresh(),
+            srtt: self.rtt.srtt(),
+            rttvar: self.rtt.rttvar(),
+            min_rtt: self.rack.min_rtt(),
+            send_queue: self.buffer.len(),
+            unacknowledged: self.flight.bytes(),
+            in_flight: self.flight.pipe(),
+            send_window: self.wnd,
+            recv_queue: self.assembler.ready(),
+            out_of_order: self.assembler.out_of_order(),
+            recv_window: self.window.edge().saturating_since(self.rcv_nxt),
+            recv_limit: self.window.limit(),
+            pinned: self.assembler.pinned(),
+            retransmits: self.retransmits,
+            backoff: self.rtt.backoff(),
+            reordering: self.rack.reordering_seen(),
+            sack: self.sack_ok,
+            timestamps: self.timestamps.is_some(),
+            ecn: self.ecn.enabled,
+            deadline: self.deadlines.next(self.acks.deadline()),
+        }
+    }
+}
+
+/// The MSS of a peer that does not tell: RFC 9293, MUST-15: 536 (IPv4) or 1220 (IPv6).
+pub(crate) fn default_mss(tuple: &Tuple) -> u16 {
+    if tuple.remote.is_ipv4() { 536 } else { 1220 }
+}
+
+/// The MSS that we tell: what the interface takes. RFC 6691: without deducting options.
+pub(crate) fn mss_to_tell(tuple: &Tuple, mtu: u16) -> u16 {
+    mtu.saturating_sub(if tuple.remote.is_ipv4() { 40 } else { 60 })
+}
+
+/// The options that we offer in a SYN.
+pub(crate) fn offer(config: &TcpConfig, tuple: &Tuple, mtu: u16, shift: u8) -> TcpOptions {
+    TcpOptions {
+        mss: Some(mss_to_tell(tuple, mtu)),
+        window_scale: config.window_scaling.then_some(shift),
+        sack_permitted: config.sack,
+        ..TcpOptions::default()
+    }
+}

@@ -1,0 +1,251 @@
+//! What a connection has appointments for, and what it does when they come.
+
+use std::time::Duration;
+
+use hemi_queue::time::Instant;
+
+use super::{Connection, Cx, State};
+use crate::{
+    tcp::{ConnError, recovery::Phase},
+    wire::Seq,
+};
+
+const NEVER: Instant = Instant::FAR_FUTURE;
+
+/// The deadlines of a connection; [`Instant::FAR_FUTURE`] when one is not set.
+///
+/// They are plain numbers: moving one costs a store. The wheel is told of the earliest only, and only when it moves
+/// *earlier* than what the wheel knows; a call that comes in vain finds nothing due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// Retransmission (RFC 6298), or the next SYN.
+    pub(super) rto: Instant,
+    /// Tail-loss probe (RFC 8985 section 7), always earlier than `rto`.
+    pub(super) tlp: Instant,
+    /// RACK's reordering timer.
+    pub(super) reorder: Instant,
+    /// The next zero-window probe.
+    pub(super) persist: Instant,
+    /// The next keep-alive probe, unless the peer is heard of.
+    pub(super) keep_alive: Instant,
+    /// FIN-WAIT-2 of a closed connection.
+    pub(super) fin_wait: Instant,
+    /// A close that may not take longer.
+    pub(super) linger: Instant,
+    /// Pacing: nothing new before this.
+    pub(super) pace: Instant,
+}
+
+impl Deadlines {
+    pub(super) const fn new() -> Self {
+        Self {
+            rto: NEVER,
+            tlp: NEVER,
+            reorder: NEVER,
+            persist: NEVER,
+            keep_alive: NEVER,
+            fin_wait: NEVER,
+            linger: NEVER,
+            pace: NEVER,
+        }
+    }
+
+    /// The earliest.
+    #[inline]
+    pub(super) fn next(&self, delayed_ack: Option<Instant>) -> Instant {
+        let a = self.rto.min(self.tlp).min(self.reorder.min(self.persist));
+        let b = self.keep_alive.min(self.fin_wait).min(self.linger.min(self.pace));
+        a.min(b).min(delayed_ack.unwrap_or(NEVER))
+    }
+}
+
+impl Connection {
+    /// The earliest deadline.
+    #[inline]
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadlines.next(self.acks.deadline())
+    }
+
+    /// The clock has reached `cx.now`: do what is due. Says whether there is something to send.
+    pub(crate) fn on_time(&mut self, cx: &mut Cx<'_>) -> bool {
+        let now = cx.now;
+        self.acks.on_time(now);
+        if take_due(&mut self.deadlines.linger, now) {
+            self.abort(cx);
+            return false;
+        }
+        if take_due(&mut self.deadlines.fin_wait, now) {
+            // The peer has not finished in time, and nobody waits for it.
+            self.end(None);
+            return false;
+        }
+        take_due(&mut self.deadlines.pace, now);
+        if take_due(&mut self.deadlines.reorder, now) {
+            self.detect_losses(cx);
+        }
+        if take_due(&mut self.deadlines.tlp, now) {
+            self.on_probe_timeout(cx);
+        }
+        if take_due(&mut self.deadlines.persist, now) {
+            self.on_persist(cx);
+        }
+        if take_due(&mut self.deadlines.rto, now) {
+            self.on_retransmission_timeout(cx);
+        }
+        if take_due(&mut self.deadlines.keep_alive, now) {
+            self.on_keep_alive(cx);
+        }
+        self.has_output()
+    }
+
+    /// (Re)start the retransmission timer.
+    ///
+    /// > RFC 6298 section 5.1: Every time a packet containing data is sent (including a retransmission), if the timer is not
+    /// > running, start it running so that it will expire after RTO seconds.
+    #[inline]
+    pub(super) fn start_rto(&mut self, cx: &Cx<'_>) {
+        self.deadlines.rto = cx.now + self.rtt.rto(cx.config);
+        if let Some(limit) = self.options.user_timeout {
+            self.deadlines.rto =
+                self.deadlines.rto.min((self.stalled_since + limit).max(cx.now + Duration::from_millis(1)));
+        }
+    }
+
+    /// Schedule a tail-loss probe: RFC 8985 section 7.2.
+    #[inline]
+    pub(super) fn schedule_probe(&mut self, cx: &Cx<'_>) {
+        self.deadlines.tlp = NEVER;
+        // "the sender is not in loss recovery, SACK is negotiated, there is no SACKed sequence in the SACK scoreboard"
+        if !self.sack_ok
+            || self.probe.is_some()
+            || self.recovery.phase != Phase::Open
+            || self.flight.sacked() > 0
+            || self.flight.is_empty()
+            || self.wnd == 0
+        {
+            return;
+        }
+        let pto = match self.rtt.srtt() {
+            Some(srtt) => {
+                // PTO = 2 * SRTT, and "If FlightSize is one segment, then [...] PTO += TLP.max_ack_delay"
+                let alone = self.flight.bytes() <= u32::from(self.mss);
+                2 * srtt + if alone { Duration::from_millis(200) } else { Duration::from_millis(2) }
+            }
+            None => Duration::from_secs(1),
+        };
+        // "If (Now() + PTO > TCP_RTO_expiration()): PTO = TCP_RTO_expiration() - Now()": then the RTO does the work.
+        let at = cx.now + pto;
+        if at < self.deadlines.rto {
+            self.deadlines.tlp = at;
+        }
+    }
+
+    /// A retransmission timeout, or its equivalent in the handshake.
+    fn on_retransmission_timeout(&mut self, cx: &mut Cx<'_>) {
+        if matches!(self.state, State::SynSent | State::SynReceived) {
+            self.retries += 1;
+            if self.retries > cx.config.syn_retries || self.user_timeout_over(cx) {
+                return self.fail(ConnError::TimedOut, cx);
+            }
+            self.rtt.back_off();
+            self.rtt.syn_was_lost();
+            self.syn_due = true;
+            self.deadlines.rto = cx.now + self.rtt.syn_rto(cx.config);
+            return;
+        }
+        if self.flight.is_empty() {
+            return;
+        }
+        self.retries = self.retries.saturating_add(1);
+        // RFC 9293 section 3.8.3 (MUST-20, MUST-21): R2; a user timeout takes its place (RFC 5482).
+        let over = match self.options.user_timeout {
+            Some(_) => self.user_timeout_over(cx),
+            // An orphan has nobody who waits for it.
+            None => self.retries > if self.closed { cx.config.retries.min(8) } else { cx.config.retries },
+        };
+        if over {
+            return self.fail(ConnError::TimedOut, cx);
+        }
+        cx.net.counters.tcp_timeouts += 1;
+        self.retransmit_after_timeout(cx);
+        self.rtt.back_off();
+        self.start_rto(cx);
+        // RFC 9293 section 3.8.3 (SHLD-9): at R1 the network layer is told to look for another way.
+        if self.retries >= 3 {
+            cx.net.epoch = cx.net.epoch.wrapping_add(1);
+        }
+        self.suspect_black_hole(cx);
+    }
+
+    fn user_timeout_over(&self, cx: &Cx<'_>) -> bool {
+        self.options.user_timeout.is_some_and(|limit| cx.now - self.stalled_since >= limit)
+    }
+
+    /// The peer's window is closed, or too small to be worth it, and data waits.
+    ///
+    /// > RFC 9293 section 3.8.6.1 (MUST-35, MUST-36): The sending TCP peer must regularly transmit at least one octet of new data (if
+    /// > available), or retransmit to the receiving TCP peer even if the send window is zero, in order to "probe" the window.
+    fn on_persist(&mut self, cx: &mut Cx<'_>) {
+        if self.nothing_to_send() {
+            return;
+        }
+        // MUST-37: as long as the receiving TCP peer continues to send acknowledgments in response to the probe segments, the sending
+        // TCP peer MUST allow the connection to stay open. `retries` counts probes without any answer.
+        self.retries = self.retries.saturating_add(1);
+        let limit = if self.closed { cx.config.retries.min(8) } else { cx.config.retries };
+        if self.retries > limit || self.user_timeout_over(cx) {
+            return self.fail(ConnError::TimedOut, cx);
+        }
+        self.send_window_probe(cx);
+        self.rtt.back_off();
+        self.deadlines.persist = cx.now + self.rtt.rto(cx.config);
+    }
+
+    /// Keep-alive (RFC 9293 section 3.8.4, MUST-24 to MUST-29).
+    fn on_keep_alive(&mut self, cx: &mut Cx<'_>) {
+        let Some(idle) = self.options.keep_alive else { return };
+        if self.retries == 0 && cx.now - self.heard < idle {
+            self.deadlines.keep_alive = self.heard + idle;
+            return;
+        }
+        if !self.flight.is_empty() || !self.state.is_synchronized() {
+            // What is outstanding probes the peer better.
+            self.deadlines.keep_alive = cx.now + idle;
+            return;
+        }
+        self.retries += 1;
+        if self.retries > cx.config.keep_alive_probes {
+            return self.fail(ConnError::TimedOut, cx);
+        }
+        self.keepalive_due = true;
+        self.deadlines.keep_alive =
+            cx.now + cx.config.keep_alive_interval.min(idle.max(Duration::from_secs(1)));
+    }
+
+    /// (Re)start the keep-alive timer, if there is one.
+    pub(crate) fn arm_keep_alive(&mut self, now: Instant) {
+        self.deadlines.keep_alive = self.options.keep_alive.map_or(NEVER, |idle| now + idle);
+    }
+
+    /// Give up, and tell the peer if it may still be there.
+    pub(super) fn fail(&mut self, error: ConnError, cx: &mut Cx<'_>) {
+        cx.net.counters.tcp_connections_failed += 1;
+        if self.state.is_synchronized() {
+            self.send_reset(cx);
+        }
+        self.end(Some(error));
+    }
+
+    /// The sequence number that a keep-alive probe repeats: one that the peer has acknowledged.
+    pub(super) fn old_seq(&self) -> Seq {
+        self.una - 1
+    }
+}
+
+fn take_due(at: &mut Instant, now: Instant) -> bool {
+    let due = *at <= now;
+    if due {
+        *at = NEVER;
+    }
+    due
+}

@@ -1,0 +1,106 @@
+//! Initial sequence numbers, timestamp offsets and ephemeral ports: what must not be guessed from outside.
+
+use std::time::Duration;
+
+use hemi_queue::time::Instant;
+
+use super::demux::Tuple;
+use crate::{
+    util::{rng::Rng, siphash::SipKey},
+    wire::Seq,
+};
+
+/// The secrets of one stack.
+pub(crate) struct Secrets {
+    isn: SipKey,
+    timestamp: SipKey,
+    port: SipKey,
+    pub(crate) cookie: SipKey,
+    /// RFC 6056 section 3.3.4: the table of counters of algorithm 4.
+    counters: [u32; 16],
+}
+
+impl Secrets {
+    pub(crate) fn new(rng: &mut Rng) -> Self {
+        Self {
+            isn: SipKey::random(rng),
+            timestamp: SipKey::random(rng),
+            port: SipKey::random(rng),
+            cookie: SipKey::random(rng),
+            counters: std::array::from_fn(|_| rng.next() as u32),
+        }
+    }
+
+    /// RFC 6528 section 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), where M is the 4 microsecond timer.
+    pub(crate) fn isn(&self, tuple: &Tuple, now: Instant) -> Seq {
+        let m = (now.as_nanos() / Duration::from_micros(4).as_nanos() as u64) as u32;
+        Seq(m.wrapping_add(hash(self.isn, tuple) as u32))
+    }
+
+    /// RFC 7323 section 5.4: a random offset per connection keeps our uptime to ourselves. It depends on the tuple only, so that
+    /// timestamps grow from one incarnation of a connection to the next, as RFC 6191 needs.
+    pub(crate) fn timestamp_offset(&self, tuple: &Tuple) -> u32 {
+        hash(self.timestamp, tuple) as u32
+    }
+
+    /// RFC 6056 section 3.3.4, algorithm 4, "Double-Hash Port Selection". `tuple.local_port` is not yet known.
+    pub(crate) fn ephemeral_port(
+        &mut self,
+        tuple: &Tuple,
+        (first, last): (u16, u16),
+        mut is_free: impl FnMut(u16) -> bool,
+    ) -> Option<u16> {
+        let range = u32::from(last.saturating_sub(first)) + 1;
+        let hash = hash(self.port, &Tuple { local_port: 0, ..*tuple });
+        let offset = hash as u32;
+        let index = (hash >> 32) as usize % self.counters.len();
+        for _ in 0..range {
+            let port = first + (offset.wrapping_add(self.counters[index]) % range) as u16;
+            self.counters[index] = self.counters[index].wrapping_add(1);
+            if is_free(port) {
+                return Some(port);
+            }
+        }
+        None
+    }
+}
+
+fn hash(key: SipKey, t: &Tuple) -> u64 {
+    key.hash_tuple((t.local, t.local_port), (t.remote, t.remote_port), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn tuple(remote_port: u16) -> Tuple {
+        let ip = IpAddr::from([10, 0, 0, 1]);
+        Tuple { local: ip, remote: ip, local_port: 80, remote_port }
+    }
+
+    #[test]
+    fn isns_grow_with_the_clock_and_differ_between_peers() {
+        let s = Secrets::new(&mut Rng::new(1));
+        let t = |us| Instant::ZERO + Duration::from_micros(us);
+        assert_eq!(s.isn(&tuple(1), t(4000)).since(s.isn(&tuple(1), t(0))), 1000);
+        assert_ne!(s.isn(&tuple(1), t(0)), s.isn(&tuple(2), t(0)));
+        let other = Secrets::new(&mut Rng::new(2));
+        assert_ne!(s.isn(&tuple(1), t(0)), other.isn(&tuple(1), t(0)));
+    }
+
+    #[test]
+    fn ports_are_found_while_there_are_any_and_are_not_consecutive_across_peers() {
+        let mut s = Secrets::new(&mut Rng::new(1));
+        let mut taken = std::collections::HashSet::new();
+        for _ in 0..100 {
+            let port = s.ephemeral_port(&tuple(9), (1000, 1099), |p| !taken.contains(&p)).expect("free");
+            assert!((1000..1100).contains(&port) && taken.insert(port));
+        }
+        assert_eq!(s.ephemeral_port(&tuple(9), (1000, 1099), |p| !taken.contains(&p)), None);
+        let a = s.ephemeral_port(&tuple(1), (1, 65_535), |_| true).expect("free");
+        let b = s.ephemeral_port(&tuple(2), (1, 65_535), |_| true).expect("free");
+        assert!(a.abs_diff(b) > 1);
+    }
+}

@@ -1,0 +1,543 @@
+//! [`Tcp`]: all connections of a stack. Segments in, and what follows from them.
+
+use std::collections::VecDeque;
+
+use hemi_queue::time::Instant;
+
+use super::{
+    TcpConfig,
+    conn::{Connection, Cx, Segment},
+    demux::{Demux, Target, Tuple},
+    isn::Secrets,
+    listen::{HalfOpen, Listeners, cookies, half_open},
+    recv_window::RecvWindow,
+    reset,
+    state::State,
+    time_wait::{self, TimeWaits},
+};
+use crate::{
+    ip::{Net, Packet, Quoted},
+    timer::Timer,
+    util::{slab::Slab, token_bucket::TokenBucket},
+    wire::{Flags, Seq, Sum, TcpHeader, TcpOptions, protocol},
+};
+
+/// The name of a connection of one stack. A connection that is gone leaves its name naming nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl ConnId {
+    /// The connection's slot: a small number, its own while it lives, for tables beside the stack's.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+/// The name of a listener of one stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// Something that the application may be waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TcpEvent {
+    /// A listener has a connection to accept.
+    Acceptable(ListenerId),
+    /// Bits of [`Events`] for a connection.
+    Connection(ConnId, u8),
+}
+
+/// All of TCP in one stack.
+pub(crate) struct Tcp {
+    pub(crate) config: TcpConfig,
+    pub(super) secrets: Secrets,
+    pub(super) demux: Demux,
+    pub(super) conns: Slab<Box<Connection>>,
+    half_open: Slab<HalfOpen>,
+    pub(super) time_wait: TimeWaits,
+    pub(super) listeners: Listeners,
+    /// Connections with something to send, in the order in which they got it.
+    pub(super) dirty: VecDeque<u32>,
+    pub(super) events: VecDeque<TcpEvent>,
+    pub(super) challenge: TokenBucket,
+    /// Cookies were sent lately: ACKs of unknown connections may be their answers.
+    cookies_until: Instant,
+    time_wait_armed: bool,
+}
+
+impl Tcp {
+    pub(crate) fn new(config: TcpConfig, net: &mut Net) -> Self {
+        let per_second = config.challenge_acks_per_second.max(1);
+        Self {
+            secrets: Secrets::new(&mut net.rng),
+            demux: Demux::new(&mut net.rng),
+            conns: Slab::default(),
+            half_open: Slab::default(),
+            time_wait: TimeWaits::default(),
+            listeners: Listeners::default(),
+            dirty: VecDeque::new(),
+            events: VecDeque::new(),
+            challenge: TokenBucket::new(per_second, std::time::Duration::from_secs(1) / per_second),
+            cookies_until: Instant::ZERO,
+            time_wait_armed: false,
+            config,
+        }
+    }
+
+    /// A packet with a TCP segment arrived.
+    #[inline]
+    pub(crate) fn on_packet(&mut self, packet: Packet, net: &mut Net, now: Instant) {
+        net.counters.tcp_segments_received += 1;
+        // RFC 1122 section 4.2.3.10: A TCP implementation MUST silently discard an incoming SYN segment that is addressed to a
+        // broadcast or multicast address.
+        if !packet.unicast {
+            net.counters.drop_tcp_bad_address += 1;
+            return;
+        }
+        let Some((tuple, seg)) = parse(packet, net) else { return };
+        let hash = self.demux.hash(&tuple);
+        match self.find(hash, &tuple) {
+            Some(Target::Connection(slot)) => self.with_conn(slot, net, now, |conn, cx| {
+                conn.on_segment(seg, cx);
+                // What must be acknowledged at once is, before the next frame of the burst is looked at.
+                if conn.must_acknowledge() {
+                    conn.transmit(cx);
+                }
+            }),
+            Some(Target::HalfOpen(slot)) => self.on_half_open(slot, hash, seg, net, now),
+            Some(Target::TimeWait(slot)) => self.on_time_wait(slot, hash, tuple, seg, net, now),
+            None => self.on_unknown(hash, tuple, seg, Seq(0), net, now),
+        }
+    }
+
+    #[inline]
+    pub(super) fn find(&self, hash: u32, tuple: &Tuple) -> Option<Target> {
+        self.demux.find(hash, |target| match target {
+            Target::Connection(slot) => self.conns.get(slot).is_some_and(|c| c.tuple == *tuple),
+            Target::HalfOpen(slot) => self.half_open.get(slot).is_some_and(|h| h.tuple == *tuple),
+            Target::TimeWait(slot) => self.time_wait.tuple(slot) == Some(tuple),
+        })
+    }
+
+    /// Let a connection work, and see to what came of it: output, events, timers, its end.
+    #[inline]
+    pub(super) fn with_conn<R>(
+        &mut self,
+        slot: u32,
+        net: &mut Net,
+        now: Instant,
+        work: impl FnOnce(&mut Connection, &mut Cx<'_>) -> R,
+    ) -> R
+    where
+        R: Default,
+    {
+        let Some(conn) = self.conns.get_mut(slot) else { return R::default() };
+        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let result = work(conn, &mut cx);
+        self.settle(slot, net, now);
+        result
+    }
+
+    /// After work on a connection.
+    #[inline]
+    pub(super) fn settle(&mut self, slot: u32, net: &mut Net, now: Instant) {
+        let generation = self.conns.generation(slot);
+        let Some(conn) = self.conns.get_mut(slot) else { return };
+        if conn.events.0 != 0 && !conn.is_orphan() && !conn.signalled {
+            conn.signalled = true;
+            self.events.push_back(TcpEvent::Connection(ConnId { slot, generation }, 0));
+        }
+        if !conn.dirty && conn.has_output() {
+            conn.dirty = true;
+            self.dirty.push_back(slot);
+        }
+        let deadline = conn.deadline();
+        if deadline < conn.armed {
+            conn.armed = deadline;
+            net.timers.insert(deadline, Timer::Connection(slot, generation));
+        }
+        if matches!(conn.state, State::Closed | State::TimeWait) {
+            self.retire(slot, net, now);
+        }
+    }
+
+    /// A connection is over for the network: TIME-WAIT or nothing takes its place, and its slot lives on while the
+    /// application holds it.
+    #[cold]
+    fn retire(&mut self, slot: u32, net: &mut Net, now: Instant) {
+        let Some(conn) = self.conns.get_mut(slot) else { return };
+        let (tuple, state) = (conn.tuple, conn.state);
+        let hash = self.demux.hash(&tuple);
+        if state == State::TimeWait {
+            // The ACK of the peer's FIN must leave before the connection does.
+            if conn.has_output() {
+                let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+                conn.transmit(&mut cx);
+            }
+            let remains = conn.remains();
+            let orphan = conn.is_orphan();
+            let attached = self.demux.remove(hash, Target::Connection(slot));
+            if attached {
+                if self.time_wait.len() >= self.config.time_wait_limit {
+                    self.forget_oldest(now);
+                }
+                let entry = self.time_wait.insert(tuple, remains, now + self.config.time_wait);
+                self.demux.insert(hash, Target::TimeWait(entry));
+                self.arm_time_wait(net);
+            }
+            if orphan {
+                self.conns.remove(slot);
+            }
+            return;
+        }
+        self.demux.remove(hash, Target::Connection(slot));
+        if conn.is_orphan() {
+            self.conns.remove(slot);
+        }
+    }
+
+    /// A segment for nothing that is known: a SYN for a listener, the answer to a cookie, or a stray.
+    fn on_unknown(
+        &mut self,
+        hash: u32,
+        tuple: Tuple,
+        seg: Segment,
+        isn_after: Seq,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        let flags = seg.header.flags;
+        let listener = self.listeners.find(tuple.local, tuple.local_port);
+        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let Some(listener) = listener else {
+            cx.net.counters.drop_tcp_no_connection += 1;
+            return reset::answer(&tuple, &seg, &mut cx);
+        };
+        // RFC 9293 section 3.10.7.2: first, check for a RST: "should be ignored".
+        if flags.has(Flags::RST) {
+            cx.net.counters.drop_tcp_bad_reset += 1;
+            return;
+        }
+        // Second, check for an ACK: "Any acknowledgment is bad if it arrives on a connection still in the LISTEN state", unless it
+        // answers a cookie.
+        if flags.has(Flags::ACK) {
+            if !flags.has(Flags::SYN) && now < self.cookies_until {
+                if let Some(facts) = cookies::check(self.secrets.cookie, &tuple, &seg, now) {
+                    return self.open_by_cookie(hash, tuple, listener, facts, seg, net, now);
+                }
+                cx.net.counters.drop_tcp_bad_cookie += 1;
+            } else {
+                cx.net.counters.drop_tcp_no_connection += 1;
+            }
+            return reset::answer(&tuple, &seg, &mut cx);
+        }
+        // Third, check for a SYN. One with a FIN as well makes no sense.
+        if !flags.has(Flags::SYN) || flags.has(Flags::FIN) {
+            cx.net.counters.drop_tcp_no_connection += 1;
+            return;
+        }
+        let offset = self.secrets.timestamp_offset(&tuple);
+        let Some(options) = self.listeners.slab.get(listener).map(|l| &l.options) else { return };
+        let window = RecvWindow::initial(&self.config, options);
+        let window = (window.in_syn(), window.shift);
+        if self.half_open.len() >= self.config.half_open_limit {
+            if !self.config.syn_cookies {
+                cx.net.counters.drop_tcp_listen_overflow += 1;
+                return;
+            }
+            cookies::send(self.secrets.cookie, &tuple, offset, window, &seg, &mut cx);
+            self.cookies_until = now + std::time::Duration::from_secs(128);
+            return;
+        }
+        let mut iss = self.secrets.isn(&tuple, now);
+        if isn_after != Seq(0) && iss.before(isn_after) {
+            iss = isn_after;
+        }
+        let name = (listener, self.listeners.slab.generation(listener));
+        let entry = HalfOpen::new(tuple, name, iss, offset, window, &seg, &cx);
+        entry.send_syn_ack(&mut cx);
+        let deadline = entry.deadline(&cx);
+        let (slot, generation) = self.half_open.insert(entry);
+        self.demux.insert(hash, Target::HalfOpen(slot));
+        net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
+    }
+
+    fn on_half_open(&mut self, slot: u32, hash: u32, seg: Segment, net: &mut Net, now: Instant) {
+        let Some(entry) = self.half_open.get_mut(slot) else { return };
+        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        match entry.on_segment(&seg, &mut cx) {
+            half_open::Verdict::Done => {}
+            half_open::Verdict::Remove => {
+                self.demux.remove(hash, Target::HalfOpen(slot));
+                self.half_open.remove(slot);
+            }
+            half_open::Verdict::Complete => {
+                let entry = *entry;
+                if self.accept_room(&entry) == Some(true) {
+                    self.demux.remove(hash, Target::HalfOpen(slot));
+                    self.half_open.remove(slot);
+                    self.open(hash, &entry, false, seg, net, now);
+                } else if self.accept_room(&entry).is_none() {
+                    // The listener is gone.
+                    self.demux.remove(hash, Target::HalfOpen(slot));
+                    self.half_open.remove(slot);
+                    let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+                    reset::answer(&entry.tuple, &seg, &mut cx);
+                } else {
+                    net.counters.drop_tcp_accept_overflow += 1;
+                }
+            }
+        }
+    }
+
+    fn accept_room(&self, entry: &HalfOpen) -> Option<bool> {
+        let listener = self.listeners.slab.named(entry.listener.0, entry.listener.1)?;
+        Some(listener.ready.len() < listener.backlog)
+    }
+
+    #[allow(clippy::too_many_arguments)] // an internal step of one segment's way
+    fn open_by_cookie(
+        &mut self,
+        hash: u32,
+        tuple: Tuple,
+        listener: u32,
+        facts: cookies::Facts,
+        seg: Segment,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        let offset = self.secrets.timestamp_offset(&tuple);
+        let name = (listener, self.listeners.slab.generation(listener));
+        let entry = HalfOpen::from_cookie(tuple, name, facts, offset, &seg, now);
+        if self.accept_room(&entry) == Some(true) {
+            net.counters.tcp_cookies_accepted += 1;
+            self.open(hash, &entry, true, seg, net, now);
+        } else {
+            net.counters.drop_tcp_accept_overflow += 1;
+        }
+    }
+
+    /// The handshake is complete: make the connection, and let it have the segment that completed it.
+    fn open(&mut self, hash: u32, entry: &HalfOpen, cookie: bool, seg: Segment, net: &mut Net, now: Instant) {
+        let (slot, generation) = entry.listener;
+        let Some(listener) = self.listeners.slab.named_mut(slot, generation) else { return };
+        let agreed = entry.agreed(&seg, now, cookie);
+        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let conn = Connection::accepted(entry.tuple, &agreed, listener.options.clone(), &mut cx);
+        let (conn_slot, conn_generation) = self.conns.insert(Box::new(conn));
+        let id = ConnId { slot: conn_slot, generation: conn_generation };
+        listener.ready.push_back(id);
+        if !listener.signalled {
+            listener.signalled = true;
+            self.events.push_back(TcpEvent::Acceptable(ListenerId { slot, generation }));
+        }
+        self.demux.insert(hash, Target::Connection(conn_slot));
+        self.with_conn(conn_slot, net, now, |conn, cx| conn.on_segment(seg, cx));
+    }
+
+    fn on_time_wait(
+        &mut self,
+        slot: u32,
+        hash: u32,
+        tuple: Tuple,
+        seg: Segment,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        let can_open = self.listeners.find(tuple.local, tuple.local_port).is_some();
+        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        match self.time_wait.on_segment(slot, &seg, &mut cx) {
+            time_wait::Verdict::Reopen(after) if can_open => {
+                self.demux.remove(hash, Target::TimeWait(slot));
+                self.time_wait.remove(slot);
+                self.on_unknown(hash, tuple, seg, after, net, now);
+            }
+            time_wait::Verdict::Reopen(_) => reset::answer(&tuple, &seg, &mut cx),
+            time_wait::Verdict::Done => {}
+        }
+    }
+
+    /// Drop the oldest TIME-WAIT entry.
+    fn forget_oldest(&mut self, now: Instant) {
+        if let Some(slot) = self.time_wait.pop_due(now, true) {
+            self.forget(slot);
+        }
+    }
+
+    fn forget(&mut self, slot: u32) {
+        if let Some(tuple) = self.time_wait.remove(slot) {
+            let hash = self.demux.hash(&tuple);
+            self.demux.remove(hash, Target::TimeWait(slot));
+        }
+    }
+
+    fn arm_time_wait(&mut self, net: &mut Net) {
+        if !self.time_wait_armed
+            && let Some(at) = self.time_wait.deadline()
+        {
+            self.time_wait_armed = true;
+            net.timers.insert(at, Timer::TimeWait);
+        }
+    }
+
+    // ---- time
+
+    /// A connection's appointment has come.
+    pub(crate) fn on_conn_timer(&mut self, slot: u32, generation: u32, net: &mut Net, now: Instant) {
+        let Some(conn) = self.conns.named_mut(slot, generation) else { return };
+        if conn.armed > now {
+            return; // an earlier appointment has taken its place
+        }
+        conn.armed = Instant::FAR_FUTURE;
+        self.with_conn(slot, net, now, |conn, cx| {
+            conn.on_time(cx);
+        });
+    }
+
+    /// A SYN-ACK was not answered.
+    pub(crate) fn on_half_open_timer(&mut self, slot: u32, generation: u32, net: &mut Net, now: Instant) {
+        let Some(entry) = self.half_open.named_mut(slot, generation) else { return };
+        entry.retries += 1;
+        // RFC 9293 (MUST-23) is about SYNs of ours that a user waits for; a client that does not answer five SYN-ACKs (a
+        // minute) has gone.
+        if entry.retries > 5 {
+            let tuple = entry.tuple;
+            self.half_open.remove(slot);
+            let hash = self.demux.hash(&tuple);
+            self.demux.remove(hash, Target::HalfOpen(slot));
+            return;
+        }
+        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        entry.send_syn_ack(&mut cx);
+        cx.net.counters.tcp_retransmits += 1;
+        let deadline = entry.deadline(&cx);
+        net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
+    }
+
+    /// TIME-WAIT entries may be due.
+    pub(crate) fn on_time_wait_timer(&mut self, net: &mut Net, now: Instant) {
+        self.time_wait_armed = false;
+        while let Some(slot) = self.time_wait.pop_due(now, false) {
+            self.forget(slot);
+        }
+        self.arm_time_wait(net);
+    }
+
+    // ---- out
+
+    /// Whether no connection has anything to send now.
+    pub(crate) fn dirty_is_empty(&self) -> bool {
+        self.dirty.is_empty()
+    }
+
+    /// Let dirty connections send until none is left or the transmit queue is full.
+    #[inline]
+    pub(crate) fn transmit(&mut self, net: &mut Net, now: Instant) {
+        for _ in 0..self.dirty.len() {
+            let Some(slot) = self.dirty.pop_front() else { return };
+            let Some(conn) = self.conns.get_mut(slot) else { continue };
+            conn.dirty = false;
+            let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+            let blocked = conn.transmit(&mut cx) == super::conn::Transmit::Blocked;
+            if blocked {
+                conn.dirty = true;
+                self.dirty.push_front(slot);
+            }
+            // Output the window does not allow now is not dirt: what opens the window is an event of its own.
+            self.after_transmit(slot, net, now);
+            if blocked {
+                return;
+            }
+        }
+    }
+
+    #[inline]
+    fn after_transmit(&mut self, slot: u32, net: &mut Net, now: Instant) {
+        let generation = self.conns.generation(slot);
+        let Some(conn) = self.conns.get_mut(slot) else { return };
+        let deadline = conn.deadline();
+        if deadline < conn.armed {
+            conn.armed = deadline;
+            net.timers.insert(deadline, Timer::Connection(slot, generation));
+        }
+        if matches!(conn.state, State::Closed | State::TimeWait) {
+            self.retire(slot, net, now);
+        }
+    }
+
+    /// An ICMP error quotes a segment of ours.
+    pub(crate) fn on_icmp(&mut self, quoted: &Quoted, net: &mut Net, now: Instant) {
+        let tuple = Tuple {
+            local: quoted.local.0,
+            local_port: quoted.local.1,
+            remote: quoted.remote.0,
+            remote_port: quoted.remote.1,
+        };
+        match self.find(self.demux.hash(&tuple), &tuple) {
+            Some(Target::Connection(slot)) => {
+                self.with_conn(slot, net, now, |conn, cx| conn.on_icmp(quoted.seq, quoted.error, cx));
+            }
+            _ => net.counters.drop_icmp_unverified += 1,
+        }
+    }
+
+    /// A frame for a connection could not be sent, because its next hop does not answer.
+    pub(crate) fn on_unreachable(&mut self, tuple: &Tuple, net: &mut Net, now: Instant) {
+        if let Some(Target::Connection(slot)) = self.find(self.demux.hash(tuple), tuple) {
+            self.with_conn(slot, net, now, Connection::on_unreachable);
+        }
+    }
+
+    /// The next event, if there is one.
+    #[inline]
+    pub(crate) fn poll_event(&mut self) -> Option<TcpEvent> {
+        loop {
+            match self.events.pop_front()? {
+                TcpEvent::Connection(id, _) => {
+                    let Some(conn) = self.conns.named_mut(id.slot, id.generation) else { continue };
+                    conn.signalled = false;
+                    let bits = conn.events.take();
+                    if bits != 0 {
+                        return Some(TcpEvent::Connection(id, bits));
+                    }
+                }
+                TcpEvent::Acceptable(id) => {
+                    if let Some(l) = self.listeners.slab.named_mut(id.slot, id.generation) {
+                        l.signalled = false;
+                        return Some(TcpEvent::Acceptable(id));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// From packet to segment: checksum, header, options.
+#[inline]
+fn parse(packet: Packet, net: &mut Net) -> Option<(Tuple, Segment)> {
+    let Packet { src, dst, ecn, verified, mut bytes, whole, .. } = packet;
+    drop(whole);
+    let (header, options) = if let Ok((header, raw)) = TcpHeader::parse(&bytes) {
+        (header, TcpOptions::parse(raw))
+    } else {
+        net.counters.drop_tcp_malformed += 1;
+        return None;
+    };
+    // RFC 9293 section 3.1 (MUST-3): The receiver MUST check the checksum.
+    if !verified && !Sum::pseudo(src, dst, protocol::TCP, bytes.len() as u32).bytes(&bytes).is_intact() {
+        net.counters.drop_tcp_bad_checksum += 1;
+        return None;
+    }
+    let Ok(options) = options else {
+        net.counters.drop_tcp_malformed += 1;
+        return None;
+    };
+    bytes.advance(usize::from(header.header_len));
+    let tuple = Tuple { local: dst, remote: src, local_port: header.dst_port, remote_port: header.src_port };
+    Some((tuple, Segment { header, options, payload: bytes, ecn }))
+}

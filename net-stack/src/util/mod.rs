@@ -1,0 +1,6 @@
+//! Small tools without a protocol in them: a keyed hash, a seeded generator, a slab, a rate limit.
+
+pub(crate) mod rng;
+pub(crate) mod siphash;
+pub(crate) mod slab;
+pub(crate) mod token_bucket;
