@@ -245,6 +245,14 @@ impl<T> State<'_, T> {
         let units = self.len();
         let mut woken = Wake(None, None);
         let slow = &mut *self.slow;
+        if slow.poppers.len() == 1 && units > 0 {
+            // One consumer, as a rule.
+            let Some(popper) = slow.poppers.front_mut() else { return woken };
+            woken.0 = popper.waker.take();
+            slow.lenient = usize::from(popper.kept);
+            slow.asleep = 0;
+            return woken;
+        }
         let strict = slow.poppers.len() - slow.asleep - slow.lenient;
         let mut missing = units.saturating_sub(strict);
         for popper in &mut slow.poppers {
