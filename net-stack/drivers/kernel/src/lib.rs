@@ -102,6 +102,32 @@ impl Default for Tuning {
 }
 
 /// The kernel's sockets as a transport. See the crate's documentation for how it is driven.
+///
+/// ```
+/// use std::task::{Context, Poll, Waker};
+/// use hemi_kernel::Kernel;
+/// use hemi_park::{Park, ParkConfig};
+/// use hemi_queue::{Pool, Reactor, time::Instant, transport::{Endpoint, SocketOptions, Transport}};
+///
+/// let park = Park::new(&ParkConfig::default())?;
+/// let kernel = Kernel::open(&"kernel:".parse()?, &Pool::new()?, &park)?;
+/// let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+/// let listener = kernel.listen(&any.into(), &SocketOptions::default())?;
+/// let at = listener.local_addr()?;
+/// let _client = kernel.connect(&at, &SocketOptions::default())?;
+/// let mut cx = Context::from_waker(Waker::noop());
+/// let mut turn = 0;
+/// let _server = loop {
+///     // One turn, as the executor does it.
+///     park.poll();
+///     kernel.poll(Instant::from_nanos(turn));
+///     turn += 1;
+///     if let Poll::Ready(accepted) = listener.poll_accept(&mut cx) {
+///         break accepted?;
+///     }
+/// };
+/// # Ok::<(), hemi_queue::Error>(())
+/// ```
 pub struct Kernel {
     inner: Rc<Inner>,
 }
