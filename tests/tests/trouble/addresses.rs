@@ -87,8 +87,7 @@ fn without_permission() {
     let program = std::env::temp_dir().join(format!("hemi-nobody-{}", std::process::id()));
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command: Command =
-        hemi_tests::alone::command_of(hemi_tests::test_name!(), &program);
+    let mut command: Command = hemi_tests::alone::command_of(hemi_tests::test_name!(), &program);
     let output = command.uid(65_534).gid(65_534).current_dir("/").output();
     fs::remove_file(&program).unwrap();
     let output = output.unwrap();

@@ -66,7 +66,8 @@ fn a_jump_fires_all_that_is_due_in_order() {
     simulated(async {
         let begin = now();
         // From microseconds to weeks: every level of a wheel.
-        let mut after: Vec<Duration> = (0..40).map(|n| Duration::from_micros(3_u64.pow(n % 28) + 17)).collect();
+        let mut after: Vec<Duration> =
+            (0..40).map(|n| Duration::from_micros(3_u64.pow(n % 28) + 17)).collect();
         let (tell, mut told) = (hemi::queue_unbounded(), Vec::new());
         for after in after.clone() {
             let tell = tell.clone();
@@ -125,7 +126,8 @@ mod stopped {
         let pid = Pid::from_child(&child);
         for _ in kernels::BACKENDS {
             // "ticking" on each backend, or "skipped".
-            let line = said.by_ref().find(|line| line.contains("ticking") || line.contains("skipped")).unwrap();
+            let line =
+                said.by_ref().find(|line| line.contains("ticking") || line.contains("skipped")).unwrap();
             if line.contains("skipped") {
                 continue;
             }

@@ -24,7 +24,7 @@ async fn serve(mut listener: TcpListener) -> hemi::Result<()> {
             while let Some(request) = conn.pop().await? {
                 conn.push(Value::Integer(request.words().len() as i64)).await?;
             }
-            Ok::<_, hemi::Error>(())
+            Ok::<_, Error>(())
         });
     }
     Ok(())
@@ -46,18 +46,18 @@ fn ask(at: SocketAddr, bytes: &[u8], end: bool) -> String {
 fn is_answered_with_the_reason_and_ends_the_connection() {
     // What Redis answers to these is `-ERR Protocol error: ...` and an end as well.
     let malformed: [&[u8]; 12] = [
-        b"*1\r\n+simple\r\n",              // not a bulk string
-        b"*x\r\n",                         // not a number
-        b"*1\r\n$-7\r\n",                  // no such length
-        b"*1\r\n$3\r\nfourfive\r\n",       // longer than announced
+        b"*1\r\n+simple\r\n",               // not a bulk string
+        b"*x\r\n",                          // not a number
+        b"*1\r\n$-7\r\n",                   // no such length
+        b"*1\r\n$3\r\nfourfive\r\n",        // longer than announced
         b"*1\r\n$99999999999999999999\r\n", // more than a number holds
-        b"*1\r\n$100000\r\n",              // over the unit's limit
-        b"*101\r\n",                       // over the elements' limit
-        b"*4294967295\r\n",                // and far over it
-        b"*1\n$1\n",                       // no carriage return
-        b"*1\r\n*1\r\n$1\r\na\r\n",        // a request is flat
-        b"\"unbalanced\r\n",               // inline
-        &[b'a'; 70_000],                   // an inline command without an end
+        b"*1\r\n$100000\r\n",               // over the unit's limit
+        b"*101\r\n",                        // over the elements' limit
+        b"*4294967295\r\n",                 // and far over it
+        b"*1\n$1\n",                        // no carriage return
+        b"*1\r\n*1\r\n$1\r\na\r\n",         // a request is flat
+        b"\"unbalanced\r\n",                // inline
+        &[b'a'; 70_000],                    // an inline command without an end
     ];
     kernels::each(|runtime: Runtime| {
         kernels::run(&runtime, async {

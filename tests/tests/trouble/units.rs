@@ -147,7 +147,11 @@ fn random_bytes() {
                 }
             };
             assert!(
-                matches!(end, Ok(None) | Err(Error::UnitTooLarge { .. } | Error::Truncated { .. } | Error::Malformed { .. })),
+                matches!(
+                    end,
+                    Ok(None)
+                        | Err(Error::UnitTooLarge { .. } | Error::Truncated { .. } | Error::Malformed { .. })
+                ),
                 "seed {seed}: {end:?}"
             );
             assert!(left > 0 || matches!(end, Ok(None)), "seed {seed}");
