@@ -38,6 +38,8 @@
 //! What it deliberately leaves out: routers' work (forwarding, redirects, router advertisements), DHCP, DNS, multicast group
 //! management; addresses and routes are configured.
 #![forbid(unsafe_code)]
+// Octets of a field taken apart by a pattern are a, b, c, d everywhere in here.
+#![allow(clippy::many_single_char_names)]
 
 mod config;
 mod counters;

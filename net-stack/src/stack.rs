@@ -13,7 +13,9 @@ use crate::{
     device::Caps,
     frame::{RxFrame, TxFrame, TxQueue},
     ip::{Net, Upper},
-    tcp::{ConnError, ConnId, Events, ListenerId, Snapshot, State, Tcp, TcpEvent, TcpOptionsConfig},
+    tcp::{
+        ConnError, ConnId, Connection, Events, ListenerId, Snapshot, State, Tcp, TcpEvent, TcpOptionsConfig,
+    },
     timer::Timer,
     udp::{Datagram, Udp, UdpError, UdpId},
     wire::{EtherType, EthernetHeader, Ipv4Header, Ipv6Header, protocol},
@@ -245,17 +247,17 @@ impl Stack {
 
     /// Whether the peer has finished and everything was popped (true also of a name that names nothing).
     pub fn tcp_is_at_end(&self, conn: ConnId) -> bool {
-        self.tcp.conn(conn).is_none_or(|c| c.is_at_end())
+        self.tcp.conn(conn).is_none_or(Connection::is_at_end)
     }
 
     /// Bytes of send buffer that are free.
     pub fn tcp_send_room(&self, conn: ConnId) -> usize {
-        self.tcp.conn(conn).map_or(0, |c| c.send_room())
+        self.tcp.conn(conn).map_or(0, Connection::send_room)
     }
 
     /// Whether everything pushed is acknowledged.
     pub fn tcp_is_flushed(&self, conn: ConnId) -> bool {
-        self.tcp.conn(conn).is_none_or(|c| c.is_flushed())
+        self.tcp.conn(conn).is_none_or(Connection::is_flushed)
     }
 
     /// Tell by [`Readiness::acked`] when everything pushed so far is acknowledged.
@@ -371,7 +373,7 @@ impl Stack {
 
     /// One connection, as `ss` would show it.
     pub fn snapshot(&self, conn: ConnId) -> Option<Snapshot> {
-        self.tcp.conn(conn).map(|c| c.snapshot())
+        self.tcp.conn(conn).map(Connection::snapshot)
     }
 
     /// Connections, and those in TIME-WAIT.

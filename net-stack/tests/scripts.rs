@@ -18,7 +18,12 @@ fn run_file(name: &str) {
         }
     }
     assert!(count > 0, "{name} has no scripts");
-    assert!(failures.is_empty(), "{} of {count} scripts of {name} fail:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {count} scripts of {name} fail:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 macro_rules! files {

@@ -75,13 +75,13 @@ pub use exec::{Idle, JoinError, JoinHandle, YieldNow, spawn, spawn_blocking, yie
 pub use hemi_macros::{main, test};
 pub use hemi_queue::transport;
 pub use hemi_queue::{
-    AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, PoolStats, Pop, Push, PushError, Qd, Result,
-    SendBuf, Sga, Ticket,
+    AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, PoolStats, Pop, Push, PushError, Qd,
+    Result, SendBuf, Sga, Ticket,
 };
+pub use memory::pool;
 pub use queues::{
     Conn, Listener, Options, PopHalf, PushHalf, TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener,
     UnixQueue,
     memory::{Queue, queue, queue_unbounded},
 };
-pub use memory::pool;
 pub use runtime::Runtime;

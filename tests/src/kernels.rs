@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use hemi::{Builder, Runtime};
+use hemi::Runtime;
 
 /// The backends, as URIs.
 pub const BACKENDS: [&str; 3] = ["kernel:?backend=uring", "kernel:?backend=epoll", "kernel:?backend=poll"];
@@ -11,17 +11,12 @@ pub const BACKENDS: [&str; 3] = ["kernel:?backend=uring", "kernel:?backend=epoll
 pub const HANG: Duration = Duration::from_secs(60);
 
 /// Call `test` with a runtime on each backend that this machine has; the others are announced as skipped.
-pub fn each(test: impl Fn(Runtime)) {
-    each_with(Runtime::builder(), test);
-}
-
-/// As [`each`], with other options.
 ///
 /// # Panics
 /// When a backend that every machine has does not open.
-pub fn each_with(builder: Builder, test: impl Fn(Runtime)) {
+pub fn each(test: impl Fn(Runtime)) {
     for uri in BACKENDS {
-        match builder.clone().net(uri).build() {
+        match Runtime::builder().net(uri).build() {
             Ok(runtime) => {
                 eprintln!("-- {uri}"); // shown when the test fails
                 test(runtime);
@@ -38,9 +33,9 @@ pub fn each_with(builder: Builder, test: impl Fn(Runtime)) {
 /// When `case` fails, or hangs.
 #[track_caller]
 pub fn run<T>(runtime: &Runtime, case: impl Future<Output = hemi::Result<T>>) -> T {
-    match runtime.block_on(async { hemi::time::timeout(HANG, case).await }) {
-        Ok(Ok(value)) => value,
-        Ok(Err(e)) => panic!("{e} ({e:?})"),
-        Err(_) => panic!("not done after {HANG:?}"),
+    let outcome = runtime.block_on(hemi::time::timeout(HANG, case));
+    match outcome.unwrap_or_else(|_| panic!("not done after {HANG:?}")) {
+        Ok(value) => value,
+        Err(e) => panic!("{e} ({e:?})"),
     }
 }

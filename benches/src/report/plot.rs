@@ -96,7 +96,9 @@ fn percentile_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Erro
         .axis_style(QUIET)
         .x_labels(PERCENTILES.len())
         .x_label_formatter(&|at| percentile_label(*at))
+        // The ticks of a logarithmic axis are drawn below.
         .y_labels(0)
+        .y_label_formatter(&|_| String::new())
         .label_style(("sans-serif", 13, &INK))
         .draw()
         .map_err(failed)?;
@@ -147,6 +149,7 @@ fn distribution_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Er
         .bold_line_style(FAINT)
         .axis_style(QUIET)
         .x_labels(0)
+        .x_label_formatter(&|_| String::new())
         .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
         .label_style(("sans-serif", 13, &INK))
         .draw()

@@ -126,8 +126,8 @@ impl Addresses {
             IpAddr::V4(ip) => {
                 let bits = ip.to_bits();
                 // 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and above
-                !(bits >> 24 == 0 || bits >> 24 == 127 || bits >> 28 >= 14)
-                    && !self.list.iter().any(|c| c.broadcast() == Some(ip))
+                let reserved = bits >> 24 == 0 || bits >> 24 == 127 || bits >> 28 >= 14;
+                !reserved && self.list.iter().all(|c| c.broadcast() != Some(ip))
             }
             IpAddr::V6(ip) => !ip.is_multicast() && !ip.is_unspecified() && !ip.is_loopback(),
         }

@@ -133,11 +133,11 @@ impl Net {
             Ok(upper) => upper,
             Err(error) => {
                 self.counters.drop_ip_bad_extension += 1;
-                if let ExtensionError::ParameterProblem { code, pointer, unicast_only } = error {
-                    if unicast || !unicast_only {
-                        let pointer = (Ipv6Header::LEN + pointer) as u32;
-                        self.complain(&whole, Complaint::Parameter { code, pointer }, now);
-                    }
+                if let ExtensionError::ParameterProblem { code, pointer, unicast_only } = error
+                    && (unicast || !unicast_only)
+                {
+                    let pointer = (Ipv6Header::LEN + pointer) as u32;
+                    self.complain(&whole, Complaint::Parameter { code, pointer }, now);
                 }
                 return None;
             }

@@ -68,7 +68,7 @@ impl Net {
             checksum
         } else {
             let mut sum = pseudo.bytes(&frame.head_mut(head_len)[ip_end..]);
-            for part in frame.payload.iter() {
+            for part in &frame.payload {
                 sum = sum.bytes(part);
             }
             sum.finish()

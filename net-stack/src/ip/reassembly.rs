@@ -64,6 +64,7 @@ impl Reassembly {
     }
 
     /// Take in a fragment's payload. `packet` is the whole IP packet.
+    #[allow(clippy::too_many_arguments)] // a fragment's header, field by field, and what every layer needs
     pub(crate) fn insert(
         &mut self,
         id: DatagramId,
@@ -77,7 +78,7 @@ impl Reassembly {
         let len = payload.len() as u32;
         let end = offset + len;
         // All but the last are a multiple of eight, and the whole fits in a datagram.
-        if len == 0 || end > MAX_LEN || (more && len % 8 != 0) {
+        if len == 0 || end > MAX_LEN || (more && !len.is_multiple_of(8)) {
             return Assembled::Bad;
         }
         if self.refuse || (!self.partials.contains_key(&id) && self.partials.len() >= MAX_DATAGRAMS) {

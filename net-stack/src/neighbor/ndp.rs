@@ -19,7 +19,7 @@ impl Net {
         let parsed = if header.hop_limit == 255 { Ndp::parse(message).ok() } else { None };
         match parsed {
             Some(Ndp::Solicitation { target, source_mac }) => {
-                self.on_solicitation(header, target, source_mac, now)
+                self.on_solicitation(header, target, source_mac, now);
             }
             Some(Ndp::Advertisement { target, target_mac, solicited, overrides, .. }) => {
                 self.on_advertisement(header, target, target_mac, solicited, overrides, now);

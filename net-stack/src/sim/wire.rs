@@ -204,11 +204,12 @@ impl Inner {
                 direction.stats.lost += 1;
                 return;
             }
-            if config.mark > 0 && waiting > config.mark {
-                if let Some(marked) = mark(&bytes) {
-                    direction.stats.marked += 1;
-                    bytes = marked;
-                }
+            if config.mark > 0
+                && waiting > config.mark
+                && let Some(marked) = mark(&bytes)
+            {
+                direction.stats.marked += 1;
+                bytes = marked;
             }
             departs = begin + per_second(bytes.len() + 24);
             direction.free_at = departs;

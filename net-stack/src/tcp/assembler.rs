@@ -105,17 +105,16 @@ impl Assembler {
     /// The next bytes in order.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Buf> {
-        let buf = match self.ready.pop_front() {
-            Some(buf) => buf,
-            None => {
-                let tail = self.tail.as_mut().filter(|t| !t.is_empty())?;
-                let n = tail.len();
-                let buf = tail.split_frozen(n);
-                if tail.capacity() < COMPACT / 4 {
-                    self.tail = None;
-                }
-                buf
+        let buf = if let Some(buf) = self.ready.pop_front() {
+            buf
+        } else {
+            let tail = self.tail.as_mut().filter(|t| !t.is_empty())?;
+            let n = tail.len();
+            let buf = tail.split_frozen(n);
+            if tail.capacity() < COMPACT / 4 {
+                self.tail = None;
             }
+            buf
         };
         self.ready_bytes -= buf.len();
         Some(buf)

@@ -44,7 +44,7 @@ impl Tcp {
             only_v6,
             backlog: backlog.max(1),
             options,
-            ready: Default::default(),
+            ready: std::collections::VecDeque::default(),
             signalled: false,
         };
         let (slot, generation) = self.listeners.insert(listener);
@@ -187,11 +187,11 @@ impl Tcp {
     }
 
     pub(crate) fn close(&mut self, id: ConnId, net: &mut Net, now: Instant) {
-        self.on_named(id, net, now, |conn, cx| conn.close(cx));
+        self.on_named(id, net, now, Connection::close);
     }
 
     pub(crate) fn abort(&mut self, id: ConnId, net: &mut Net, now: Instant) {
-        self.on_named(id, net, now, |conn, cx| conn.abort(cx));
+        self.on_named(id, net, now, Connection::abort);
     }
 
     pub(crate) fn want_acked(&mut self, id: ConnId) {

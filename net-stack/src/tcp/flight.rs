@@ -12,7 +12,7 @@ pub(crate) struct Sent {
     pub(crate) start: Seq,
     pub(crate) end: Seq,
     /// When it was last sent: Segment.xmit_ts of RFC 8985.
-    pub(crate) sent_at: Instant,
+    pub(crate) at: Instant,
     /// The peer has it (by SACK).
     pub(crate) sacked: bool,
     /// We believe that the network lost it, and have not sent it again yet.
@@ -103,14 +103,7 @@ impl Flight {
     #[inline]
     pub(crate) fn push(&mut self, start: Seq, end: Seq, now: Instant) {
         self.bytes += end.since(start);
-        self.sent.push_back(Sent {
-            start,
-            end,
-            sent_at: now,
-            sacked: false,
-            lost: false,
-            retransmitted: false,
-        });
+        self.sent.push_back(Sent { start, end, at: now, sacked: false, lost: false, retransmitted: false });
     }
 
     /// Everything before `una` has arrived; `each` sees every transmission that this newly delivers.
@@ -229,7 +222,7 @@ impl Flight {
                 self.lost -= sent.len();
             }
             sent.retransmitted = true;
-            sent.sent_at = now;
+            sent.at = now;
         }
     }
 

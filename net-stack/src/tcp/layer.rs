@@ -377,11 +377,11 @@ impl Tcp {
     }
 
     fn arm_time_wait(&mut self, net: &mut Net) {
-        if !self.time_wait_armed {
-            if let Some(at) = self.time_wait.deadline() {
-                self.time_wait_armed = true;
-                net.timers.insert(at, Timer::TimeWait);
-            }
+        if !self.time_wait_armed
+            && let Some(at) = self.time_wait.deadline()
+        {
+            self.time_wait_armed = true;
+            net.timers.insert(at, Timer::TimeWait);
         }
     }
 
@@ -489,7 +489,7 @@ impl Tcp {
     /// A frame for a connection could not be sent, because its next hop does not answer.
     pub(crate) fn on_unreachable(&mut self, tuple: &Tuple, net: &mut Net, now: Instant) {
         if let Some(Target::Connection(slot)) = self.find(self.demux.hash(tuple), tuple) {
-            self.with_conn(slot, net, now, |conn, cx| conn.on_unreachable(cx));
+            self.with_conn(slot, net, now, Connection::on_unreachable);
         }
     }
 
@@ -522,12 +522,11 @@ impl Tcp {
 fn parse(packet: Packet, net: &mut Net) -> Option<(Tuple, Segment)> {
     let Packet { src, dst, ecn, verified, mut bytes, whole, .. } = packet;
     drop(whole);
-    let (header, options) = match TcpHeader::parse(&bytes) {
-        Ok((header, raw)) => (header, TcpOptions::parse(raw)),
-        Err(_) => {
-            net.counters.drop_tcp_malformed += 1;
-            return None;
-        }
+    let (header, options) = if let Ok((header, raw)) = TcpHeader::parse(&bytes) {
+        (header, TcpOptions::parse(raw))
+    } else {
+        net.counters.drop_tcp_malformed += 1;
+        return None;
     };
     // RFC 9293 section 3.1 (MUST-3): The receiver MUST check the checksum.
     if !verified && !Sum::pseudo(src, dst, protocol::TCP, bytes.len() as u32).bytes(&bytes).is_intact() {

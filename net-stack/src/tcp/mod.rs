@@ -41,7 +41,7 @@ mod time_wait;
 
 pub use cc::Algorithm;
 pub use config::{TcpConfig, TcpOptionsConfig};
-pub(crate) use conn::Events;
+pub(crate) use conn::{Connection, Events};
 pub(crate) use demux::Tuple;
 pub use layer::{ConnId, ListenerId};
 pub(crate) use layer::{Tcp, TcpEvent};

@@ -59,14 +59,14 @@ impl Rack {
         echoed: Option<Instant>,
         fack: Option<Seq>,
     ) {
-        let rtt = now - sent.sent_at;
+        let rtt = now - sent.at;
         // RFC 8985 section 6.2, step 2: [...] ignore the packet if any of its sequences [...] have been retransmitted
         // before and either of two conditions is true:
         if sent.retransmitted {
             // 1. The Timestamp Echo Reply field (TSecr) of the ACK's timestamp option, if available, indicates the ACK was not
             //    acknowledging the last retransmission of the packet.
             // 2. The packet was last retransmitted less than RACK.min_rtt ago.
-            if echoed.is_some_and(|e| e < sent.sent_at) || rtt < self.min_rtt {
+            if echoed.is_some_and(|e| e < sent.at) || rtt < self.min_rtt {
                 return;
             }
         } else {
@@ -77,9 +77,9 @@ impl Rack {
             }
         }
         self.rtt = rtt;
-        if !self.any_delivered || sent_after(sent.sent_at, sent.end, self.xmit_ts, self.end_seq) {
+        if !self.any_delivered || sent_after(sent.at, sent.end, self.xmit_ts, self.end_seq) {
             self.any_delivered = true;
-            self.xmit_ts = sent.sent_at;
+            self.xmit_ts = sent.at;
             self.end_seq = sent.end;
         }
     }
@@ -131,10 +131,10 @@ impl Rack {
         let window = self.reordering_window(in_recovery, flight.sacked() / mss.max(1), srtt);
         let mut again = None;
         let marked = flight.mark_lost(|sent| {
-            if !sent_after(self.xmit_ts, self.end_seq, sent.sent_at, sent.end) {
+            if !sent_after(self.xmit_ts, self.end_seq, sent.at, sent.end) {
                 return false;
             }
-            let due = sent.sent_at + self.rtt + window;
+            let due = sent.at + self.rtt + window;
             if due <= now {
                 return true;
             }
@@ -148,7 +148,7 @@ impl Rack {
     pub(crate) fn detect_on_timeout(&self, flight: &mut Flight, now: Instant, srtt: Duration) -> u32 {
         let first = flight.iter().find(|s| !s.sacked).map(|s| s.start);
         let window = self.reordering_window(true, 0, srtt);
-        flight.mark_lost(|sent| Some(sent.start) == first || sent.sent_at + self.rtt + window <= now)
+        flight.mark_lost(|sent| Some(sent.start) == first || sent.at + self.rtt + window <= now)
     }
 
     pub(crate) fn min_rtt(&self) -> Option<Duration> {
@@ -199,7 +199,9 @@ mod tests {
         let (mut rack, mut f) = (Rack::default(), flight());
         let mut seen = Vec::new();
         f.sack(block(100, 200), |s| seen.push(*s));
-        seen.iter().for_each(|s| rack.on_delivered(s, at(41), None, None));
+        for s in &seen {
+            rack.on_delivered(s, at(41), None, None);
+        }
         // Sent 1 ms before; the reordering window is a quarter of 40 ms.
         assert_eq!(rack.detect(&mut f, at(41), false, 100, 40 * MS), (0, Some(at(50))));
         assert_eq!(rack.detect(&mut f, at(50), false, 100, 40 * MS), (100, None));
@@ -211,7 +213,9 @@ mod tests {
         let (mut rack, mut f) = (Rack::default(), flight());
         let mut seen = Vec::new();
         f.sack(block(100, 400), |s| seen.push(*s));
-        seen.iter().for_each(|s| rack.on_delivered(s, at(43), None, None));
+        for s in &seen {
+            rack.on_delivered(s, at(43), None, None);
+        }
         let reordered = Rack { reordering_seen: true, ..rack.clone() };
         assert_eq!(reordered.detect(&mut f, at(43), false, 100, 40 * MS), (0, Some(at(50))));
         assert_eq!(rack.detect(&mut f, at(43), false, 100, 40 * MS).0, 100);
@@ -225,7 +229,7 @@ mod tests {
         let sent = Sent {
             start: Seq(0),
             end: Seq(100),
-            sent_at: at(100),
+            at: at(100),
             sacked: false,
             lost: false,
             retransmitted: true,

@@ -156,12 +156,12 @@ impl Udp {
         if self.sockets.named(id.slot, id.generation).is_none() {
             return;
         }
-        if let Some(socket) = self.sockets.remove(id.slot) {
-            if let Some(list) = self.by_port.get_mut(&socket.at.port()) {
-                list.retain(|s| *s != id.slot);
-                if list.is_empty() {
-                    self.by_port.remove(&socket.at.port());
-                }
+        if let Some(socket) = self.sockets.remove(id.slot)
+            && let Some(list) = self.by_port.get_mut(&socket.at.port())
+        {
+            list.retain(|s| *s != id.slot);
+            if list.is_empty() {
+                self.by_port.remove(&socket.at.port());
             }
         }
     }
@@ -218,7 +218,7 @@ impl Udp {
         let mut bytes = [0; UdpHeader::LEN];
         header.emit(&mut bytes);
         let mut sum = Net::pseudo(&path, UdpHeader::LEN + len).bytes(&bytes);
-        for part in payload.iter() {
+        for part in &payload {
             sum = sum.bytes(part);
         }
         header.checksum = UdpHeader::checksum_to_send(sum);
@@ -256,7 +256,8 @@ impl Udp {
         };
         let len = UdpHeader::LEN + usize::from(header.payload_len);
         let pseudo = Sum::pseudo(src, dst, protocol::UDP, len as u32);
-        if !(verified && header.checksum != 0) && !header.verify(&bytes, pseudo, src.is_ipv6()) {
+        let vouched = verified && header.checksum != 0;
+        if !vouched && !header.verify(&bytes, pseudo, src.is_ipv6()) {
             net.counters.drop_udp_bad_checksum += 1;
             return;
         }

@@ -21,9 +21,9 @@ pub enum IcmpV4 {
     },
     /// A datagram could not be delivered; it is quoted behind the header.
     Unreachable {
-        /// Why: see the constants of [`unreachable`].
+        /// Why: see the constants of [`unreachable`](mod@unreachable).
         code: u8,
-        /// With [`unreachable::FRAGMENTATION_NEEDED`], the next hop's MTU (RFC 1191), 0 from an old router.
+        /// With [`FRAGMENTATION_NEEDED`](mod@unreachable), the next hop's MTU (RFC 1191), 0 from an old router.
         mtu: u16,
     },
     /// Hops or reassembly time ran out; the datagram is quoted.

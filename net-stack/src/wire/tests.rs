@@ -21,7 +21,9 @@ fn options() -> impl Strategy<Value = TcpOptions> {
     let block = (any::<u32>(), any::<u32>()).prop_map(|(a, b)| SackBlock { start: Seq(a), end: Seq(b) });
     let sack = proptest::collection::vec(block, 0..2).prop_map(|blocks| {
         let mut sack = SackBlocks::new();
-        blocks.into_iter().for_each(|b| sack.push(b));
+        for block in blocks {
+            sack.push(block);
+        }
         sack
     });
     let ts = (any::<u32>(), any::<u32>()).prop_map(|(value, echo)| Timestamps { value, echo });

@@ -23,7 +23,8 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 use hemi_net::{
     Caps, ConnId, ListenerId, RxFrame, Stack, StackConfig, TcpOptionsConfig,
     wire::{
-        Ecn, EtherType, EthernetHeader, Flags, Ipv4Header, MacAddr, SackBlock, Seq, Sum, TcpHeader, TcpOptions, Timestamps,
+        Ecn, EtherType, EthernetHeader, Flags, Ipv4Header, MacAddr, SackBlock, Seq, Sum, TcpHeader,
+        TcpOptions, Timestamps,
         arp::{ArpPacket, Operation},
         icmpv4::IcmpV4,
         protocol,
@@ -226,7 +227,10 @@ impl World {
                 let n: usize = parse(rest.first().copied())?;
                 let bytes = stream(self.pushed, n);
                 let conn = self.conn()?;
-                let result = self.stack().tcp_push(conn, Buf::from(bytes).into(), now).map_err(|(e, _)| format!("{e:?}"));
+                let result = self
+                    .stack()
+                    .tcp_push(conn, Buf::from(bytes).into(), now)
+                    .map_err(|(e, _)| format!("{e:?}"));
                 match (result, rest.get(1)) {
                     (Ok(()), None) => self.pushed += n,
                     (Err(e), Some(expected)) if e == **expected => {}
@@ -261,7 +265,8 @@ impl World {
             "counter" => {
                 let name = rest.first().ok_or("which counter?")?;
                 let expected: u64 = parse(rest.get(1).copied())?;
-                let value = self.stack().counters().iter().find(|(n, _)| n == name).ok_or("no such counter")?.1;
+                let value =
+                    self.stack().counters().iter().find(|(n, _)| n == name).ok_or("no such counter")?.1;
                 if value != expected {
                     return Err(format!("it is {value}"));
                 }
@@ -427,7 +432,10 @@ impl World {
             return fail("flags");
         }
         let seq: &str = words.get(1).ok_or("a sequence number is missing")?;
-        if seq != "*" && self.relative(h.seq) as i64 != seq.parse::<i64>().map_err(|e| e.to_string())?.rem_euclid(1 << 32) {
+        if seq != "*"
+            && self.relative(h.seq) as i64
+                != seq.parse::<i64>().map_err(|e| e.to_string())?.rem_euclid(1 << 32)
+        {
             return fail("seq");
         }
         let mut len = 0;
@@ -435,7 +443,9 @@ impl World {
         while let Some(word) = words.next() {
             let (key, value) = match word.split_once('=') {
                 Some((key, value)) => (key, value),
-                None if matches!(*word, "ack" | "win" | "len") => (*word, *words.next().ok_or("a number is missing")?),
+                None if matches!(*word, "ack" | "win" | "len") => {
+                    (*word, *words.next().ok_or("a number is missing")?)
+                }
                 None => (*word, ""),
             };
             let o = &sent.options;
@@ -502,7 +512,9 @@ impl World {
         while let Some(word) = words.next() {
             let (key, value) = match word.split_once('=') {
                 Some((key, value)) => (key, value),
-                None if matches!(*word, "ack" | "win" | "len") => (*word, *words.next().ok_or("a number is missing")?),
+                None if matches!(*word, "ack" | "win" | "len") => {
+                    (*word, *words.next().ok_or("a number is missing")?)
+                }
                 None => (*word, ""),
             };
             match key {
@@ -533,7 +545,9 @@ impl World {
                 "badsum" => corrupt = true,
                 "broadcast" => to = [10, 0, 0, 255],
                 "port" => header.dst_port = parse(Some(value))?,
-                "rawopt" => raw = Some(value.split(',').map(|n| parse(Some(n))).collect::<Result<Vec<u8>, _>>()?),
+                "rawopt" => {
+                    raw = Some(value.split(',').map(|n| parse(Some(n))).collect::<Result<Vec<u8>, _>>()?)
+                }
                 _ => return Err(format!("unknown field {key}")),
             }
         }
@@ -551,7 +565,8 @@ impl World {
         header.header_len = tcp.len() as u8;
         header.emit(tcp.first_chunk_mut().expect("20"));
         tcp.extend(payload);
-        let sum = Sum::pseudo_v4(PEER.into(), to.into(), protocol::TCP, tcp.len() as u16).bytes(&tcp).finish();
+        let sum =
+            Sum::pseudo_v4(PEER.into(), to.into(), protocol::TCP, tcp.len() as u16).bytes(&tcp).finish();
         tcp[16..18].copy_from_slice(&(sum ^ u16::from(corrupt)).to_be_bytes());
         self.deliver(protocol::TCP, to, ecn, &tcp);
         Ok(())

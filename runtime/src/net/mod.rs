@@ -9,7 +9,6 @@
 
 mod address;
 pub mod mem;
-mod off_loop;
 
 use std::{cell::RefCell, fmt, rc::Rc};
 

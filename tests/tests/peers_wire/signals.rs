@@ -32,3 +32,13 @@ fn end_it_with_what_was_echoed() {
         });
     }
 }
+
+/// Also right after it has said that it listens.
+#[test]
+fn end_it_without_any_client_too() {
+    server::each(|echo| {
+        let (last, status) = echo.stop(Signal::TERM);
+        assert!(status.success(), "{status}");
+        assert_eq!(last, "0 connections, 0 units, 0 bytes");
+    });
+}

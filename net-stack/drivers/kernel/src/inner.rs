@@ -66,6 +66,7 @@ pub(crate) enum Socket {
 }
 
 /// How the kernel tells of data on cold sockets.
+#[allow(clippy::large_enum_variant)] // one per core, and on the data path: not behind a pointer
 pub(crate) enum Engine {
     Uring(Uring),
     Ready(Ready),

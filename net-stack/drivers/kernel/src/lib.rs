@@ -17,10 +17,10 @@
 //! [`Park::poll`](hemi_park::Park::poll), which delivers the ring's completions. Nothing here knows of tasks, tokens or framing.
 //!
 //! # URI
-//! `kernel:?backend=uring|epoll|poll`. Without `backend` it is io_uring where the park has one, else epoll. Three more
-//! parameters are for measurements: `hot=N`, the most busy sockets that are tried directly (0: none); `batch=N`, how
+//! `kernel:?backend=uring|epoll|poll`. Without `backend` it is io_uring where the park has one, else epoll. Four more
+//! parameters are for measurements and tests: `hot=N`, the most busy sockets that are tried directly (0: none); `batch=N`, how
 //! many streams must have something to send for the sends to go through the ring together; `files=N`, how many streams may
-//! have their descriptor registered with the ring.
+//! have their descriptor registered with the ring; `old=true`, use nothing newer than Linux 6.0.
 //!
 //! Read `inner.rs` (the turn) and `stream/mod.rs` (the life of a connection) first.
 
@@ -91,11 +91,13 @@ pub(crate) struct Tuning {
     pub(crate) batch: usize,
     /// Slots for registered files.
     pub(crate) files: u32,
+    /// Use nothing newer than Linux 6.0.
+    pub(crate) old: bool,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { hot: 4, batch: 8, files: 1024 }
+        Self { hot: 4, batch: 8, files: 1024, old: false }
     }
 }
 
@@ -123,6 +125,9 @@ impl Kernel {
         }
         if let Some(files) = uri.take("files")? {
             tuning.files = files;
+        }
+        if let Some(old) = uri.take("old")? {
+            tuning.old = old;
         }
         uri.finish()?;
         let backend = match (wanted, park.ring().is_some()) {

@@ -121,7 +121,7 @@ impl Connection {
         let mut each = |sent: &crate::tcp::flight::Sent| {
             rack.on_delivered(sent, now, echoed, fack);
             if !sent.retransmitted {
-                *rtt = Some(now - sent.sent_at);
+                *rtt = Some(now - sent.at);
             }
         };
         let mut delivered = self.flight.acknowledge(told.ack, &mut each);

@@ -59,12 +59,11 @@ impl Connection {
         }
         // RFC 7323 section 4.3 (2): If SEG.SEQ <= Last.ACK.sent, TS.Recent is set to SEG.TSval: in order only, so that a late ACK cannot
         // move it and a hole does not hide it.
-        if let (Some(ts), Some(state)) = (seg.options.timestamps, &mut self.timestamps) {
-            if seg.header.seq.at_or_before(self.last_ack_sent)
-                && ts.value.wrapping_sub(state.recent) as i32 >= 0
-            {
-                (state.recent, state.recent_at) = (ts.value, cx.now);
-            }
+        if let (Some(ts), Some(state)) = (seg.options.timestamps, &mut self.timestamps)
+            && seg.header.seq.at_or_before(self.last_ack_sent)
+            && ts.value.wrapping_sub(state.recent) as i32 >= 0
+        {
+            (state.recent, state.recent_at) = (ts.value, cx.now);
         }
         // Second, check the RST bit.
         if flags.has(Flags::RST) {

@@ -148,15 +148,10 @@ impl Connection {
         }
         if told.ack.after(end) || told.advanced > 0 {
             // The probe repaired a loss that nothing else has noticed: the window is reduced all the same.
-            if self.recovery.phase == Phase::Open && !self.original_arrived(told) {
+            if self.recovery.phase == Phase::Open && told.rtt.is_none() {
                 self.cc.on_loss(now, self.flight.bytes().max(told.advanced));
             }
         }
-    }
-
-    /// Whether a round trip was measured: then what was acknowledged had been sent once.
-    fn original_arrived(&self, told: &Told) -> bool {
-        told.rtt.is_some()
     }
 
     /// The retransmission timer expired: RFC 6298 section 5.4 to 5.6, RFC 5681 section 3.1, RFC 8985 section 6.3.

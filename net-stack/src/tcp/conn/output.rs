@@ -363,6 +363,7 @@ impl Connection {
 
     /// Make the segment: acknowledgement, window and options are those of this moment.
     #[inline]
+    #[allow(clippy::too_many_arguments)] // the fields of a segment
     fn emit_with(
         &mut self,
         mut flags: Flags,
@@ -382,12 +383,12 @@ impl Connection {
         } else {
             0
         };
-        if let Some(state) = &self.timestamps {
-            if !flags.has(Flags::RST) || with_ack {
-                // RFC 7323 section 3.2: TSecr is zero when ACK is not set.
-                let echo = if with_ack { state.recent } else { 0 };
-                options.timestamps = Some(Timestamps { value: self.timestamp_now(cx.now), echo });
-            }
+        if let Some(state) = &self.timestamps
+            && (!flags.has(Flags::RST) || with_ack)
+        {
+            // RFC 7323 section 3.2: TSecr is zero when ACK is not set.
+            let echo = if with_ack { state.recent } else { 0 };
+            options.timestamps = Some(Timestamps { value: self.timestamp_now(cx.now), echo });
         }
         if with_ack && !flags.any(Flags::SYN | Flags::RST) {
             if self.sack_ok && !self.sacks.is_empty() {

@@ -56,22 +56,19 @@ pub(crate) fn send(
     let index = SIZES.iter().rposition(|size| *size <= wanted).unwrap_or(0) as u32;
     let iss = cookie(key, tuple, seg.header.seq, tick(cx.now), index);
     let mut options = offer(cx.config, tuple, cx.net.caps.mtu, window.1);
-    match seg.options.timestamps.filter(|_| cx.config.timestamps) {
-        Some(ts) => {
-            let scale = seg.options.window_scale.filter(|_| cx.config.window_scaling).map(|s| s.min(14));
-            let sack = cx.config.sack && seg.options.sack_permitted;
-            options.window_scale = options.window_scale.filter(|_| scale.is_some());
-            options.sack_permitted = sack;
-            let clock = ((cx.now.as_nanos() / 1_000_000) as u32).wrapping_add(timestamp_offset);
-            let bits = u32::from(sack) << 4 | u32::from(scale.unwrap_or(15));
-            // Never ahead of the clock: later segments must not look old.
-            let value = (clock & !63 | bits).wrapping_sub(64);
-            options.timestamps = Some(Timestamps { value, echo: ts.value });
-        }
-        None => {
-            options.window_scale = None;
-            options.sack_permitted = false;
-        }
+    if let Some(ts) = seg.options.timestamps.filter(|_| cx.config.timestamps) {
+        let scale = seg.options.window_scale.filter(|_| cx.config.window_scaling).map(|s| s.min(14));
+        let sack = cx.config.sack && seg.options.sack_permitted;
+        options.window_scale = options.window_scale.filter(|_| scale.is_some());
+        options.sack_permitted = sack;
+        let clock = ((cx.now.as_nanos() / 1_000_000) as u32).wrapping_add(timestamp_offset);
+        let bits = u32::from(sack) << 4 | u32::from(scale.unwrap_or(15));
+        // Never ahead of the clock: later segments must not look old.
+        let value = (clock & !63 | bits).wrapping_sub(64);
+        options.timestamps = Some(Timestamps { value, echo: ts.value });
+    } else {
+        options.window_scale = None;
+        options.sack_permitted = false;
     }
     cx.net.counters.tcp_cookies_sent += 1;
     super::half_open::send(tuple, Flags::SYN | Flags::ACK, iss, seg.header.seq + 1, window.0, options, cx);

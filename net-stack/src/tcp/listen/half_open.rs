@@ -130,16 +130,16 @@ impl HalfOpen {
             self.send_syn_ack(cx);
             return Verdict::Done;
         }
-        if !flags.has(Flags::RST) {
-            if let (Some((_, recent)), Some(ts)) = (self.timestamps, seg.options.timestamps) {
-                if (ts.value.wrapping_sub(recent) as i32) < 0 {
-                    cx.net.counters.drop_tcp_paws += 1;
-                    self.challenge(cx);
-                    return Verdict::Done;
-                }
-            }
+        if !flags.has(Flags::RST)
+            && let (Some((_, recent)), Some(ts)) = (self.timestamps, seg.options.timestamps)
+            && (ts.value.wrapping_sub(recent) as i32) < 0
+        {
+            cx.net.counters.drop_tcp_paws += 1;
+            self.challenge(cx);
+            return Verdict::Done;
         }
-        if !seq.within(next, 0x1_0000) && !(seg.len() > 0 && next.within(seq, seg.len())) {
+        let acceptable = seq.within(next, 0x1_0000) || (seg.len() > 0 && next.within(seq, seg.len()));
+        if !acceptable {
             cx.net.counters.drop_tcp_out_of_window += 1;
             if !flags.has(Flags::RST) {
                 self.challenge(cx);

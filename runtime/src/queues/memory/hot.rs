@@ -17,6 +17,8 @@ pub(super) struct Hot<T> {
     head: Cell<u64>,
     /// How many units ever came into the ring.
     tail: Cell<u64>,
+    /// Reservations that were not used for a unit (yet): how far numbers are ahead of the units.
+    pub(super) ahead: Cell<u64>,
     slots: [Cell<Option<T>>; SLOTS as usize],
 }
 
@@ -27,6 +29,7 @@ impl<T> Hot<T> {
             calm: Cell::new(true),
             head: Cell::new(0),
             tail: Cell::new(0),
+            ahead: Cell::new(0),
             slots: std::array::from_fn(|_| Cell::new(None)),
         }
     }
@@ -48,12 +51,14 @@ impl<T> Hot<T> {
         Some(unit)
     }
 
-    pub(super) fn head(&self) -> u64 {
-        self.head.get()
+    /// The number of the next unit, if it may go the short way.
+    #[inline]
+    pub(super) fn next(&self) -> u64 {
+        self.tail.get() + self.ahead.get()
     }
 
-    pub(super) fn tail(&self) -> u64 {
-        self.tail.get()
+    pub(super) fn head(&self) -> u64 {
+        self.head.get()
     }
 
     pub(super) fn len(&self) -> u64 {

@@ -24,9 +24,6 @@ pub use futures::{PopFuture, PushFuture};
 use hemi_queue::{Error, Pop, Push, PushError, Result, Ticket};
 use state::Shared;
 
-/// The ticket of a push that was complete at once.
-const COMPLETE: u64 = u64::MAX;
-
 /// A queue in memory that holds `capacity` units (at least one).
 ///
 /// ```
@@ -279,15 +276,19 @@ impl<T> Push for Queue<T> {
     #[inline]
     fn start_push(&mut self, unit: T) -> Result<Ticket, PushError<T>> {
         if self.shared.hot.push_is_simple() && self.reserved.get().is_none() {
+            let number = self.shared.hot.next();
             self.shared.hot.put(unit);
-            return Ok(Ticket(COMPLETE));
+            return Ok(Ticket(number));
         }
         self.start_push_slow(unit)
     }
 
     #[inline]
     fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if ticket.0 == COMPLETE { Poll::Ready(Ok(())) } else { self.poll_pushed_slow(ticket.0, cx) }
+        if self.pushing.get().is_none() && self.shared.lock().is_within(ticket.0) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_pushed_slow(ticket.0, cx)
     }
 
     /// Closes the queue: what was pushed drains, then pops get `None`.

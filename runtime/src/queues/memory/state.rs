@@ -37,7 +37,6 @@ impl<T> Shared<T> {
             overflow: VecDeque::new(),
             closed: false,
             capacity,
-            ahead: 0,
             room: capacity,
             asleep: 0,
             lenient: 0,
@@ -66,8 +65,6 @@ struct Slow<T> {
     overflow: VecDeque<T>,
     closed: bool,
     capacity: u64,
-    /// Reservations that were not used for a unit (yet): how far numbers are ahead of the units.
-    ahead: u64,
     /// The capacity and the reservations given back: how far `limit` is ahead of the units taken.
     room: u64,
     /// How many poppers have not been woken.
@@ -133,7 +130,7 @@ impl<T> State<'_, T> {
 
     /// The number of the next unit or reservation.
     pub(super) fn next(&self) -> u64 {
-        self.hot.tail() + self.slow.overflow.len() as u64 + self.slow.ahead
+        self.hot.next() + self.slow.overflow.len() as u64
     }
 
     fn settle(&self) {
@@ -214,7 +211,7 @@ impl<T> State<'_, T> {
     /// Take up room without a unit.
     pub(super) fn reserve(&mut self) -> u64 {
         let number = self.next();
-        self.slow.ahead += 1;
+        self.hot.ahead.set(self.hot.ahead.get() + 1);
         self.slow.attended += 1;
         self.settle();
         number
@@ -222,7 +219,7 @@ impl<T> State<'_, T> {
 
     /// A unit in the room that was reserved for it.
     pub(super) fn append_reserved(&mut self, unit: T) -> Wake {
-        self.slow.ahead -= 1;
+        self.hot.ahead.set(self.hot.ahead.get() - 1);
         self.slow.attended -= 1;
         self.put(unit);
         self.arrived()

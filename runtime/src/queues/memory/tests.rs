@@ -172,6 +172,19 @@ fn any_number_of_waiting_pushers_is_accepted_but_abandoned_ones_are_bounded() {
 }
 
 #[test]
+fn tickets_name_pushes_in_order() {
+    let mut q = queue::<u32>(2);
+    let tickets: Vec<_> = (0..3).map(|n| q.start_push(n).unwrap()).collect();
+    assert!(tickets.is_sorted() && tickets[0] < tickets[1] && tickets[1] < tickets[2]);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(q.poll_pushed(tickets[1], &mut cx).is_ready());
+    assert!(q.poll_pushed(tickets[2], &mut cx).is_pending());
+    assert!(q.poll_pushed(tickets[0], &mut cx).is_ready(), "asked for late, and out of order");
+    assert_eq!(q.try_pop(), Some(0));
+    assert!(q.poll_pushed(tickets[2], &mut cx).is_ready());
+}
+
+#[test]
 fn closing_completes_every_waiter() {
     let q = queue::<u32>(1);
     q.try_push(1).unwrap();

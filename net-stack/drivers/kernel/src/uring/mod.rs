@@ -66,13 +66,13 @@ impl Uring {
                 instead: "Linux 6.0 or backend=epoll",
             });
         }
-        let buffers = BufRing::new(&registrar, STREAMS, pool)?;
+        let buffers = BufRing::new(&registrar, STREAMS, pool, tuning.old)?;
         Ok(Self {
             id: Cell::new(None),
             ops: RefCell::default(),
             buffers,
             files: Files::new(ring, tuning.files),
-            counted: Cell::new(true),
+            counted: Cell::new(!tuning.old),
             starved: RefCell::default(),
             spare: RefCell::default(),
         })

@@ -26,17 +26,12 @@ impl Uring {
         let Some(ring) = inner.park.ring() else { return };
         let slot = self.files.slot(&stream.slot, ring, stream.fd);
         let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
-        let send = match &op.bufs[..] {
-            [only] => {
-                let (at, len) = (only.as_ptr(), only.len() as u32);
-                on!(slot, stream.fd, |target| opcode::Send::new(target, at, len)).flags(flags).build()
-            }
-            _ => {
-                let header = op.header();
-                on!(slot, stream.fd, |target| opcode::SendMsg::new(target, header))
-                    .flags(flags as u32)
-                    .build()
-            }
+        let send = if let [only] = &op.bufs[..] {
+            let (at, len) = (only.as_ptr(), only.len() as u32);
+            on!(slot, stream.fd, |target| opcode::Send::new(target, at, len)).flags(flags).build()
+        } else {
+            let header = op.header();
+            on!(slot, stream.fd, |target| opcode::SendMsg::new(target, header)).flags(flags as u32).build()
         };
         stream.ops.set(stream.ops.get() + 1);
         // SAFETY: the one buffer is held by the operation; or the header points into the boxed operation, and its vectors to

@@ -52,6 +52,7 @@ pub(crate) fn each_with(pool: &PoolConfig, test: impl Fn(&Rig)) {
         ("kernel:?backend=uring", hemi_park::Backend::Uring),
         // Nothing directly, everything through the ring.
         ("kernel:?backend=uring&hot=0&batch=1", hemi_park::Backend::Uring),
+        ("kernel:?backend=uring&hot=0&batch=1&old=true", hemi_park::Backend::Uring),
         ("kernel:?backend=epoll", hemi_park::Backend::Uring),
         ("kernel:?backend=poll", hemi_park::Backend::Uring),
         ("kernel:?backend=epoll", hemi_park::Backend::Epoll),
