@@ -8,9 +8,7 @@ mod trouble {
     mod addresses;
     mod churn;
     mod clock;
-    mod descriptors;
     mod drops;
-    mod flood;
     mod half_close;
     mod no_reader;
     mod resets;

@@ -33,6 +33,7 @@ fn end_it_with_what_was_echoed() {
     }
 }
 
+/// Also right after it has said that it listens.
 #[test]
 fn end_it_without_any_client_too() {
     server::each(|echo| {

@@ -248,7 +248,8 @@ fn of_framed_queues() {
                 let mut peer = foreign::connect(at);
                 peer.set_nodelay(true).unwrap();
                 for n in 0..200 {
-                    for part in [format!("line "), format!("{n}"), format!("\nline {n}"), "b\n".to_owned()] {
+                    for part in ["line ".to_owned(), format!("{n}"), format!("\nline {n}"), "b\n".to_owned()]
+                    {
                         peer.write_all(part.as_bytes()).unwrap();
                     }
                 }

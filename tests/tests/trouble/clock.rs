@@ -14,14 +14,14 @@ fn simulated<T>(case: impl Future<Output = T>) -> T {
     Runtime::builder().simulated(7).build().unwrap().try_block_on(case).unwrap()
 }
 
-/// Minutes since `begin`.
-fn minutes(begin: Instant, at: Instant) -> f64 {
-    (at - begin).as_secs_f64() / 60.0
+/// Half minutes since `begin`.
+fn halves(begin: Instant, at: Instant) -> u64 {
+    (at - begin).as_secs() / 30
 }
 
 /// Ticks once a minute, is away for two hours and a half minute, and comes back: when were the ticks scheduled, and
-/// when were they taken?
-fn away(policy: MissedTick, ticks: usize) -> (Vec<f64>, Vec<f64>) {
+/// when were they taken, in half minutes?
+fn away(policy: MissedTick, ticks: usize) -> (Vec<u64>, Vec<u64>) {
     simulated(async {
         let begin = now();
         let mut every = interval(MINUTE).missed_tick(policy);
@@ -31,8 +31,8 @@ fn away(policy: MissedTick, ticks: usize) -> (Vec<f64>, Vec<f64>) {
         sleep(2 * HOUR + MINUTE / 2).await;
         let (mut scheduled, mut taken) = (Vec::new(), Vec::new());
         for _ in 0..ticks {
-            scheduled.push(minutes(begin, every.tick().await));
-            taken.push(minutes(begin, now()));
+            scheduled.push(halves(begin, every.tick().await));
+            taken.push(halves(begin, now()));
         }
         (scheduled, taken)
     })
@@ -41,24 +41,24 @@ fn away(policy: MissedTick, ticks: usize) -> (Vec<f64>, Vec<f64>) {
 #[test]
 fn missed_ticks_in_a_burst() {
     let (scheduled, taken) = away(MissedTick::Burst, 122);
-    let all: Vec<f64> = (2..124).map(f64::from).collect();
+    let all: Vec<u64> = (2..124).map(|minute| 2 * minute).collect();
     assert_eq!(scheduled, all);
-    assert!(taken[..120].iter().all(|at| *at == 121.5), "made up for at once: {taken:?}");
-    assert_eq!(taken[120..], [122.0, 123.0], "and in step again");
+    assert!(taken[..120].iter().all(|at| *at == 243), "made up for at once: {taken:?}");
+    assert_eq!(taken[120..], [244, 246], "and in step again");
 }
 
 #[test]
 fn missed_ticks_skipped() {
     let (scheduled, taken) = away(MissedTick::Skip, 3);
-    assert_eq!(scheduled, [2.0, 122.0, 123.0], "in step with the beginning");
-    assert_eq!(taken, [121.5, 122.0, 123.0]);
+    assert_eq!(scheduled, [4, 244, 246], "in step with the beginning");
+    assert_eq!(taken, [243, 244, 246]);
 }
 
 #[test]
 fn missed_ticks_delayed() {
     let (scheduled, taken) = away(MissedTick::Delay, 3);
-    assert_eq!(scheduled, [2.0, 122.5, 123.5], "a minute after the late one");
-    assert_eq!(taken, [121.5, 122.5, 123.5]);
+    assert_eq!(scheduled, [4, 245, 247], "a minute after the late one");
+    assert_eq!(taken, [243, 245, 247]);
 }
 
 #[test]

@@ -15,6 +15,9 @@ use hemi::{
 };
 use hemi_tests::{foreign, kernels};
 
+/// An inline command without an end.
+static ENDLESS: [u8; 70_000] = [b'a'; 70_000];
+
 /// Answers every request with its number of words, until the client errs.
 async fn serve(mut listener: TcpListener) -> hemi::Result<()> {
     while let Some(conn) = listener.pop().await? {
@@ -24,7 +27,7 @@ async fn serve(mut listener: TcpListener) -> hemi::Result<()> {
             while let Some(request) = conn.pop().await? {
                 conn.push(Value::Integer(request.words().len() as i64)).await?;
             }
-            Ok::<_, hemi::Error>(())
+            Ok::<_, Error>(())
         });
     }
     Ok(())
@@ -57,7 +60,7 @@ fn is_answered_with_the_reason_and_ends_the_connection() {
         b"*1\n$1\n",                        // no carriage return
         b"*1\r\n*1\r\n$1\r\na\r\n",         // a request is flat
         b"\"unbalanced\r\n",                // inline
-        &[b'a'; 70_000],                    // an inline command without an end
+        &ENDLESS,                           // an inline command without an end
     ];
     kernels::each(|runtime: Runtime| {
         kernels::run(&runtime, async {

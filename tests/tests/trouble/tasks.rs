@@ -13,9 +13,9 @@ use hemi_tests::kernels;
 fn a_panic_arrives_at_the_join_and_the_others_go_on() {
     kernels::each(|runtime: Runtime| {
         kernels::run(&runtime, async {
-            let mut units = queue::<u32>(1);
+            let units = queue::<u32>(1);
             let others = (0..10).map(|n| {
-                let mut units = units.clone();
+                let units = units.clone();
                 spawn(async move {
                     for _ in 0..20 {
                         units.push(n).await?;
@@ -27,7 +27,7 @@ fn a_panic_arrives_at_the_join_and_the_others_go_on() {
             let others: Vec<_> = others.collect();
             // It dies with things in its hands: a timer, and a pop that waits.
             let dying = spawn({
-                let mut units = units.clone();
+                let units = units.clone();
                 async move {
                     let _timer = time::sleep(Duration::from_secs(3600));
                     let unit = units.pop().await.unwrap().unwrap();
