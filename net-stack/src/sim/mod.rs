@@ -4,12 +4,15 @@
 //! report. [`Pair::step`] jumps to the next time at which something can happen; when there is none, everything waits for
 //! everything else, and that is an error, not a hang.
 //!
-//! `wire.rs` is the link and the device at each of its ends, `faults.rs` what goes wrong on it, `pair.rs` the two hosts.
+//! `wire.rs` is the link and the device at each of its ends, `faults.rs` what goes wrong on it, `pair.rs` the two hosts;
+//! `pipe.rs` is a wire without any of this, for benchmarks.
 
 mod faults;
 mod pair;
+mod pipe;
 mod wire;
 
 pub use faults::Faults;
 pub use pair::{Deadlock, Pair, Side};
+pub use pipe::Pipe;
 pub use wire::{SimDevice, Wire, WireConfig, WireStats};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::TcpConfig;
 
-/// The clock's granularity G: the turn's clock is in nanoseconds, the timer fires at turns.
-const GRANULARITY: Duration = Duration::from_millis(1);
+/// The clock's granularity G, in nanoseconds: the turn's clock is finer, but the timer fires at turns.
+const GRANULARITY: u64 = 1_000_000;
 
 /// Round-trip measurements of one connection.
 #[derive(Clone, Debug, Default)]
@@ -49,20 +49,21 @@ impl RttEstimator {
     }
 
     /// The retransmission timeout, backed off.
+    #[inline]
     pub(crate) fn rto(&self, config: &TcpConfig) -> Duration {
         let base = if self.measured {
             // RFC 6298 section 2.3: RTO <- SRTT + max (G, K*RTTVAR) where K = 4
-            let variation = Duration::from_nanos(4 * self.rttvar).max(GRANULARITY);
-            (Duration::from_nanos(self.srtt) + variation).max(config.rto_min)
+            (self.srtt + (4 * self.rttvar).max(GRANULARITY)).max(config.rto_min.as_nanos() as u64)
         } else if self.syn_lost {
             // RFC 6298 section 5.7: If the timer expires awaiting the ACK of a SYN segment and the TCP implementation is
             // using an RTO less than 3 seconds, the RTO MUST be re-initialized to 3 seconds when data transmission begins.
-            config.rto_initial.max(Duration::from_secs(3))
+            (config.rto_initial.as_nanos() as u64).max(3_000_000_000)
         } else {
-            config.rto_initial
+            config.rto_initial.as_nanos() as u64
         };
         // RFC 6298 section 5.5: The host MUST set RTO <- RTO * 2 ("back off the timer").
-        base.saturating_mul(1 << self.backoff.min(20)).min(config.rto_max)
+        let backed_off = base.saturating_mul(1 << self.backoff.min(20));
+        Duration::from_nanos(backed_off.min(config.rto_max.as_nanos() as u64))
     }
 
     /// The timeout that a SYN waits: the initial one, backed off.
@@ -90,8 +91,10 @@ impl RttEstimator {
     }
 }
 
+/// `old` moved towards `new` by one part in `weight`.
+#[inline]
 fn weigh(old: u64, new: u64, weight: u64) -> u64 {
-    (u128::from(old) * u128::from(weight - 1) + u128::from(new)).div_euclid(u128::from(weight)) as u64
+    if new >= old { old + (new - old) / weight } else { old - (old - new) / weight }
 }
 
 #[cfg(test)]

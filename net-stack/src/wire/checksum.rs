@@ -146,23 +146,32 @@ fn sum_memory_order(bytes: &[u8]) -> u64 {
 
 #[inline]
 fn sum_short(bytes: &[u8]) -> u64 {
+    // Halves of words in two sums that can't overflow for as few as these: no carries to chase.
     let (words, tail) = bytes.as_chunks::<8>();
-    let mut acc = 0_u128;
+    let (mut low, mut high) = (0_u64, 0_u64);
     for word in words {
-        acc += u128::from(u64::from_ne_bytes(*word));
+        let word = u64::from_ne_bytes(*word);
+        low += word & 0xffff_ffff;
+        high += word >> 32;
     }
-    add(add(acc as u64, (acc >> 64) as u64), sum_tail(tail))
+    low + high + sum_tail_halves(tail)
 }
 
-/// Fewer than eight bytes, padded with zeroes on the right.
+/// Fewer than eight bytes, padded with zeroes on the right: by powers of two, since all but the last piece of a message
+/// are multiples of four.
 #[inline]
-fn sum_tail(tail: &[u8]) -> u64 {
-    if tail.is_empty() {
-        return 0;
+fn sum_tail_halves(mut tail: &[u8]) -> u64 {
+    let mut sum = 0;
+    if let Some((word, rest)) = tail.split_first_chunk::<4>() {
+        sum += u64::from(u32::from_ne_bytes(*word));
+        tail = rest;
     }
-    let mut last = [0; 8];
-    last[..tail.len()].copy_from_slice(tail);
-    u64::from_ne_bytes(last)
+    match *tail {
+        [] => sum,
+        [a] => sum + u64::from(u16::from_ne_bytes([a, 0])),
+        [a, b] => sum + u64::from(u16::from_ne_bytes([a, b])),
+        [a, b, c, ..] => sum + u64::from(u32::from_ne_bytes([a, b, c, 0])),
+    }
 }
 
 /// Long messages: eight independent lanes of 32-bit words in 64-bit sums, which the compiler turns into vector adds. A

@@ -48,7 +48,7 @@ struct Sent {
     dont_fragment: bool,
 }
 
-pub struct World {
+struct World {
     stack: Option<Stack>,
     config: StackConfig,
     options: TcpOptionsConfig,
@@ -68,7 +68,7 @@ pub struct World {
 }
 
 /// Run a script; the error names the line.
-pub fn run(text: &str) -> Result<(), String> {
+pub(crate) fn run(text: &str) -> Result<(), String> {
     let mut world = World::new();
     let mut lines = 0;
     for (number, line) in text.lines().enumerate() {
@@ -414,13 +414,14 @@ impl World {
     }
 
     fn show(&self, sent: &Sent) -> String {
-        let h = &sent.header;
-        let mut text = format!("{} {}", h.flags, self.relative(h.seq));
-        if h.flags.has(Flags::ACK) {
-            text += &format!(" ack {}", h.ack);
-        }
-        text += &format!(" win {} len {} {:?} at {:?}", h.window, sent.payload.len(), sent.options, sent.at);
-        text
+        let (h, o) = (&sent.header, &sent.options);
+        let ack = if h.flags.has(Flags::ACK) { format!(" ack {}", h.ack) } else { String::new() };
+        let sack = o.sack.as_slice();
+        let (seq, len) = (self.relative(h.seq), sent.payload.len());
+        format!(
+            "{} {seq}{ack} win {} len {len} mss {:?} ts {:?} {sack:?} at {:?}",
+            h.flags, h.window, o.mss, o.timestamps, sent.at
+        )
     }
 
     fn expect(&mut self, words: &[&str]) -> Result<(), String> {
@@ -433,7 +434,7 @@ impl World {
         }
         let seq: &str = words.get(1).ok_or("a sequence number is missing")?;
         if seq != "*"
-            && self.relative(h.seq) as i64
+            && i64::from(self.relative(h.seq))
                 != seq.parse::<i64>().map_err(|e| e.to_string())?.rem_euclid(1 << 32)
         {
             return fail("seq");
@@ -546,7 +547,7 @@ impl World {
                 "broadcast" => to = [10, 0, 0, 255],
                 "port" => header.dst_port = parse(Some(value))?,
                 "rawopt" => {
-                    raw = Some(value.split(',').map(|n| parse(Some(n))).collect::<Result<Vec<u8>, _>>()?)
+                    raw = Some(value.split(',').map(|n| parse(Some(n))).collect::<Result<Vec<u8>, _>>()?);
                 }
                 _ => return Err(format!("unknown field {key}")),
             }
