@@ -4,7 +4,7 @@ use std::{
     any::Any,
     future::Future,
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream, UdpSocket},
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -31,6 +31,20 @@ pub fn reset(stream: TcpStream) {
     let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     linger.expect("a socket takes a linger time");
     drop(stream);
+}
+
+/// Receive a datagram. The end of an io_uring on this thread may interrupt a call that has a timeout.
+///
+/// # Panics
+/// When none comes.
+pub fn recv(socket: &UdpSocket, datagram: &mut [u8]) -> usize {
+    loop {
+        match socket.recv(datagram) {
+            Ok(len) => return len,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => panic!("no datagram: {e}"),
+        }
+    }
 }
 
 /// Run `work` on a thread of its own; the future gives what it returned.
@@ -96,10 +110,12 @@ pub fn write_pattern(mut to: impl Write, len: u64) -> io::Result<()> {
 pub fn read_pattern(mut from: impl Read) -> io::Result<u64> {
     let (mut total, mut buffer) = (0, vec![0; CHUNK]);
     loop {
-        let len = from.read(&mut buffer)?;
-        if len == 0 {
-            return Ok(total);
-        }
+        let len = match from.read(&mut buffer) {
+            Ok(0) => return Ok(total),
+            Ok(len) => len,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
         assert!(check(total, &buffer[..len]), "wrong bytes after {total}");
         total += len as u64;
     }
