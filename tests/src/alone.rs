@@ -1,7 +1,7 @@
 //! Tests in a process of their own.
 //!
-//! Limits, open descriptors, signals and the log belong to a process, and the harness runs many tests in one. [`alone!`]
-//! starts the test's own program again with just that test, and the test's body runs there; [`Child`] is the same by
+//! Limits, open descriptors, signals and the log belong to a process, and the harness runs many tests in one. [`alone!`](crate::alone!)
+//! starts the test's own program again with just that test, and the test's body runs there; [`command`] is the same by
 //! hand, for a test whose other half speaks to it.
 
 use std::{
