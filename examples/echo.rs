@@ -59,6 +59,7 @@ fn run(mut cli: Cli) -> Result<(), Box<dyn Error>> {
 
 /// What one core does.
 async fn core(cli: Cli) -> Result<Totals> {
+    let asked = signal::shutdown(); // taken over before "listening" is said: whoever reads that may end us
     let totals = Rc::new(Cell::new(Totals::default()));
     let mut options = Options::new();
     if !cli.framed {
@@ -86,7 +87,7 @@ async fn core(cli: Cli) -> Result<Totals> {
         }
     };
     select_biased! {
-        asked = signal::shutdown().fuse() => asked?,
+        ended = asked.fuse() => ended?,
         ended = streams.fuse() => ended?,
         ended = datagrams.fuse() => ended?,
     };

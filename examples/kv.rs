@@ -5,7 +5,7 @@
 //! printf 'SET greeting "hello world"\r\nGET greeting\r\nQUIT\r\n' | nc 127.0.0.1 6380
 //! ```
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, process::ExitCode, rc::Rc};
 
 use clap::Parser;
 use futures::{FutureExt, select_biased};
@@ -38,7 +38,7 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
         say(format_args!("listening tcp {}", listener.local_addr()?));
         select_biased! {
             asked = signal::shutdown().fuse() => asked,
-            ended = kv::serve(listener, Default::default()).fuse() => ended,
+            ended = kv::serve(listener, Rc::default()).fuse() => ended,
         }
     })?)
 }

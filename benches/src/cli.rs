@@ -35,6 +35,10 @@ pub struct Options {
     #[arg(long, value_name = "URI")]
     pub net: Option<String>,
 
+    /// Who drives: the same plain kernel client for all, or hemi at both ends.
+    #[arg(long, value_enum, default_value_t = Client::Kernel)]
+    pub client: Client,
+
     /// Message sizes in bytes, separated by commas.
     #[arg(long, value_delimiter = ',', default_values_t = [64], value_name = "BYTES")]
     pub sizes: Vec<usize>,
@@ -97,6 +101,15 @@ pub enum Role {
     Server,
     /// The client, against --peer.
     Client,
+}
+
+/// What drives the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Client {
+    /// Busy-polled kernel sockets.
+    Kernel,
+    /// A busy hemi runtime; closed loop only.
+    Hemi,
 }
 
 /// Who is compared when nobody is named.

@@ -118,6 +118,10 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// hemi as the client knows no open loop.
+    #[error("an open loop needs the kernel client: leave out --client hemi or --rate")]
+    ClosedLoopOnly,
+
     /// Nothing came back.
     #[error("no message was echoed in the measured time: is there an echo server?")]
     Silence,

@@ -7,7 +7,7 @@ use std::thread;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::{Options, Role};
+use crate::cli::{Client, Options, Role};
 use crate::client;
 use crate::contestants::{self, Contestant};
 use crate::cores::{self, Cores};
@@ -35,7 +35,11 @@ fn compare(options: &Options) -> Result<(), Error> {
     let mut subjects: Vec<Subject> = ours.into_iter().map(Subject::Ours).collect();
     subjects.extend(options.peer.map(Subject::Peer));
     let cores = Cores::choose(options.server_cpu, options.client_cpu)?;
-    let lab = Lab { subjects, rounds: options.rounds, cores, drive: client::drive };
+    let drive = match options.client {
+        Client::Kernel => client::drive,
+        Client::Hemi => client::hemi::drive,
+    };
+    let lab = Lab { subjects, rounds: options.rounds, cores, drive };
     let scenarios = options.scenarios()?;
 
     let progress = ProgressBar::new(lab.samples(&scenarios)).with_style(style());

@@ -15,6 +15,7 @@ use crate::{
     Idle, Runtime,
     clock::Clock,
     context::Core,
+    cores::affinity,
     exec::{Alarms, BlockingPool, Exec, Spin},
     names::Names,
     net::{self, Transports},
@@ -175,14 +176,13 @@ impl Builder {
         let group = self.group();
         let seed = rand::core_seed(self.seed.unwrap_or_else(rand::fresh_seed), index);
         let clock = if self.simulated { Clock::simulated() } else { Clock::real() };
-        let alone = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
         let park = if self.simulated { None } else { Some(Park::new(&ParkConfig::default())?) };
         let exec = Exec::new()?;
         let core = Rc::new(Core {
             exec,
             alarms: Rc::new(Alarms::new(clock.read(), clock.uncertainty())),
             clock,
-            spin: RefCell::new(Spin::new(self.idle, self.spin, alone)),
+            spin: RefCell::new(Spin::new(self.idle, self.spin, affinity::is_alone())),
             pool: Pool::with(&self.pool)?,
             park,
             reactors: RefCell::default(),

@@ -21,6 +21,7 @@ use crate::{
 };
 
 /// One runtime: its tasks, timers, memory, devices and tables. Never leaves its thread.
+#[allow(clippy::struct_field_names)] // the index of this core among `cores`
 pub(crate) struct Core {
     pub(crate) exec: Exec,
     /// Has the reading of this turn.

@@ -7,7 +7,7 @@
 //! let mut there = numbers.clone();
 //! let thread = std::thread::spawn(move || {
 //!     Runtime::builder().build()?.block_on(async {
-//!         for i in 0..100 {
+//!         for i in 0..100_u32 {
 //!             there.push(i).await?;
 //!         }
 //!         there.close();

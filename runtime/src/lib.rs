@@ -18,8 +18,19 @@
 //! # Ok::<(), hemi::Error>(())
 //! ```
 //!
+//! All I/O is a queue: a program [`Push`]es units of data into queues and [`Pop`]s units out of them, and moves from kernel
+//! sockets to another transport by changing one URI ([`net`]).
+//!
 //! | what | where |
 //! |---|---|
+//! | taking and putting units | [`Pop`], [`Push`] |
+//! | memory: shared, read-only, never copied | [`Buf`], [`BufMut`], [`Sga`], [`Pool`] |
+//! | queues: in memory, connections, datagrams | [`queues`], [`Options`] |
+//! | whole units over byte streams | [`framing`] |
+//! | merge, filter, sort, map, qconnect | [`algebra`] |
+//! | `Stream`, `Sink`, `AsyncRead`, `AsyncWrite` | [`adapters`] |
+//! | operations with names; many at once | [`token`] |
+//! | the bare calls of the paper | [`qd`] |
 //! | tasks, their names and their life | [`spawn`], [`JoinHandle`], `exec` |
 //! | the runtime and its options | [`Runtime`], [`Builder`], [`Idle`] |
 //! | clocks and timers | [`time`] |
@@ -43,6 +54,7 @@ mod cores;
 pub mod cross;
 mod exec;
 pub mod framing;
+mod memory;
 pub(crate) mod names;
 pub mod net;
 pub mod qd;
@@ -63,9 +75,10 @@ pub use exec::{Idle, JoinError, JoinHandle, YieldNow, spawn, spawn_blocking, yie
 pub use hemi_macros::{main, test};
 pub use hemi_queue::transport;
 pub use hemi_queue::{
-    AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, Pop, Push, PushError, Qd, Result,
-    SendBuf, Sga, Ticket,
+    AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, PoolStats, Pop, Push, PushError, Qd,
+    Result, SendBuf, Sga, Ticket,
 };
+pub use memory::pool;
 pub use queues::{
     Conn, Listener, Options, PopHalf, PushHalf, TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener,
     UnixQueue,

@@ -8,7 +8,6 @@ use crate::{
     Builder, JoinHandle,
     context::Core,
     shutdown::{self, Drained},
-    turn::Patience,
 };
 
 /// A runtime, on the thread that made it (`!Send`).
@@ -76,7 +75,7 @@ impl Runtime {
         let _running = Running::begin(core)?;
         let _watch = core.watch();
         let _entered = core.enter();
-        core.exec.run_root(future, at, || core.turn(Patience::Until(Instant::FAR_FUTURE)))
+        core.exec.run_root(future, at, || core.turn(Instant::FAR_FUTURE))
     }
 
     /// End gracefully: begin the [`shutdown`](crate::shutdown), run until all tasks have ended, at most for `limit`, and
@@ -112,7 +111,7 @@ impl Runtime {
             if core.now() >= deadline {
                 return Ok(None);
             }
-            core.turn(Patience::Until(deadline))?;
+            core.turn(deadline)?;
         }
     }
 

@@ -22,18 +22,10 @@ pub(crate) const BATCH: u32 = 64;
 /// The longest sleep of a core with a device that cannot wake it and should have been able to.
 const DEAF: Duration = Duration::from_millis(1);
 
-/// What a turn is allowed to do when nothing is ready.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// Spin or sleep until something happens, but not beyond this instant.
-    Until(Instant),
-    /// Come back at once.
-    None,
-}
-
 impl Core {
-    /// One turn. An error means that nothing can ever happen (simulation).
-    pub(crate) fn turn(&self, patience: Patience) -> Result<()> {
+    /// One turn; with nothing to do it spins or sleeps until something happens, but not beyond `deadline`. An error
+    /// means that nothing can ever happen (simulation).
+    pub(crate) fn turn(&self, deadline: Instant) -> Result<()> {
         let polls = self.exec.run(BATCH);
         self.exec.remote().beat.turn();
         let now = self.clock.read();
@@ -47,10 +39,7 @@ impl Core {
             self.spin.borrow_mut().busy(now);
             return Ok(());
         }
-        match patience {
-            Patience::None => Ok(()),
-            Patience::Until(deadline) => self.idle(now, deadline),
-        }
+        self.idle(now, deadline)
     }
 
     #[inline]

@@ -39,7 +39,7 @@ async fn an_hour_of_virtual_time_passes_at_once() {
 #[hemi::test(sim)]
 #[should_panic(expected = "deadlock")]
 async fn a_simulation_that_cannot_go_on_fails() {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[hemi::test(net = "nonsense:")]

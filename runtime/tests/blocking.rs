@@ -83,12 +83,15 @@ fn a_runtime_ends_with_work_in_flight() {
     let (done, finished) = mpsc::channel();
     let runtime = runtime(1);
     runtime.block_on(async {
+        let (begun, has_begun) = mpsc::channel();
         drop(spawn_blocking(move || {
+            begun.send(()).unwrap();
             wait.recv().unwrap();
             done.send(()).unwrap();
         }));
         drop(spawn_blocking(|| unreachable!("queued work ends with the runtime")));
         yield_now().await;
+        has_begun.recv().unwrap();
     });
     drop(runtime);
     go.send(()).unwrap();

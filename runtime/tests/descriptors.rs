@@ -152,7 +152,7 @@ fn the_algebra_works_on_descriptors() {
         let (a, b) = (qd::queue(8).unwrap(), qd::queue(8).unwrap());
         let both = qd::merge(a, b).unwrap();
         let even = qd::filter(both, |unit| unit.len().is_multiple_of(2)).unwrap();
-        let sorted = qd::sort(even, 4, |unit| unit.to_vec()).unwrap();
+        let sorted = qd::sort(even, 4, Sga::to_vec).unwrap();
         let loud = qd::map(sorted, |unit| Sga::from(unit.to_vec().to_ascii_uppercase())).unwrap();
         for (q, t) in [(a, "dd"), (b, "cc"), (a, "odd"), (b, "aa")] {
             qd::push(q, Sga::from(t)).unwrap().await.unwrap();

@@ -124,15 +124,17 @@ fn a_simulation_that_cannot_go_on_says_so() {
     assert_eq!(runtime.block_on(async { 5 }), 5);
 }
 
+struct Mark(Rc<Cell<bool>>);
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
 #[test]
 fn dropping_the_runtime_cancels_and_the_handle_outlives_it() {
     let dropped = Rc::new(Cell::new(false));
-    struct Mark(Rc<Cell<bool>>);
-    impl Drop for Mark {
-        fn drop(&mut self) {
-            self.0.set(true);
-        }
-    }
     let runtime = runtime();
     let mark = Mark(Rc::clone(&dropped));
     let handle = runtime.spawn(async move {

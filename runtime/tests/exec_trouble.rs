@@ -407,7 +407,7 @@ fn an_over_aligned_future_is_aligned() {
         let (sum, aligned) = spawn(async move {
             let at = &raw const wide;
             yield_now().await;
-            (wide.0.iter().map(|&b| u32::from(b)).sum::<u32>(), at.addr() % 256 == 0)
+            (wide.0.iter().map(|&b| u32::from(b)).sum::<u32>(), at.addr().is_multiple_of(256))
         })
         .await
         .unwrap();
@@ -420,6 +420,7 @@ fn an_over_aligned_future_is_aligned() {
 #[test]
 fn a_large_future_is_a_task_too() {
     runtime().block_on(async {
+        #[allow(clippy::large_stack_arrays)] // that is the point
         let big = [1_u8; 100_000];
         let task = spawn(async move {
             yield_now().await;

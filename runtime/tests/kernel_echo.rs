@@ -80,3 +80,21 @@ fn a_udp_echo_server_serves_a_plain_client() {
         client.join().unwrap();
     }
 }
+
+#[test]
+fn a_host_name_is_resolved_off_the_loop() {
+    let Ok(name) = std::fs::read_to_string("/proc/sys/kernel/hostname") else { return };
+    let runtime = Runtime::builder().net("kernel:").build().unwrap();
+    runtime.block_on(async {
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut client = hemi::TcpQueue::connect(("localhost", port)).await.unwrap();
+        client.push("hi").await.unwrap();
+        let mut server = listener.pop().await.unwrap().unwrap();
+        assert_eq!(server.pop().await.unwrap().unwrap().as_ref(), b"hi");
+        // A name of the machine's own, if it has one, goes through the system's resolver; one that cannot be, fails.
+        drop(TcpListener::bind((name.trim(), 0)).await);
+        let e = hemi::TcpQueue::connect("no-such-host.invalid:7000").await.unwrap_err();
+        assert!(e.to_string().contains("no-such-host.invalid:7000"), "{e}");
+    });
+}

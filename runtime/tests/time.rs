@@ -220,6 +220,7 @@ fn ten_thousand_timers() {
 }
 
 #[test]
+#[allow(clippy::async_yields_async)] // carried out on purpose
 fn a_sleep_may_outlive_its_runtime() {
     let runtime = simulated();
     let nap = runtime.block_on(async { sleep(MS) });

@@ -39,6 +39,7 @@ fn operations_of_one_queue_complete_in_submission_order() {
 }
 
 #[test]
+#[allow(clippy::async_yields_async)] // the token is carried to another runtime on purpose
 fn a_token_is_waited_for_once_and_in_its_own_runtime() {
     let (one, other) = (simulated(), simulated());
     let token = one.block_on(async {

@@ -84,7 +84,7 @@ impl Walker {
                     bytes = &bytes[tail..];
                     continue;
                 }
-                return Step::End(self.ending(bytes));
+                return Step::End(Self::ending(bytes));
             };
             let end = RECORD_HEADER + header.length as usize;
             if bytes.len() < end {
@@ -116,7 +116,7 @@ impl Walker {
         header.lsn == self.next && (header.kind == RecordKind::Padding || fragment)
     }
 
-    fn ending(&self, bytes: &[u8]) -> Ending {
+    fn ending(bytes: &[u8]) -> Ending {
         if bytes.iter().all(|b| *b == 0) { Ending::Clean } else { Ending::Cut }
     }
 

@@ -1,3 +1,25 @@
 //! Whole-system tests of hemi: worlds, suites over real devices, misuse.
+//!
+//! | what a test needs | where |
+//! |---|---|
+//! | the portable suite, run on any transport | [`suite`] |
+//! | a runtime on each backend of the kernel's sockets | [`kernels`] |
+//! | plain `std` sockets as the peers, threads that do not know hemi | [`foreign`] |
+//! | to wait for something that has no future | [`until`](mod@until) |
+//! | a process of its own, for what belongs to a process: limits, descriptors, signals, the log | [`alone`](mod@alone) |
+//! | how much is held: descriptors, memory | [`meter`] |
+#![forbid(unsafe_code)]
 
+pub mod alone;
+pub mod foreign;
+pub mod kernels;
+pub mod meter;
 pub mod suite;
+pub mod until;
+
+pub use until::until;
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -100,7 +100,7 @@ impl Server {
             pipe.read_to_string(&mut stderr).doing("reading a server's errors")?;
         }
         if stderr.is_empty() {
-            return Err(Error::Server { runtime });
+            return Err(Error::NotReady { runtime });
         }
         Err(Error::Sample { row: Row::TcpPingPong, runtime, status, stderr })
     }

@@ -12,13 +12,13 @@ pub enum Error {
     Lab(#[from] hemi_bench::Error),
 
     #[error("the {} server failed", runtime.title())]
-    Bare { runtime: Runtime, source: hemi_bench::contestants::Failure },
+    Server { runtime: Runtime, source: hemi_bench::contestants::Failure },
 
     #[error("{} on {} ended with {status}: {stderr}", row.title(), runtime.title())]
     Sample { row: Row, runtime: Runtime, status: std::process::ExitStatus, stderr: String },
 
     #[error("the {} server did not say where it listens", runtime.title())]
-    Server { runtime: Runtime },
+    NotReady { runtime: Runtime },
 
     #[error("the load generator against {} ended with {status}: {stderr}", runtime.title())]
     Load { runtime: Runtime, status: std::process::ExitStatus, stderr: String },

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use hemi_bench::contestants::{Contestant, epoll::Epoll, floor::Floor};
+use hemi_bench::contestants::{Contestant, epoll::Epoll, floor::Floor, hemi::Hemi};
 use hemi_bench::cores::pin;
 use hemi_bench::scenario::{Pace, Scenario, Transport};
 use hemi_bench::stop::Stop;
@@ -97,9 +97,10 @@ fn serve(runtime: Runtime, cpu: usize, bind: SocketAddr) -> Result<(), Error> {
         println!("{address}");
         let _ = std::io::stdout().flush();
     };
-    let bare = |server: &dyn Contestant| {
+    // The servers of the latency lab.
+    let lab = |server: &dyn Contestant| {
         let served = server.serve(Transport::Tcp, bind, &mut { ready }, &Stop::default());
-        served.map_err(|source| Error::Bare { runtime, source })
+        served.map_err(|source| Error::Server { runtime, source })
     };
     match runtime {
         Runtime::Tokio => peers::tokio::Tokio::serve(bind, ready),
@@ -107,9 +108,11 @@ fn serve(runtime: Runtime, cpu: usize, bind: SocketAddr) -> Result<(), Error> {
         Runtime::Glommio => peers::glommio::Glommio::serve(bind, ready),
         Runtime::Compio => peers::compio::Compio::serve(bind, ready),
         Runtime::Smol => peers::smol::Smol::serve(bind, ready),
-        Runtime::Epoll => return bare(&Epoll),
-        Runtime::Spin => return bare(&Floor),
-        Runtime::Hemi | Runtime::LocalPool | Runtime::Harness => return Err(Error::NoServer { runtime }),
+        Runtime::Epoll => return lab(&Epoll),
+        Runtime::Spin => return lab(&Floor),
+        Runtime::Hemi => return lab(&Hemi::adaptive(None)),
+        Runtime::HemiBusy => return lab(&Hemi::busy(None)),
+        Runtime::LocalPool | Runtime::Harness => return Err(Error::NoServer { runtime }),
     }
     .doing("serving")
 }

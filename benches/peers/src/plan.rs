@@ -133,6 +133,8 @@ impl Row {
 pub enum Runtime {
     /// hemi as it comes: adaptive idling.
     Hemi,
+    /// TCP rows only: hemi that never sleeps.
+    HemiBusy,
     /// tokio, current_thread with a `LocalSet`.
     Tokio,
     /// monoio on io_uring with DEFER_TASKRUN.
@@ -159,6 +161,7 @@ impl Runtime {
     pub fn title(self) -> &'static str {
         match self {
             Self::Hemi => "hemi",
+            Self::HemiBusy => "hemi busy",
             Self::Tokio => "tokio",
             Self::Monoio => "monoio",
             Self::Glommio => "glommio",
@@ -173,7 +176,7 @@ impl Runtime {
 
     /// Our own columns, which are compared with the best of the others.
     pub fn is_hemi(self) -> bool {
-        matches!(self, Self::Hemi)
+        matches!(self, Self::Hemi | Self::HemiBusy)
     }
 
     /// Written by hand for one row, so no runtime anybody would program on.
@@ -184,9 +187,9 @@ impl Runtime {
     /// Whether it can take part in rows that need `needs`.
     pub fn offers(self, needs: Needs) -> bool {
         match self {
-            Self::Hemi => needs != Needs::Echo,
+            Self::Hemi => true,
             Self::LocalPool => matches!(needs, Needs::Executor | Needs::Queues),
-            Self::Epoll | Self::Spin => needs == Needs::Echo,
+            Self::HemiBusy | Self::Epoll | Self::Spin => needs == Needs::Echo,
             Self::Harness => !matches!(needs, Needs::Echo | Needs::Tokens),
             _ => needs != Needs::Tokens,
         }
@@ -211,7 +214,7 @@ pub fn run_micro(row: Row, runtime: Runtime, ops: u64) -> Option<Duration> {
             }
             _ => full::<Bare>(row, ops),
         },
-        Runtime::Epoll | Runtime::Spin => None,
+        Runtime::HemiBusy | Runtime::Epoll | Runtime::Spin => None,
     }
 }
 

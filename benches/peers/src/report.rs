@@ -18,7 +18,11 @@ pub fn table(cells: &[Cell], rows: &[Row], runtimes: &[Runtime], markdown: bool)
     let columns: Vec<Runtime> = runtimes
         .iter()
         .copied()
-        .filter(|&runtime| runtime != Runtime::Harness && cells.iter().any(|cell| cell.runtime == runtime))
+        .filter(|&runtime| {
+            let has_figures = |cell: &Cell| cell.figure().is_some() || cell.instructions.is_some();
+            runtime != Runtime::Harness
+                && cells.iter().any(|cell| cell.runtime == runtime && has_figures(cell))
+        })
         .collect();
     let mut head = vec!["".to_owned(), "unit".to_owned()];
     head.extend(columns.iter().map(|runtime| runtime.title().to_owned()));

@@ -7,6 +7,7 @@
 //! there was nothing to do: what remains is the time it was busy, and says how fast it could have
 //! driven a server that costs nothing (the [`ceiling`](Driven::ceiling)).
 
+pub mod hemi;
 mod link;
 mod poller;
 mod tcp;
@@ -36,7 +37,7 @@ pub struct Driven {
     pub ceiling: Option<f64>,
 }
 
-/// A datagram not echoed by then is lost.
+/// A datagram of a closed loop not echoed by then is lost.
 const LOST_AFTER: u64 = 200_000_000;
 /// How long the first answer, and the stragglers of an open loop, are waited for after the end.
 const GRACE: u64 = 1_000_000_000;
@@ -143,8 +144,9 @@ impl<'a, L: Link> Driver<'a, L> {
                 }
             }
             now = turned;
-            if !active && self.scenario.transport == Transport::Udp {
-                self.expire(now, schedule.is_none())?;
+            // An open loop needs no answer to go on, and keeps waiting for the late ones.
+            if !active && schedule.is_none() && self.scenario.transport == Transport::Udp {
+                self.expire(now)?;
             }
         }
         let elapsed = (last - first.unwrap_or(from)).max(1);
@@ -230,8 +232,8 @@ impl<'a, L: Link> Driver<'a, L> {
         Ok(now)
     }
 
-    /// Gives up on datagrams that have been away too long, and in a closed loop sends new ones.
-    fn expire(&mut self, now: u64, closed: bool) -> Result<(), Error> {
+    /// Closed loop: gives up on datagrams that have been away too long, and sends new ones.
+    fn expire(&mut self, now: u64) -> Result<(), Error> {
         for index in 0..self.links.len() {
             let flight = &mut self.flights[index];
             while let Some(&Some(stamp)) = flight.stamps.front()
@@ -241,9 +243,7 @@ impl<'a, L: Link> Driver<'a, L> {
                 flight.stamps.pop_front();
                 self.lost += 1;
             }
-            if closed {
-                self.top_up(index, now)?;
-            }
+            self.top_up(index, now)?;
         }
         Ok(())
     }

@@ -16,12 +16,18 @@ fn brief(transport: Transport, size: usize, connections: usize, depth: usize, pa
 
 /// Drives a real floor server.
 fn against_floor(scenario: &Scenario) -> Driven {
+    against(&Floor, drive, scenario)
+}
+
+type Drive = fn(SocketAddr, &Scenario) -> Result<Driven, Error>;
+
+fn against(contestant: &dyn Contestant, drive: Drive, scenario: &Scenario) -> Driven {
     let stop = Stop::default();
     let (tx, rx) = std::sync::mpsc::channel();
     thread::scope(|scope| {
         let server = scope.spawn(|| {
             let mut ready = |address| tx.send(address).expect("the test waits");
-            Floor.serve(scenario.transport, ([127, 0, 0, 1], 0).into(), &mut ready, &stop)
+            contestant.serve(scenario.transport, ([127, 0, 0, 1], 0).into(), &mut ready, &stop)
         });
         let driven = drive(rx.recv().expect("the server listens"), scenario);
         stop.set();
@@ -46,6 +52,35 @@ fn closed_loops_of_every_shape_are_echoed() {
 }
 
 #[test]
+fn every_contestant_echoes_every_transport() {
+    for contestant in crate::contestants::all(None) {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            for (connections, depth) in [(1, 1), (6, 8)] {
+                let scenario = brief(transport, 64, connections, depth, Pace::Closed);
+                let driven = against(contestant.as_ref(), drive, &scenario);
+                assert!(driven.latencies.count() > 0, "{contestant:?} over {transport}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hemi_drives_too() {
+    for transport in [Transport::Tcp, Transport::Udp] {
+        for (size, connections, depth) in [(8, 1, 1), (64, 4, 4), (40_000, 2, 3)] {
+            let driven =
+                against(&Floor, hemi::drive, &brief(transport, size, connections, depth, Pace::Closed));
+            assert!(driven.latencies.count() > 0 && driven.rate > 0.0);
+        }
+    }
+    let megabytes = brief(Transport::Tcp, 1 << 20, 1, 4, Pace::Closed);
+    assert!(against(&Floor, hemi::drive, &megabytes).latencies.count() > 0);
+    let open = brief(Transport::Tcp, 64, 1, 1, Pace::Open { rate: 10.0 });
+    let outcome = hemi::drive(([127, 0, 0, 1], 1).into(), &open);
+    assert!(matches!(outcome, Err(Error::ClosedLoopOnly)), "{outcome:?}");
+}
+
+#[test]
 fn messages_of_one_byte_travel_over_a_stream() {
     let driven = against_floor(&brief(Transport::Tcp, 1, 1, 3, Pace::Closed));
     assert!(driven.latencies.count() > 0);
@@ -63,8 +98,8 @@ fn an_open_loop_sends_at_its_rate() {
         let mut scenario = brief(transport, 64, 2, 1, Pace::Open { rate: 1_000.0 });
         scenario.measure = Duration::from_millis(200);
         let driven = against_floor(&scenario);
-        // 200 are due; each is recorded, late or not, so the count does not depend on the machine.
-        assert!((195..=205).contains(&driven.latencies.count()), "{}", driven.latencies.count());
+        // 200 are due; each is recorded, however late, so the count does not depend on the machine.
+        assert!((199..=201).contains(&driven.latencies.count()), "{}", driven.latencies.count());
     }
 }
 

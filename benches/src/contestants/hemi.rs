@@ -103,7 +103,7 @@ async fn until(stop: &Stop, server: impl Future<Output = hemi::Result<()>>) -> h
     let (mut server, mut stop) = (pin!(server), pin!(stop.clone()));
     poll_fn(|cx| match server.as_mut().poll(cx) {
         Poll::Pending => stop.as_mut().poll(cx).map(Ok),
-        ended => ended,
+        ended @ Poll::Ready(_) => ended,
     })
     .await
 }

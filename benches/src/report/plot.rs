@@ -13,8 +13,10 @@ use crate::results::{Entry, Experiment};
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Pixels of one panel, and of the title above them all.
-const PANEL: (u32, u32) = (560, 400);
+const PANEL: (u32, u32) = (560, 420);
 const TITLE: u32 = 64;
+/// Pixels of one line of the table below a panel.
+const LINE: u32 = 20;
 /// Panels beside each other.
 const COLUMNS: usize = 2;
 
@@ -36,8 +38,8 @@ const COLOURS: [RGBColor; 6] = [
 /// # Errors
 /// When the plot cannot be drawn.
 pub fn percentiles(experiments: &[Experiment]) -> Result<String, Error> {
-    let subtitle = "Round trip in microseconds, logarithmic; lower is better. The floor is a busy-polled \
-                    recv and send on bare sockets.";
+    let subtitle = "Round trip in microseconds at each percentile; lower is better. The floor is a hand-written \
+                    busy loop on bare sockets; the same client drives all.";
     panels("How long an echo takes", subtitle, experiments, percentile_panel)
 }
 
@@ -74,60 +76,64 @@ fn panels(title: &str, subtitle: &str, experiments: &[Experiment], draw: Panel) 
     Ok(svg)
 }
 
+/// The curves, and below them the figures as a table that is the legend too.
 fn percentile_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Error> {
     let curves: Vec<Vec<(f64, f64)>> = experiment.entries.iter().map(percentile_points).collect();
     let (low, high) = range(curves.iter().flatten().map(|point| point.1));
-    let mut chart = ChartBuilder::on(area)
+    let table = LINE * experiment.entries.len() as u32 + 12;
+    let (upper, _) = area.split_vertically(area.dim_in_pixel().1 - table);
+    let mut chart = ChartBuilder::on(&upper)
         .caption(experiment.scenario.to_string(), ("sans-serif", 16, &INK))
         .margin(14)
-        .x_label_area_size(32)
-        .y_label_area_size(52)
+        .margin_bottom(4)
+        .x_label_area_size(26)
+        .y_label_area_size(94)
         .build_cartesian_2d(-0.25..PERCENTILES.len() as f64 - 0.75, (low..high).log_scale())
         .map_err(failed)?;
     chart
         .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(FAINT.mix(0.5))
-        .bold_line_style(FAINT)
+        .disable_mesh()
         .axis_style(QUIET)
         .x_labels(PERCENTILES.len())
         .x_label_formatter(&|at| percentile_label(*at))
-        .y_label_formatter(&|microseconds| tick(*microseconds))
-        .y_desc("\u{b5}s")
+        // The ticks of a logarithmic axis are drawn below.
+        .y_labels(0)
+        .y_label_formatter(&|_| String::new())
         .label_style(("sans-serif", 13, &INK))
         .draw()
         .map_err(failed)?;
-    // By the last figure that all have.
-    let last = curves.iter().map(Vec::len).min().and_then(|len| len.checked_sub(1));
-    let height = |curve: &Vec<(f64, f64)>| last.map_or(0.0, |last| curve[last].1);
-    let by_height = |a: &usize, b: &usize| height(&curves[*a]).total_cmp(&height(&curves[*b]));
-    let highest = (0..curves.len()).max_by(by_height);
+    let (left, top) = area.get_base_pixel();
+    for tick in ticks(low, high) {
+        let line = [-0.25, PERCENTILES.len() as f64 - 0.75].map(|x| (x, tick));
+        let (x, y) = chart.backend_coord(&line[0]);
+        let anchor = Pos::new(HPos::Right, VPos::Center);
+        let label = ("sans-serif", 13, &INK).into_text_style(area).pos(anchor);
+        area.draw(&Text::new(tick_label(tick), (x - left - 8, y - top), label)).map_err(failed)?;
+        chart.draw_series([PathElement::new(line, FAINT)]).map_err(failed)?;
+    }
     for (index, (entry, points)) in experiment.entries.iter().zip(curves).enumerate() {
         let style = style(entry, index);
+        let y = upper.dim_in_pixel().1 as i32 + LINE as i32 * index as i32 + 6;
+        let name =
+            ("sans-serif", 13, &style.color).into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(entry.name.clone(), (20, y), name)).map_err(failed)?;
+        for &point in &points {
+            let x = chart.backend_coord(&point).0 - left;
+            let centred = Pos::new(HPos::Center, VPos::Center);
+            let figure = ("sans-serif", 13, &style.color).into_text_style(area).pos(centred);
+            area.draw(&Text::new(microseconds(point.1 * 1e3), (x, y), figure)).map_err(failed)?;
+        }
         let dots = points.iter().map(|&point| Circle::new(point, 4, style.filled()));
         chart.draw_series(dots).map_err(failed)?;
-        // Figures stand above the highest curve and below the others, so that they keep apart.
-        let highest = highest == Some(index);
-        let figures = points.iter().map(|&point| {
-            let anchor = Pos::new(HPos::Center, if highest { VPos::Bottom } else { VPos::Top });
-            let text = ("sans-serif", 12, &style.color).into_text_style(area).pos(anchor);
-            let shift = (0, if highest { -8 } else { 8 });
-            EmptyElement::at(point) + Text::new(microseconds(point.1 * 1e3), shift, text)
-        });
-        chart.draw_series(figures).map_err(failed)?;
-        chart
-            .draw_series(LineSeries::new(points, style))
-            .map_err(failed)?
-            .label(&entry.name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 2), (x + 18, y + 2)], style.filled()));
+        chart.draw_series(LineSeries::new(points, style)).map_err(failed)?;
     }
-    legend(&mut chart)
+    Ok(())
 }
 
 fn distribution_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Error> {
-    // Beyond the last percentile of the tables a distribution is a few stray messages.
+    // Beyond that a distribution is a flat line with a few stray messages.
     let shortest = experiment.entries.iter().map(|entry| entry.merged.percentile(0.0) as f64 / 1e3);
-    let longest = experiment.entries.iter().map(|entry| entry.merged.percentile(99.99) as f64 / 1e3);
+    let longest = experiment.entries.iter().map(|entry| entry.merged.percentile(99.9) as f64 / 1e3);
     let (low, high) = range(shortest.chain(longest));
     let mut chart = ChartBuilder::on(area)
         .caption(experiment.scenario.to_string(), ("sans-serif", 16, &INK))
@@ -138,15 +144,24 @@ fn distribution_panel(area: &Area<'_>, experiment: &Experiment) -> Result<(), Er
         .map_err(failed)?;
     chart
         .configure_mesh()
-        .light_line_style(FAINT.mix(0.5))
+        .disable_x_mesh()
+        .max_light_lines(0)
         .bold_line_style(FAINT)
         .axis_style(QUIET)
-        .x_label_formatter(&|microseconds| tick(*microseconds))
+        .x_labels(0)
+        .x_label_formatter(&|_| String::new())
         .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
-        .x_desc("\u{b5}s")
         .label_style(("sans-serif", 13, &INK))
         .draw()
         .map_err(failed)?;
+    let (left, top) = area.get_base_pixel();
+    for tick in ticks(low, high) {
+        let line = [0.0, 1.0].map(|y| (tick, y));
+        let (x, y) = chart.backend_coord(&line[0]);
+        let label = ("sans-serif", 13, &INK).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Top));
+        area.draw(&Text::new(tick_label(tick), (x - left, y - top + 8), label)).map_err(failed)?;
+        chart.draw_series([PathElement::new(line, FAINT)]).map_err(failed)?;
+    }
     for (index, entry) in experiment.entries.iter().enumerate() {
         let style = style(entry, index);
         let points =
@@ -167,7 +182,7 @@ where
 {
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::LowerRight)
         .margin(12)
         .background_style(WHITE.mix(0.85))
         .label_font(("sans-serif", 14, &INK))
@@ -196,8 +211,16 @@ fn percentile_label(at: f64) -> String {
     percentile.map_or_else(String::new, |percentile| format!("p{percentile}"))
 }
 
-fn tick(microseconds: f64) -> String {
-    if microseconds < 1.0 { format!("{microseconds:.1}") } else { format!("{microseconds:.0}") }
+/// 1, 2, 5, 10, 20, 50, ... within the range; of a long range only the powers of ten.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let steps: &[f64] = if high / low > 1_000.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let all = (-3..=8).flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)));
+    all.filter(|tick| (low..=high).contains(tick)).collect()
+}
+
+fn tick_label(microseconds: f64) -> String {
+    let digits = if microseconds < 1.0 { 3 } else { 0 };
+    format!("{microseconds:.digits$} \u{b5}s")
 }
 
 /// A little more than what the values span, so that no curve runs along an edge.

@@ -91,6 +91,19 @@ enum Kind {
 /// [`Ring::push`]; they are submitted together by the next `poll` or `park`, and their completions are dispatched by
 /// `poll`. By reactors with [`Wakeup::Fd`](hemi_queue::Wakeup::Fd): [`watch`](Self::watch).
 ///
+/// ```
+/// use std::time::Duration;
+/// use hemi_park::{Park, ParkConfig};
+///
+/// let park = Park::new(&ParkConfig::default())?;
+/// let unparker = park.unparker();
+/// let other = std::thread::spawn(move || unparker.unpark());
+/// park.park(Some(Duration::from_secs(5)), || true); // ends with the wake, whichever comes first
+/// park.poll();
+/// # other.join().unwrap();
+/// # Ok::<(), hemi_queue::Error>(())
+/// ```
+///
 /// # When it is dropped
 /// With operations in flight, it cancels them and waits for their last completions; a handler whose operations
 /// cannot be cancelled in time is leaked rather than freed, because the device may still write to its memory.

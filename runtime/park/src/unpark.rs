@@ -152,7 +152,9 @@ mod loom {
     /// The sleeper must see the item, whatever the order: else it blocks for ever, which loom reports as a deadlock.
     #[test]
     fn no_wake_is_lost() {
-        ::loom::model(|| {
+        let mut model = ::loom::model::Builder::new();
+        model.preemption_bound = Some(3); // covers every pair of transitions, in seconds
+        model.check(|| {
             let world = Arc::new(World {
                 state: Handshake::new(),
                 inbox: AtomicBool::new(false),

@@ -29,7 +29,7 @@ mod uri;
 mod waiter;
 pub mod wheel;
 
-pub use buf::{AllocError, Buf, BufMut, Pool, PoolConfig, SendBuf, Sga};
+pub use buf::{AllocError, Buf, BufMut, Pool, PoolConfig, PoolStats, SendBuf, Sga};
 pub use error::{Error, IoFailure, Result};
 pub use op::{Completion, Op};
 pub use pop::{Pop, PopNext};

@@ -13,10 +13,8 @@ use super::{
     predicate::{Predicate, Program},
 };
 
-/// Rejected pushes whose verdict nobody asked for (their futures were dropped) are kept up to this many.
-const UNCLAIMED: usize = 64;
-/// Set in the tickets of rejected pushes; the others are the inner queue's.
-const REJECTED: u64 = 1 << 63;
+/// Pushes whose completion nobody asked for (their futures were dropped) are remembered up to this many.
+const UNCLAIMED: usize = 1024;
 
 /// What a filter asks of each unit: a closure, or a [`Predicate`] in its compiled form.
 pub trait Test<U: ?Sized> {
@@ -100,12 +98,20 @@ pub struct Filter<Q, P, U> {
     test: P,
     rejected: u64,
     refused: u64,
-    unclaimed: VecDeque<(u64, U)>,
+    next: u64,
+    /// Pushes by our number, oldest first.
+    pushes: VecDeque<(u64, Outcome<U>)>,
+}
+
+enum Outcome<U> {
+    /// The inner queue has it, under its own ticket.
+    Passed(Ticket),
+    Rejected(U),
 }
 
 impl<Q, P, U> Filter<Q, P, U> {
     fn new(queue: Q, test: P) -> Self {
-        Self { queue, test, rejected: 0, refused: 0, unclaimed: VecDeque::new() }
+        Self { queue, test, rejected: 0, refused: 0, next: 0, pushes: VecDeque::new() }
     }
 
     /// Units that were popped from the inner queue, failed the test and were dropped.
@@ -164,26 +170,33 @@ impl<Q: Push, P: Test<Q::Unit>> Push for Filter<Q, P, Q::Unit> {
     }
 
     fn start_push(&mut self, unit: Q::Unit) -> Result<Ticket, PushError<Q::Unit>> {
-        if self.test.passes(&unit) {
-            return self.queue.start_push(unit);
+        let outcome = if self.test.passes(&unit) {
+            Outcome::Passed(self.queue.start_push(unit)?)
+        } else {
+            self.refused += 1;
+            Outcome::Rejected(unit)
+        };
+        if self.pushes.len() == UNCLAIMED {
+            self.pushes.pop_front();
         }
-        let ticket = self.refused | REJECTED;
-        self.refused += 1;
-        if self.unclaimed.len() == UNCLAIMED {
-            self.unclaimed.pop_front();
-        }
-        self.unclaimed.push_back((ticket, unit));
-        Ok(Ticket(ticket))
+        let number = self.next;
+        self.next += 1;
+        self.pushes.push_back((number, outcome));
+        Ok(Ticket(number))
     }
 
     fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<Self::Receipt>> {
-        if ticket.0 & REJECTED == 0 {
-            return self.queue.poll_pushed(ticket, cx).map_ok(Verdict::Pushed);
+        let Ok(at) = self.pushes.binary_search_by_key(&ticket.0, |(number, _)| *number) else {
+            return Poll::Ready(Err(Error::StaleToken));
+        };
+        let mut receipt = None;
+        if let Outcome::Passed(inner) = &self.pushes[at].1 {
+            receipt = Some(ready!(self.queue.poll_pushed(*inner, cx)));
         }
-        let found = self.unclaimed.iter().position(|(t, _)| *t == ticket.0);
-        Poll::Ready(match found.and_then(|at| self.unclaimed.remove(at)) {
-            Some((_, unit)) => Ok(Verdict::Filtered(unit)),
-            None => Err(Error::StaleToken),
+        Poll::Ready(match (self.pushes.remove(at), receipt) {
+            (_, Some(receipt)) => receipt.map(Verdict::Pushed),
+            (Some((_, Outcome::Rejected(unit))), None) => Ok(Verdict::Filtered(unit)),
+            _ => Err(Error::StaleToken),
         })
     }
 

@@ -20,7 +20,7 @@ use hemi_queue::{Error, Pop, Push, PushError, Result, Ticket};
 /// use hemi::{Pop, Push, algebra::sort};
 /// # block_on(async {
 /// let mut q = sort(hemi::queue(8), 3, |n: &u32| *n);
-/// for n in [5, 3, 4, 1] {
+/// for n in [5u32, 3, 4, 1] {
 ///     q.push(n).await?;
 /// }
 /// // 1 was not among the first three.

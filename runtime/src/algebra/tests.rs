@@ -29,7 +29,7 @@ fn a_filtered_push_comes_back_even_when_it_is_asked_late() {
 fn a_filtered_push_whose_future_is_dropped_keeps_memory_bounded() {
     let mut none = filter_push(Scripted::new(), |_: &u32| false);
     let first = none.start_push(0).unwrap();
-    for n in 1..1000 {
+    for n in 1..2000 {
         let _ = none.start_push(n).unwrap();
     }
     let late = block_on(futures::future::poll_fn(|cx| none.poll_pushed(first, cx)));

@@ -3,7 +3,7 @@
 //! Nothing is shared but the shutdown and the threads for blocking work. Listeners on the same address share the
 //! port (SO_REUSEPORT), so the kernel spreads connections; cores talk through [`crate::cross`].
 
-mod affinity;
+pub(crate) mod affinity;
 
 use std::{
     any::Any,

@@ -16,7 +16,7 @@ use std::{
 
 use slab::Slab;
 
-use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, UnsafeCell, fence};
+use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, UnsafeCell, fence, yield_now};
 
 /// Ring and waiters.
 pub(crate) struct Shared<T> {
@@ -200,7 +200,14 @@ impl<T> Ring<T> {
             let cell = &self.cells[at & self.mask];
             let ahead = cell.turn.load(Ordering::Acquire).wrapping_sub(at) as isize;
             if ahead < 0 {
-                return Err(item); // the item of a round ago is still there
+                // The item of a round ago is still there.
+                if at.wrapping_sub(self.head.0.load(Ordering::Acquire)) >= self.cells.len() {
+                    return Err(item);
+                }
+                // No: a popper has won it and is moving it out, or this number is an old one. The queue is not full.
+                yield_now();
+                at = self.tail.0.load(Ordering::Relaxed);
+                continue;
             }
             let next = at.wrapping_add(1);
             if ahead > 0 {
@@ -259,16 +266,16 @@ impl<T> Drop for Ring<T> {
 }
 
 #[cfg(all(test, loom))]
-mod loom_tests {
+mod loom {
     use std::sync::Arc;
 
-    use loom::thread;
+    use ::loom::thread;
 
     use super::*;
 
     #[test]
     fn items_arrive_once_and_in_order() {
-        loom::model(|| {
+        ::loom::model(|| {
             let ring = Arc::new(Ring::new(2));
             let pushers = [1, 2].map(|i| {
                 let ring = Arc::clone(&ring);
@@ -286,7 +293,7 @@ mod loom_tests {
 
     #[test]
     fn a_popper_that_sits_is_woken() {
-        loom::model(|| {
+        ::loom::model(|| {
             let shared = Arc::new(Shared::new(1));
             let woken = Arc::new(Flag(AtomicBool::new(false)));
             let theirs = Arc::clone(&shared);

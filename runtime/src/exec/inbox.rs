@@ -120,7 +120,7 @@ mod tests {
 }
 
 #[cfg(all(test, loom))]
-mod loom_tests {
+mod loom {
     use std::sync::Arc;
 
     use super::*;
@@ -129,13 +129,13 @@ mod loom_tests {
     /// is covered by one that does.
     #[test]
     fn no_wake_is_lost() {
-        loom::model(|| {
+        ::loom::model(|| {
             let inbox = Arc::new(Inbox::new(128));
             let told = Arc::new(AtomicU64::new(0));
             let wakers: Vec<_> = [3, 9]
                 .map(|slot| {
                     let (inbox, told) = (Arc::clone(&inbox), Arc::clone(&told));
-                    loom::thread::spawn(move || {
+                    ::loom::thread::spawn(move || {
                         if inbox.set(slot) {
                             told.fetch_add(1, Ordering::SeqCst);
                         }
@@ -161,13 +161,13 @@ mod loom_tests {
     /// What a thread wrote before its wake is visible to the owner that saw the wake.
     #[test]
     fn a_wake_publishes() {
-        loom::model(|| {
+        ::loom::model(|| {
             let inbox = Arc::new(Inbox::new(64));
             let data = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
             let wakers: Vec<_> = [0, 1]
                 .map(|i| {
                     let (inbox, data) = (Arc::clone(&inbox), Arc::clone(&data));
-                    loom::thread::spawn(move || {
+                    ::loom::thread::spawn(move || {
                         data[i].store(1, Ordering::Relaxed);
                         let _ = inbox.set(i as u32);
                     })

@@ -365,6 +365,7 @@ fn layout(capacity: usize) -> Layout {
 }
 
 fn allocate(capacity: usize) -> *const Slot {
+    #[allow(clippy::cast_ptr_alignment)] // the layout says how it is aligned
     // SAFETY: the layout is not empty.
     let base = unsafe { alloc::alloc(layout(capacity)) }.cast::<Slot>();
     if base.is_null() {

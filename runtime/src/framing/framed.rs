@@ -8,6 +8,7 @@ use std::{
 use hemi_queue::{Error, Pool, Pop, Push, PushError, Result, Sga, Ticket};
 
 use super::{Decoder, Encoder, Input, Room};
+use crate::context;
 
 /// A queue of units made of a queue of bytes and a codec.
 ///
@@ -72,10 +73,15 @@ impl<Q, C> Framed<Q, C> {
     }
 
     fn make(queue: Q, codec: C, refuse: fn(&mut Q, Sga)) -> Self {
-        Self { queue, codec, input: Input::new(), room: Room::new(), state: State::Open, refuse }
+        let framed =
+            Self { queue, codec, input: Input::new(), room: Room::new(), state: State::Open, refuse };
+        match context::with(|core| core.pool.clone()) {
+            Ok(pool) => framed.with_pool(&pool),
+            Err(_) => framed,
+        }
     }
 
-    /// Use memory of `pool` for headers and for compacting.
+    /// Use memory of `pool` for headers and for compacting. Default: the running runtime's pool, else the heap.
     pub fn with_pool(mut self, pool: &Pool) -> Self {
         let unread = self.input.take_all();
         self.input = Input::with_pool(pool.clone());

@@ -1,7 +1,7 @@
 //! Framing: application units over a byte stream.
 //!
 //! A byte stream arrives in whatever pieces the network made of it. A *framed* queue pops whole application units and
-//! nothing less (HotOS '19: the task is woken for a request, not for a segment).
+//! nothing less (HotOS '19), so its owner never parses half a request.
 //!
 //! ```text
 //!   segments ─► Input (bounded, compacting) ─► Decoder::decode ─► whole units

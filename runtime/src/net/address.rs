@@ -8,7 +8,6 @@ use std::{
 
 use hemi_queue::{Error, Result, transport::Endpoint};
 
-use super::off_loop::off_loop;
 use crate::context::Core;
 
 /// Where to listen or connect.
@@ -81,10 +80,13 @@ impl Address {
 /// Ask the system, off the loop: its resolver blocks.
 async fn lookup(host: String, port: u16) -> Result<Vec<Endpoint>> {
     let target = format!("{host}:{port}");
-    let addresses =
-        off_loop(move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>))
-            .await
-            .map_err(|e| Error::io("resolve", &target, e))?;
+    let found = crate::spawn_blocking(move || {
+        (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>)
+    });
+    let addresses = match found.await {
+        Ok(found) => found.map_err(|e| Error::io("resolve", &target, e))?,
+        Err(_) => return Err(invalid("resolve", &target, "the resolver's thread panicked")),
+    };
     if addresses.is_empty() {
         return Err(invalid("resolve", &target, "this host name has no address"));
     }

@@ -5,11 +5,10 @@
 //! | `kernel:` | kernel sockets on io_uring, epoll or busy polling (the default) | crate `hemi-kernel` |
 //! | `mem:` | in-process, virtual time (the default of a simulation) | [`mem`] |
 //!
-//! A further transport is one line in [`SCHEMES`]. The module deliberately knows nothing of units and descriptors.
+//! A further transport is one line in the table `SCHEMES`. The module deliberately knows nothing of units and descriptors.
 
 mod address;
 pub mod mem;
-mod off_loop;
 
 use std::{cell::RefCell, fmt, rc::Rc};
 

@@ -31,7 +31,7 @@ pub use interval::{Interval, MissedTick, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 
-use crate::context;
+use crate::context::{self, Core};
 
 /// The clock of this turn.
 ///
@@ -40,7 +40,7 @@ use crate::context;
 #[inline]
 #[track_caller]
 pub fn now() -> Instant {
-    match context::with(|core| core.now()) {
+    match context::with(Core::now) {
         Ok(now) => now,
         Err(e) => panic!("hemi::time::now: {e}"),
     }

@@ -87,6 +87,7 @@ impl TokenSet {
 
     /// The next member to complete and its result; `None` when the set is empty. Cancel-safe. Members come in the order
     /// they completed.
+    #[allow(clippy::should_implement_trait)] // a future, as in `StreamExt::next`
     pub fn next(&mut self) -> Next<'_> {
         Next { set: self }
     }

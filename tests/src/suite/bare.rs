@@ -21,7 +21,7 @@ pub fn tokens_on_handles(world: &World) {
         }
         assert!(matches!(pops[0].await, Err(Error::StaleToken)));
         let last = pops[19];
-        let waiting = hemi::spawn(async move { last.await });
+        let waiting = hemi::spawn(last);
         hemi::yield_now().await;
         drop(server);
         assert!(matches!(waiting.await.unwrap(), Err(Error::Closed)));

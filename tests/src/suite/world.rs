@@ -98,21 +98,21 @@ impl World {
         std::env::temp_dir().join(format!("hemi-{}-{number}-{what}.sock", std::process::id()))
     }
 
-    /// The seed of a case's own random choices: printed by a failing simulation's name, always the same.
+    /// A case's own random choices: the same in every run.
     pub fn rng(&self, case: u64) -> Rng {
         Rng::new(self.seed.unwrap_or(1) ^ case)
     }
 }
 
 /// `len` random bytes, as a unit of one to four buffers.
-pub fn random_unit(rng: &mut Rng, len: usize) -> Sga {
+pub(super) fn random_unit(rng: &mut Rng, len: usize) -> Sga {
     let bytes: Vec<u8> = (0..len).map(|_| rng.next_u64() as u8).collect();
     let parts = 1 + rng.below(4) as usize;
     bytes.chunks(len.div_ceil(parts).max(1)).map(|part| Buf::from(part.to_vec())).collect()
 }
 
 /// FNV-1a, so that what arrived can be compared without keeping what was sent.
-pub fn hash(unit: &Sga) -> u64 {
+pub(super) fn hash(unit: &Sga) -> u64 {
     unit.iter()
         .flat_map(|buf| buf.iter())
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))

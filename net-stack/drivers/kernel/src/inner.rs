@@ -66,6 +66,7 @@ pub(crate) enum Socket {
 }
 
 /// How the kernel tells of data on cold sockets.
+#[allow(clippy::large_enum_variant)] // one per core, and on the data path: not behind a pointer
 pub(crate) enum Engine {
     Uring(Uring),
     Ready(Ready),
@@ -118,7 +119,7 @@ impl Inner {
         park: &Rc<Park>,
     ) -> Result<Rc<Self>> {
         let engine = match (backend, park.ring()) {
-            (Backend::Uring, Some(ring)) => match Uring::new(ring, pool) {
+            (Backend::Uring, Some(ring)) => match Uring::new(ring, pool, tuning) {
                 Ok(uring) => Engine::Uring(uring),
                 Err(e) if forced => return Err(e),
                 Err(e) => {
@@ -184,6 +185,7 @@ impl Inner {
             match timer {
                 Timer::Connect(stream) => stream.connect_timed_out(),
                 Timer::Close(stream) => stream.closing_turn(),
+                Timer::Acked(stream) => stream.ack_turn(),
                 Timer::Send(socket) => socket.writable(),
                 Timer::Accept(listening) => listening.retry(),
             }

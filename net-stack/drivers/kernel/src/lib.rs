@@ -17,9 +17,10 @@
 //! [`Park::poll`](hemi_park::Park::poll), which delivers the ring's completions. Nothing here knows of tasks, tokens or framing.
 //!
 //! # URI
-//! `kernel:?backend=uring|epoll|poll`. Without `backend` it is io_uring where the park has one, else epoll. Two more
-//! parameters are for measurements: `hot=N`, the most busy sockets that are tried directly (0: none), and `batch=N`, how
-//! many streams must have something to send for the sends to go through the ring together.
+//! `kernel:?backend=uring|epoll|poll`. Without `backend` it is io_uring where the park has one, else epoll. Four more
+//! parameters are for measurements and tests: `hot=N`, the most busy sockets that are tried directly (0: none); `batch=N`, how
+//! many streams must have something to send for the sends to go through the ring together; `files=N`, how many streams may
+//! have their descriptor registered with the ring; `old=true`, use nothing newer than Linux 6.0.
 //!
 //! Read `inner.rs` (the turn) and `stream/mod.rs` (the life of a connection) first.
 
@@ -88,15 +89,45 @@ pub(crate) struct Tuning {
     pub(crate) hot: usize,
     /// From so many streams to flush in a turn on, sends go through the ring in one batch.
     pub(crate) batch: usize,
+    /// Slots for registered files.
+    pub(crate) files: u32,
+    /// Use nothing newer than Linux 6.0.
+    pub(crate) old: bool,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { hot: 4, batch: 8 }
+        Self { hot: 4, batch: 8, files: 1024, old: false }
     }
 }
 
 /// The kernel's sockets as a transport. See the crate's documentation for how it is driven.
+///
+/// ```
+/// use std::task::{Context, Poll, Waker};
+/// use hemi_kernel::Kernel;
+/// use hemi_park::{Park, ParkConfig};
+/// use hemi_queue::{Pool, Reactor, time::Instant, transport::{Endpoint, SocketOptions, Transport}};
+///
+/// let park = Park::new(&ParkConfig::default())?;
+/// let kernel = Kernel::open(&"kernel:".parse()?, &Pool::new()?, &park)?;
+/// let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+/// let listener = kernel.listen(&any.into(), &SocketOptions::default())?;
+/// let at = listener.local_addr()?;
+/// let _client = kernel.connect(&at, &SocketOptions::default())?;
+/// let mut cx = Context::from_waker(Waker::noop());
+/// let mut turn = 0;
+/// let _server = loop {
+///     // One turn, as the executor does it.
+///     park.poll();
+///     kernel.poll(Instant::from_nanos(turn));
+///     turn += 1;
+///     if let Poll::Ready(accepted) = listener.poll_accept(&mut cx) {
+///         break accepted?;
+///     }
+/// };
+/// # Ok::<(), hemi_queue::Error>(())
+/// ```
 pub struct Kernel {
     inner: Rc<Inner>,
 }
@@ -105,7 +136,7 @@ impl Kernel {
     /// Open the transport that `uri` describes, receiving into buffers of `pool` and waiting in `park`.
     ///
     /// # Errors
-    /// [`Error::Uri`] for an unknown parameter or value, or `backend=uring` where the park has no io_uring.
+    /// [`Uri`](hemi_queue::Error::Uri) for an unknown parameter or value, or `backend=uring` where the park has no io_uring.
     pub fn open(uri: &Uri, pool: &Pool, park: &Rc<Park>) -> Result<Rc<Self>> {
         if !uri.path().is_empty() {
             return Err(uri.error("takes no path; write `kernel:` or `kernel:?backend=...`").into());
@@ -117,6 +148,12 @@ impl Kernel {
         }
         if let Some(batch) = uri.take("batch")? {
             tuning.batch = batch;
+        }
+        if let Some(files) = uri.take("files")? {
+            tuning.files = files;
+        }
+        if let Some(old) = uri.take("old")? {
+            tuning.old = old;
         }
         uri.finish()?;
         let backend = match (wanted, park.ring().is_some()) {

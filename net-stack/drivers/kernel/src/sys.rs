@@ -66,8 +66,12 @@ pub(crate) fn send_parts<'a>(fd: RawFd, parts: impl Iterator<Item = &'a Buf>) ->
 
 /// Send one datagram, to `to` or to the connected peer.
 pub(crate) fn send_unit(fd: RawFd, unit: &Sga, to: Option<&SockAddr>) -> Result<(), Errno> {
-    if let (None, Some(only), 1) = (to, unit.first(), unit.parts()) {
-        return send(fd, only).map(drop);
+    if let (Some(only), 1) = (unit.first(), unit.parts()) {
+        let Some(to) = to else { return send(fd, only).map(drop) };
+        // SAFETY: the bytes and the address are borrowed for the call, of the lengths given.
+        let r =
+            unsafe { libc::sendto(fd, only.as_ptr().cast(), only.len(), SEND, to.as_ptr().cast(), to.len()) };
+        return check(r).map(drop);
     }
     let mut few = [NO_IOVEC; MAX_PARTS];
     let mut many = Vec::new();

@@ -10,6 +10,8 @@ pub(crate) enum Timer {
     Connect(Rc<Stream>),
     /// Look again whether a closing stream may end.
     Close(Rc<Stream>),
+    /// Look what the peer has acknowledged.
+    Acked(Rc<Stream>),
     /// Try to send again.
     Send(Rc<Datagram>),
     /// Try to accept again.

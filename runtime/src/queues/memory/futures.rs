@@ -2,7 +2,7 @@
 //! (inlined slow paths cost twice the instructions per unit).
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     fmt,
     future::Future,
     pin::Pin,
@@ -11,26 +11,31 @@ use std::{
 
 use hemi_queue::{Error, Result};
 
-use super::{Queue, state::State, state::Turn};
+use super::{
+    Queue,
+    state::{Shared, Turn},
+};
 
 #[inline(always)]
 pub(super) fn poll_pop<T>(
-    state: &RefCell<State<T>>,
+    shared: &Shared<T>,
     place: &Cell<u64>,
+    kept: bool,
     cx: &mut Context<'_>,
 ) -> Poll<Option<T>> {
-    let unit = state.borrow_mut().take_simple();
-    if unit.is_some() { Poll::Ready(unit) } else { poll_pop_in_turn(state, place, cx) }
+    let unit = shared.hot.take_simple();
+    if unit.is_some() { Poll::Ready(unit) } else { poll_pop_in_turn(shared, place, kept, cx) }
 }
 
 #[cold]
 #[inline(never)]
 fn poll_pop_in_turn<T>(
-    state: &RefCell<State<T>>,
+    shared: &Shared<T>,
     place: &Cell<u64>,
+    kept: bool,
     cx: &mut Context<'_>,
 ) -> Poll<Option<T>> {
-    let turn = state.borrow_mut().take_in_turn(place.get(), cx.waker());
+    let turn = shared.lock().take_in_turn(place.get(), kept, cx.waker());
     match turn {
         Turn::Taken(unit, next) => {
             place.set(0);
@@ -46,16 +51,16 @@ fn poll_pop_in_turn<T>(
 
 /// Give up a place in the line of pops, if there is one.
 #[inline]
-pub(super) fn leave_line<T>(state: &RefCell<State<T>>, place: &Cell<u64>) {
+pub(super) fn leave_line<T>(shared: &Shared<T>, place: &Cell<u64>) {
     if place.get() != 0 {
-        leave_line_slow(state, place.take());
+        leave_line_slow(shared, place.take());
     }
 }
 
 #[cold]
 #[inline(never)]
-fn leave_line_slow<T>(state: &RefCell<State<T>>, place: u64) {
-    let (_mine, next) = state.borrow_mut().leave(place);
+fn leave_line_slow<T>(shared: &Shared<T>, place: u64) {
+    let (_mine, next) = shared.lock().leave(place);
     next.wake();
 }
 
@@ -78,14 +83,14 @@ impl<T> Future for PopFuture<'_, T> {
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        poll_pop(&self.queue.state, &self.place, cx).map(Ok)
+        poll_pop(&self.queue.shared, &self.place, false, cx).map(Ok)
     }
 }
 
 impl<T> Drop for PopFuture<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        leave_line(&self.queue.state, &self.place);
+        leave_line(&self.queue.shared, &self.place);
     }
 }
 
@@ -110,19 +115,18 @@ pub struct PushFuture<'q, T> {
 impl<'q, T> PushFuture<'q, T> {
     #[inline(always)]
     pub(super) fn new(queue: &'q Queue<T>, unit: T) -> Self {
-        let mut s = queue.state.borrow_mut();
-        if s.push_is_simple() {
-            s.append_simple(unit);
+        let hot = &queue.shared.hot;
+        if hot.push_is_simple() {
+            hot.put(unit);
             return Self { queue, state: DONE };
         }
-        drop(s);
         Self { queue, state: Self::begin_slow(queue, unit) }
     }
 
     #[cold]
     #[inline(never)]
     fn begin_slow(queue: &Queue<T>, unit: T) -> u64 {
-        let mut s = queue.state.borrow_mut();
+        let mut s = queue.shared.lock();
         if s.is_closed() {
             return CLOSED;
         }
@@ -131,7 +135,9 @@ impl<'q, T> PushFuture<'q, T> {
         }
         let (number, popper) = s.append(unit);
         let complete = s.is_within(number);
-        s.attended += u64::from(!complete);
+        if !complete {
+            s.attend();
+        }
         drop(s);
         popper.wake();
         if complete { DONE } else { number }
@@ -145,10 +151,10 @@ impl<'q, T> PushFuture<'q, T> {
             BUSY => return Poll::Ready(Err(Error::Busy)),
             _ => {}
         }
-        let mut s = self.queue.state.borrow_mut();
+        let mut s = self.queue.shared.lock();
         if s.is_within(self.state) {
             self.state = DONE;
-            s.attended -= 1;
+            s.neglect();
             return Poll::Ready(Ok(()));
         }
         let _replaced = s.wait_for(self.state, cx.waker());

@@ -1,19 +1,20 @@
 //! [`queue()`]: a queue inside the program.
 //!
 //! One object with both ends: every clone pushes and pops. It is made for the tasks of one core (`!Send`); between cores
-//! use the cross-core queue. Its state and rules are in `state.rs`, the two futures in `futures.rs`.
+//! use the cross-core queue. What costs nothing is in `hot.rs`, the
+//! rules for all else in `state.rs`, the two futures in `futures.rs`.
 //!
 //! It deliberately has no notion of "all senders are gone": every handle is both. Say [`close`](Queue::close).
 
 mod futures;
-mod ring;
+mod hot;
 mod state;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     fmt,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -21,7 +22,7 @@ use std::{
 
 pub use futures::{PopFuture, PushFuture};
 use hemi_queue::{Error, Pop, Push, PushError, Result, Ticket};
-use state::State;
+use state::Shared;
 
 /// A queue in memory that holds `capacity` units (at least one).
 ///
@@ -73,10 +74,10 @@ pub fn queue_unbounded<T>() -> Queue<T> {
 ///
 /// # Cancel safety
 /// Dropping a [`pop`](Self::pop) future gives its place in the line to the next; no unit is lost. The trait method
-/// [`Pop::poll_pop`] keeps the place in the handle until that handle pops or is dropped, and likewise [`Push::poll_ready`]
-/// keeps the room that it waited for.
+/// [`Pop::poll_pop`] keeps the place in the handle until that handle pops or is dropped; once woken it may be overtaken, so
+/// that a handle which does something else holds no unit back. [`Push::poll_ready`] keeps the room that it waited for.
 pub struct Queue<T> {
-    state: Rc<RefCell<State<T>>>,
+    shared: Rc<Shared<T>>,
     /// This handle's place in the line of pops (trait path); 0 is none.
     place: Cell<u64>,
     /// The number that `poll_ready` has reserved for this handle's next push (trait path).
@@ -87,14 +88,14 @@ pub struct Queue<T> {
 
 impl<T> Queue<T> {
     fn with_limit(capacity: u64) -> Self {
-        Self::handle(Rc::new(RefCell::new(State::new(capacity))))
+        Self::handle(Rc::new(Shared::new(capacity)))
     }
 
     /// The push `number` of this handle is waited for no longer.
     #[cold]
     fn abandon(&self, number: u64) {
-        let mut state = self.state.borrow_mut();
-        state.attended -= 1;
+        let mut state = self.shared.lock();
+        state.neglect();
         let waker = state.stop_waiting(number);
         drop(state);
         drop(waker); // outside of the borrow: a waker's drop may run anything
@@ -106,7 +107,7 @@ impl<T> Queue<T> {
         if let Some(number) = self.pushing.take() {
             self.abandon(number);
         }
-        let mut state = self.state.borrow_mut();
+        let mut state = self.shared.lock();
         if state.is_closed() {
             return Err(PushError::new(Error::Closed, unit));
         }
@@ -126,16 +127,24 @@ impl<T> Queue<T> {
     #[cold]
     #[inline(never)]
     fn poll_pushed_slow(&self, number: u64, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let mut state = self.state.borrow_mut();
-        state.attended += u64::from(self.pushing.replace(Some(number)).is_none());
+        let mut state = self.shared.lock();
+        if state.is_within(number) {
+            if self.pushing.take().is_some() {
+                state.neglect();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if self.pushing.replace(Some(number)).is_none() {
+            state.attend();
+        }
         let replaced = state.wait_for(number, cx.waker());
         drop(state);
         drop(replaced);
         Poll::Pending
     }
 
-    fn handle(state: Rc<RefCell<State<T>>>) -> Self {
-        Self { state, place: Cell::new(0), reserved: Cell::new(None), pushing: Cell::new(None) }
+    fn handle(shared: Rc<Shared<T>>) -> Self {
+        Self { shared, place: Cell::new(0), reserved: Cell::new(None), pushing: Cell::new(None) }
     }
 
     /// The next unit, `None` once the queue is closed and drained. Cancel-safe.
@@ -158,14 +167,14 @@ impl<T> Queue<T> {
     /// [`is_closed`](Self::is_closed).
     #[inline]
     pub fn try_pop(&self) -> Option<T> {
-        let unit = self.state.borrow_mut().take_simple();
+        let unit = self.shared.hot.take_simple();
         if unit.is_some() { unit } else { self.try_pop_slow() }
     }
 
     #[cold]
     #[inline(never)]
     fn try_pop_slow(&self) -> Option<T> {
-        let (unit, pusher) = self.state.borrow_mut().take_spare();
+        let (unit, pusher) = self.shared.lock().take_spare();
         pusher.wake();
         unit
     }
@@ -176,19 +185,17 @@ impl<T> Queue<T> {
     /// [`Error::Full`] or [`Error::Closed`], with the unit.
     #[inline]
     pub fn try_push(&self, unit: T) -> Result<(), PushError<T>> {
-        let mut state = self.state.borrow_mut();
-        if state.push_is_simple() {
-            state.append_simple(unit);
+        if self.shared.hot.push_is_simple() {
+            self.shared.hot.put(unit);
             return Ok(());
         }
-        drop(state);
         self.try_push_slow(unit)
     }
 
     #[cold]
     #[inline(never)]
     fn try_push_slow(&self, unit: T) -> Result<(), PushError<T>> {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.shared.lock();
         if state.is_closed() {
             return Err(PushError::new(Error::Closed, unit));
         }
@@ -203,18 +210,18 @@ impl<T> Queue<T> {
 
     /// Close it: pushes are refused from now on, pops drain what is there and then get `None`. Idempotent.
     pub fn close(&self) {
-        let wakers = self.state.borrow_mut().close();
+        let wakers = self.shared.lock().close();
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Whether [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
-        self.state.borrow().is_closed()
+        self.shared.lock().is_closed()
     }
 
     /// Units in the queue, those of waiting pushers included.
     pub fn len(&self) -> usize {
-        self.state.borrow().len()
+        self.shared.lock().len()
     }
 
     /// Whether there are no units in the queue.
@@ -224,13 +231,13 @@ impl<T> Queue<T> {
 
     /// How many units it holds before pushes wait; `None` when it has no bound.
     pub fn capacity(&self) -> Option<usize> {
-        let capacity = self.state.borrow().capacity;
+        let capacity = self.shared.lock().capacity();
         (capacity != state::UNBOUNDED).then(|| usize::try_from(capacity).unwrap_or(usize::MAX))
     }
 
     /// Whether two handles are of the same queue.
     pub fn same_queue(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.state, &other.state)
+        Rc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
@@ -239,7 +246,7 @@ impl<T> Pop for Queue<T> {
 
     #[inline]
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>>> {
-        futures::poll_pop(&self.state, &self.place, cx).map(Ok)
+        futures::poll_pop(&self.shared, &self.place, true, cx).map(Ok)
     }
 }
 
@@ -248,7 +255,7 @@ impl<T> Push for Queue<T> {
     type Receipt = ();
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.shared.lock();
         if state.is_closed() {
             return Poll::Ready(Err(Error::Closed));
         }
@@ -268,24 +275,19 @@ impl<T> Push for Queue<T> {
 
     #[inline]
     fn start_push(&mut self, unit: T) -> Result<Ticket, PushError<T>> {
-        let mut state = self.state.borrow_mut();
-        if state.push_is_simple() && self.reserved.get().is_none() {
-            let number = state.next();
-            state.append_simple(unit);
+        if self.shared.hot.push_is_simple() && self.reserved.get().is_none() {
+            let number = self.shared.hot.next();
+            self.shared.hot.put(unit);
             return Ok(Ticket(number));
         }
-        drop(state);
         self.start_push_slow(unit)
     }
 
     #[inline]
     fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let mut state = self.state.borrow_mut();
-        if state.is_within(ticket.0) {
-            state.attended -= u64::from(self.pushing.take().is_some());
+        if self.pushing.get().is_none() && self.shared.lock().is_within(ticket.0) {
             return Poll::Ready(Ok(()));
         }
-        drop(state);
         self.poll_pushed_slow(ticket.0, cx)
     }
 
@@ -298,15 +300,15 @@ impl<T> Push for Queue<T> {
 
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Self {
-        Self::handle(Rc::clone(&self.state))
+        Self::handle(Rc::clone(&self.shared))
     }
 }
 
 impl<T> Drop for Queue<T> {
     fn drop(&mut self) {
-        futures::leave_line(&self.state, &self.place);
+        futures::leave_line(&self.shared, &self.place);
         if let Some(number) = self.reserved.take() {
-            let mut state = self.state.borrow_mut();
+            let mut state = self.shared.lock();
             let waker = state.stop_waiting(number);
             let wake = state.unreserve();
             drop(state);
@@ -321,7 +323,7 @@ impl<T> Drop for Queue<T> {
 
 impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state.borrow();
+        let state = self.shared.lock();
         f.debug_struct("Queue")
             .field("len", &state.len())
             .field("waiting", &state.waiting())

@@ -5,38 +5,76 @@
 //! construction, without a search and without state per push. Waiting pushers lie in `pushers`, by number.
 //!
 //! Pops wait in `poppers` in order of arrival; the popper at place `i` may take a unit when more than `i` are there.
-//! A newcomer's place is behind all of them. No unit is assigned to a popper, so none can be lost with it.
+//! A newcomer's place is behind all of them. No unit is assigned to a popper, so none can be lost with it. A place that
+//! a handle keeps (`poll_pop`) counts no more once it was woken: the handle may be busy with something else for ever,
+//! so others may overtake it, and whoever stands behind it is woken as well.
 //!
-//! The short way of push asks one number, `credit`, and that of pop one flag, `calm`; all who take the long way end with
-//! `settle`, which works both out anew.
-//! Wakers are called and dropped only after the state is let go: they may run any code.
+//! The short way of push and pop is in `hot.rs`; all that take the long way [`lock`](Shared::lock) the state here and
+//! end with `settle`, which says anew who may take the short one. Wakers are called and dropped only after the state is
+//! let go: they may run any code.
 
-use std::{collections::VecDeque, task::Waker};
+use std::{
+    cell::{RefCell, RefMut},
+    collections::VecDeque,
+    task::Waker,
+};
 
-use super::ring::Ring;
+use super::hot::Hot;
 
 /// The capacity that stands for "no bound": numbers never get there (146 years at one push a nanosecond),
 /// and twice of it does not overflow.
 pub(super) const UNBOUNDED: u64 = u64::MAX >> 2;
 
-pub(super) struct State<T> {
-    units: Ring<T>,
-    /// Pushes that are complete at once and wake nobody: `limit - next`, or 0 if a push must look closer.
-    credit: u64,
-    /// Nobody waits, the queue is open and not over its limit: a pop need only take and give credit.
-    calm: bool,
+/// What the handles of one queue share.
+pub(super) struct Shared<T> {
+    pub(super) hot: Hot<T>,
+    slow: RefCell<Slow<T>>,
+}
+
+impl<T> Shared<T> {
+    pub(super) fn new(capacity: u64) -> Self {
+        let slow = Slow {
+            overflow: VecDeque::new(),
+            closed: false,
+            capacity,
+            room: capacity,
+            asleep: 0,
+            lenient: 0,
+            poppers: VecDeque::new(),
+            pushers: VecDeque::new(),
+            attended: 0,
+            last_place: 0,
+        };
+        Self { hot: Hot::new(capacity), slow: RefCell::new(slow) }
+    }
+
+    /// Look at all of it.
+    pub(super) fn lock(&self) -> State<'_, T> {
+        State { hot: &self.hot, slow: self.slow.borrow_mut() }
+    }
+}
+
+/// The queue, looked at the long way.
+pub(super) struct State<'q, T> {
+    hot: &'q Hot<T>,
+    slow: RefMut<'q, Slow<T>>,
+}
+
+struct Slow<T> {
+    /// Behind the ring, while that is full.
+    overflow: VecDeque<T>,
     closed: bool,
-    pub(super) capacity: u64,
-    /// Reservations that were not used for a unit (yet): how far numbers are ahead of the ring's tail.
-    ahead: u64,
-    /// The capacity and the reservations given back: how far `limit` is ahead of the ring's head.
+    capacity: u64,
+    /// The capacity and the reservations given back: how far `limit` is ahead of the units taken.
     room: u64,
     /// How many poppers have not been woken.
     asleep: usize,
+    /// How many poppers have been woken and may be overtaken.
+    lenient: usize,
     poppers: VecDeque<Popper>,
     pushers: VecDeque<Pusher>,
     /// Pushes that went over the limit and reservations, which somebody still attends to.
-    pub(super) attended: u64,
+    attended: u64,
     /// The last place in the line of pops that was given out; 0 is no place.
     last_place: u64,
 }
@@ -45,6 +83,15 @@ struct Popper {
     place: u64,
     /// `None` once woken.
     waker: Option<Waker>,
+    /// Kept by a handle, not by a future whose drop would give the place up.
+    kept: bool,
+}
+
+impl Popper {
+    /// Whether it has been woken and may be overtaken.
+    fn is_lenient(&self) -> bool {
+        self.kept && self.waker.is_none()
+    }
 }
 
 struct Pusher {
@@ -54,13 +101,16 @@ struct Pusher {
 
 /// A waker to call, or only to drop, once the state is let go.
 #[must_use]
-pub(super) struct Wake(pub(super) Option<Waker>);
+pub(super) struct Wake(Option<Waker>, Option<Vec<Waker>>);
 
 impl Wake {
     #[inline]
     pub(super) fn wake(self) {
         if let Some(waker) = self.0 {
             waker.wake();
+        }
+        if let Some(more) = self.1 {
+            more.into_iter().for_each(Waker::wake);
         }
     }
 }
@@ -73,74 +123,65 @@ pub(super) enum Turn<T> {
     Wait(u64, Option<Waker>),
 }
 
-impl<T> State<T> {
-    pub(super) fn new(capacity: u64) -> Self {
-        Self {
-            units: Ring::new(),
-            credit: capacity,
-            calm: true,
-            closed: false,
-            capacity,
-            ahead: 0,
-            room: capacity,
-            asleep: 0,
-            poppers: VecDeque::new(),
-            pushers: VecDeque::new(),
-            attended: 0,
-            last_place: 0,
-        }
-    }
-
-    #[inline]
+impl<T> State<'_, T> {
     fn limit(&self) -> u64 {
-        self.units.head + self.room
+        self.hot.head() + self.slow.room
     }
 
     /// The number of the next unit or reservation.
-    #[inline]
     pub(super) fn next(&self) -> u64 {
-        self.units.tail + self.ahead
+        self.hot.next() + self.slow.overflow.len() as u64
     }
 
-    fn settle(&mut self) {
-        let (next, limit) = (self.next(), self.limit());
-        self.credit = if self.closed || self.asleep > 0 { 0 } else { limit.saturating_sub(next) };
-        self.calm = !self.closed && next <= limit && self.poppers.is_empty() && self.pushers.is_empty();
+    fn settle(&self) {
+        let (slow, next, limit) = (&*self.slow, self.next(), self.limit());
+        let direct = slow.overflow.is_empty() && !slow.closed;
+        let room = if direct && slow.asleep == 0 { limit.saturating_sub(next) } else { 0 };
+        let nobody_waits = slow.poppers.is_empty() && slow.pushers.is_empty();
+        self.hot.settle(room, direct && nobody_waits && next <= limit);
     }
 
-    /// Whether a unit can be appended and its push is then complete, with nothing else to do.
-    #[inline]
-    pub(super) fn push_is_simple(&self) -> bool {
-        self.credit > 0
-    }
-
-    #[inline]
-    pub(super) fn append_simple(&mut self, unit: T) {
-        self.credit -= 1;
-        self.units.append(unit);
-    }
-
-    /// The first unit, if nobody waits for it nor for its room.
-    #[inline(always)]
-    pub(super) fn take_simple(&mut self) -> Option<T> {
-        if !self.calm {
-            return None;
+    /// Put a unit last.
+    fn put(&mut self, unit: T) {
+        if self.slow.overflow.is_empty() && !self.hot.is_full() {
+            self.hot.put(unit);
+        } else {
+            self.slow.overflow.push_back(unit);
         }
-        let unit = self.units.take()?;
-        self.credit += 1;
+    }
+
+    /// Take the first unit; the first of those that did not fit moves up.
+    fn take(&mut self) -> Option<T> {
+        let unit = self.hot.take()?;
+        if let Some(next) = self.slow.overflow.pop_front() {
+            self.hot.put(next);
+        }
         Some(unit)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.units.len()
+        self.hot.len() as usize + self.slow.overflow.len()
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.slow.capacity
+    }
+
+    /// One more, or one less, push or reservation is attended to.
+    pub(super) fn attend(&mut self) {
+        self.slow.attended += 1;
+    }
+
+    pub(super) fn neglect(&mut self) {
+        self.slow.attended -= 1;
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.closed
+        self.slow.closed
     }
 
     pub(super) fn waiting(&self) -> (usize, usize) {
-        (self.poppers.len(), self.pushers.len())
+        (self.slow.poppers.len(), self.slow.pushers.len())
     }
 
     /// Whether a unit appended now is under the limit.
@@ -152,127 +193,188 @@ impl<T> State<T> {
     /// Whether the push with this number is complete. A closed queue still gives out what it took.
     #[inline]
     pub(super) fn is_within(&self, number: u64) -> bool {
-        number < self.limit() || self.closed
+        number < self.limit() || self.slow.closed
     }
 
     /// Whether the units of pushers that no longer wait fill the queue a second time.
     pub(super) fn is_overfull(&self) -> bool {
-        self.next() >= self.limit() + self.capacity + self.attended
+        self.next() >= self.limit() + self.slow.capacity + self.slow.attended
     }
 
     /// Accept a unit and give it a number.
     pub(super) fn append(&mut self, unit: T) -> (u64, Wake) {
         let number = self.next();
-        self.units.append(unit);
+        self.put(unit);
         (number, self.arrived())
     }
 
     /// Take up room without a unit.
     pub(super) fn reserve(&mut self) -> u64 {
         let number = self.next();
-        self.ahead += 1;
-        self.attended += 1;
+        self.hot.ahead.set(self.hot.ahead.get() + 1);
+        self.slow.attended += 1;
         self.settle();
         number
     }
 
     /// A unit in the room that was reserved for it.
     pub(super) fn append_reserved(&mut self, unit: T) -> Wake {
-        self.ahead -= 1;
-        self.attended -= 1;
-        self.units.append(unit);
+        self.hot.ahead.set(self.hot.ahead.get() - 1);
+        self.slow.attended -= 1;
+        self.put(unit);
         self.arrived()
     }
 
     /// Give back room that was reserved and not used.
     pub(super) fn unreserve(&mut self) -> Wake {
-        self.room += 1;
-        self.attended -= 1;
+        self.slow.room += 1;
+        self.slow.attended -= 1;
         self.let_in()
     }
 
     /// A unit was added: who may pop it.
+    #[inline]
     fn arrived(&mut self) -> Wake {
-        let woken = match self.units.len().checked_sub(1) {
-            Some(last) => self.poppers.get_mut(last).and_then(|p| p.waker.take()),
-            None => None,
-        };
-        self.asleep -= usize::from(woken.is_some());
+        let woken = if self.slow.asleep == 0 { Wake(None, None) } else { self.wake_poppers() };
         self.settle();
-        Wake(woken)
+        woken
+    }
+
+    /// Wake from the front until as many have been woken as there are units; those that may be overtaken do not count.
+    fn wake_poppers(&mut self) -> Wake {
+        let units = self.len();
+        let mut woken = Wake(None, None);
+        let slow = &mut *self.slow;
+        if slow.poppers.len() == 1 && units > 0 {
+            // One consumer, as a rule.
+            let Some(popper) = slow.poppers.front_mut() else { return woken };
+            woken.0 = popper.waker.take();
+            slow.lenient = usize::from(popper.kept);
+            slow.asleep = 0;
+            return woken;
+        }
+        let strict = slow.poppers.len() - slow.asleep - slow.lenient;
+        let mut missing = units.saturating_sub(strict);
+        for popper in &mut slow.poppers {
+            if missing == 0 || slow.asleep == 0 {
+                break;
+            }
+            let Some(waker) = popper.waker.take() else { continue };
+            slow.asleep -= 1;
+            slow.lenient += usize::from(popper.kept);
+            missing -= usize::from(!popper.kept);
+            if woken.0.is_none() {
+                woken.0 = Some(waker);
+            } else {
+                woken.1.get_or_insert_default().push(waker);
+            }
+        }
+        woken
     }
 
     /// A number was let in: whose push it completes.
     fn let_in(&mut self) -> Wake {
         let limit = self.limit();
-        let first = match self.pushers.front() {
-            Some(first) if first.number < limit => self.pushers.pop_front(),
+        let first = match self.slow.pushers.front() {
+            Some(first) if first.number < limit => self.slow.pushers.pop_front(),
             _ => None,
         };
         self.settle();
-        Wake(first.map(|p| p.waker))
+        Wake(first.map(|p| p.waker), None)
     }
 
     /// Take a unit that no waiting pop has a right to.
     pub(super) fn take_spare(&mut self) -> (Option<T>, Wake) {
-        if self.poppers.len() >= self.units.len() {
-            return (None, Wake(None));
+        if self.ahead_of(self.slow.poppers.len()) >= self.len() {
+            return (None, Wake(None, None));
         }
-        let unit = self.units.take();
+        let unit = self.take();
         (unit, self.let_in())
     }
 
     fn position(&self, place: u64) -> Option<usize> {
-        self.poppers.binary_search_by_key(&place, |p| p.place).ok()
+        if self.slow.poppers.front().is_some_and(|p| p.place == place) {
+            return Some(0); // as a rule: whose turn it is stands first
+        }
+        self.slow.poppers.binary_search_by_key(&place, |p| p.place).ok()
     }
 
-    /// Take a unit if the turn of `place` has come (0: has none yet), else wait for it.
-    pub(super) fn take_in_turn(&mut self, place: u64, waker: &Waker) -> Turn<T> {
+    /// How many of the first `at` poppers come first.
+    fn ahead_of(&self, at: usize) -> usize {
+        if self.slow.lenient == 0 {
+            return at;
+        }
+        self.slow.poppers.iter().take(at).filter(|p| !p.is_lenient()).count()
+    }
+
+    /// Take a unit if the turn of `place` has come (0: has none yet), else wait for it; `kept`: in a handle.
+    pub(super) fn take_in_turn(&mut self, place: u64, kept: bool, waker: &Waker) -> Turn<T> {
         let mine = if place == 0 { None } else { self.position(place) };
-        let before_me = mine.unwrap_or(self.poppers.len());
-        let there = before_me < self.units.len();
-        if there || self.closed {
-            if let Some(popper) = mine.and_then(|at| self.poppers.remove(at)) {
-                // Its waker was taken when its turn came, unless it was polled again since.
-                self.asleep -= usize::from(popper.waker.is_some());
+        let there = self.ahead_of(mine.unwrap_or(self.slow.poppers.len())) < self.len();
+        if there || self.slow.closed {
+            let popper = match mine {
+                Some(0) => self.slow.poppers.pop_front(),
+                Some(at) => self.slow.poppers.remove(at),
+                None => None,
+            };
+            if let Some(popper) = popper {
+                self.uncount(&popper);
             }
-            let unit = if there { self.units.take() } else { None };
+            let unit = if there { self.take() } else { None };
             return Turn::Taken(unit, self.let_in());
         }
         let Some(at) = mine else {
-            self.last_place += 1;
-            self.poppers.push_back(Popper { place: self.last_place, waker: Some(waker.clone()) });
-            self.asleep += 1;
+            self.slow.last_place += 1;
+            let place = self.slow.last_place;
+            self.slow.poppers.push_back(Popper { place, waker: Some(waker.clone()), kept });
+            self.slow.asleep += 1;
             self.settle();
-            return Turn::Wait(self.last_place, None);
+            return Turn::Wait(self.slow.last_place, None);
         };
-        let mine = &mut self.poppers[at].waker;
+        let mine = &mut self.slow.poppers[at].waker;
         if mine.as_ref().is_some_and(|w| w.will_wake(waker)) {
             return Turn::Wait(place, None);
         }
         let old = mine.replace(waker.clone());
-        self.asleep += usize::from(old.is_none());
+        if old.is_none() {
+            self.slow.asleep += 1;
+            self.slow.lenient -= usize::from(kept);
+        }
         self.settle();
         Turn::Wait(place, old)
     }
 
     /// Leave the line of pops; the place may have been the next one's chance. Returns its waker and the next one's.
     pub(super) fn leave(&mut self, place: u64) -> (Option<Waker>, Wake) {
-        let Some(at) = self.position(place) else { return (None, Wake(None)) };
-        let waker = self.poppers.remove(at).and_then(|p| p.waker);
-        self.asleep -= usize::from(waker.is_some());
-        let next = if at < self.units.len() { self.arrived() } else { Wake(None) };
-        self.settle();
-        (waker, next)
+        let popper = self.position(place).and_then(|at| self.slow.poppers.remove(at));
+        let Some(popper) = popper else { return (None, Wake(None, None)) };
+        self.uncount(&popper);
+        let next = self.arrived(); // wakes somebody only if a unit is there that nobody was woken for
+        (popper.waker, next)
+    }
+
+    /// A popper has left the line.
+    fn uncount(&mut self, popper: &Popper) {
+        if popper.waker.is_some() {
+            self.slow.asleep -= 1;
+        } else if popper.kept {
+            self.slow.lenient -= 1;
+        }
     }
 
     /// Wait until `number` has room. Gives back the waker that this one replaces.
     pub(super) fn wait_for(&mut self, number: u64, waker: &Waker) -> Option<Waker> {
-        let old = match self.pushers.binary_search_by_key(&number, |p| p.number) {
-            Ok(at) if self.pushers[at].waker.will_wake(waker) => None,
-            Ok(at) => Some(std::mem::replace(&mut self.pushers[at].waker, waker.clone())),
+        let pushers = &mut self.slow.pushers;
+        if pushers.back().is_none_or(|p| p.number < number) {
+            pushers.push_back(Pusher { number, waker: waker.clone() });
+            self.settle();
+            return None;
+        }
+        let old = match pushers.binary_search_by_key(&number, |p| p.number) {
+            Ok(at) if pushers[at].waker.will_wake(waker) => None,
+            Ok(at) => Some(std::mem::replace(&mut pushers[at].waker, waker.clone())),
             Err(at) => {
-                self.pushers.insert(at, Pusher { number, waker: waker.clone() });
+                pushers.insert(at, Pusher { number, waker: waker.clone() });
                 None
             }
         };
@@ -282,18 +384,19 @@ impl<T> State<T> {
 
     /// Nobody waits for `number` any more; its unit stays.
     pub(super) fn stop_waiting(&mut self, number: u64) -> Option<Waker> {
-        let at = self.pushers.binary_search_by_key(&number, |p| p.number).ok()?;
-        let waker = self.pushers.remove(at).map(|p| p.waker);
+        let at = self.slow.pushers.binary_search_by_key(&number, |p| p.number).ok()?;
+        let waker = self.slow.pushers.remove(at).map(|p| p.waker);
         self.settle();
         waker
     }
 
     /// Close; everybody who waits is to be woken.
     pub(super) fn close(&mut self) -> Vec<Waker> {
-        self.closed = true;
-        self.asleep = 0;
-        let mut wakers: Vec<_> = self.poppers.iter_mut().filter_map(|p| p.waker.take()).collect();
-        wakers.extend(self.pushers.drain(..).map(|p| p.waker));
+        self.slow.closed = true;
+        self.slow.asleep = 0;
+        self.slow.lenient = self.slow.poppers.iter().filter(|p| p.kept).count();
+        let mut wakers: Vec<_> = self.slow.poppers.iter_mut().filter_map(|p| p.waker.take()).collect();
+        wakers.extend(self.slow.pushers.drain(..).map(|p| p.waker));
         self.settle();
         wakers
     }

@@ -107,11 +107,33 @@ fn a_handle_that_waited_by_the_trait_gives_its_place_back_when_dropped() {
     assert!(first.poll_pop(&mut Context::from_waker(waker)).is_pending());
     let mut second = t(q.pop());
     assert!(second.poll().is_pending());
-    q.try_push(7).unwrap();
-    assert_eq!(second.woken(), 0);
     drop(first);
+    q.try_push(7).unwrap();
     assert_eq!(second.woken(), 1);
     assert_eq!(ready(second.poll()), Some(7));
+}
+
+#[test]
+fn a_handle_that_was_woken_and_does_not_come_holds_nothing_back() {
+    let q = queue::<u32>(8);
+    let mut busy = q.clone();
+    assert!(busy.poll_pop(&mut Context::from_waker(Waker::noop())).is_pending());
+    q.try_push(1).unwrap();
+    assert_eq!(ready(t(q.pop()).poll()), Some(1), "a newcomer overtakes it");
+    q.try_push(2).unwrap();
+    assert_eq!(q.try_pop(), Some(2));
+    // Who already waits behind it is woken with it.
+    assert!(busy.poll_pop(&mut Context::from_waker(Waker::noop())).is_pending());
+    let mut behind = t(q.pop());
+    assert!(behind.poll().is_pending());
+    q.try_push(3).unwrap();
+    assert_eq!(behind.woken(), 1);
+    assert_eq!(ready(behind.poll()), Some(3));
+    // And it still gets what comes when it asks again.
+    assert!(busy.poll_pop(&mut Context::from_waker(Waker::noop())).is_pending());
+    q.try_push(4).unwrap();
+    let unit = busy.poll_pop(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(ready(unit), Some(4));
 }
 
 #[test]
@@ -147,6 +169,19 @@ fn any_number_of_waiting_pushers_is_accepted_but_abandoned_ones_are_bounded() {
         assert_eq!(q.try_pop(), Some(n), "none was retracted");
     }
     ready(t(q.push(11u32)).poll());
+}
+
+#[test]
+fn tickets_name_pushes_in_order() {
+    let mut q = queue::<u32>(2);
+    let tickets: Vec<_> = (0..3).map(|n| q.start_push(n).unwrap()).collect();
+    assert!(tickets.is_sorted() && tickets[0] < tickets[1] && tickets[1] < tickets[2]);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(q.poll_pushed(tickets[1], &mut cx).is_ready());
+    assert!(q.poll_pushed(tickets[2], &mut cx).is_pending());
+    assert!(q.poll_pushed(tickets[0], &mut cx).is_ready(), "asked for late, and out of order");
+    assert_eq!(q.try_pop(), Some(0));
+    assert!(q.poll_pushed(tickets[2], &mut cx).is_ready());
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub(crate) struct Datagram {
     largest: usize,
     pub(crate) mode: Cell<Mode>,
     pub(crate) untried: Cell<bool>,
+    /// Datagrams wait in the kernel: take several at a time.
+    eager: Cell<bool>,
     misses: Cell<u32>,
     received: RefCell<VecDeque<Received>>,
     charged: Cell<usize>,
@@ -102,6 +104,7 @@ pub(crate) fn bind(
         largest,
         mode: Cell::new(Mode::Idle),
         untried: Cell::new(false),
+        eager: Cell::new(false),
         misses: Cell::new(0),
         received: RefCell::default(),
         charged: Cell::new(0),
@@ -155,17 +158,24 @@ impl Datagram {
         self.inner.hot.add(Member::Datagram(Rc::clone(self)));
     }
 
-    /// The hot set's try: one call, several datagrams.
+    /// The hot set's try: one call, one datagram or several.
     pub(crate) fn try_recv(self: &Rc<Self>) -> Tried {
         if self.is_closed() {
             self.mode.set(Mode::Idle);
             return Tried::Left;
         }
-        self.untried.set(false);
-        let outcome =
-            self.inner.with_scratch(|scratch| scratch.receive(self.fd, |arrived| self.put(arrived)));
+        let first = self.untried.replace(false);
+        let eager = self.eager.get();
+        let outcome = self.inner.with_scratch(|scratch| {
+            if eager {
+                scratch.receive(self.fd, |arrived| self.put(arrived))
+            } else {
+                scratch.receive_one(self.fd, |arrived| self.put(arrived))
+            }
+        });
         match outcome {
-            Ok(_) => {}
+            // Found at the first look: they come faster than they are popped. Not a full burst: they do not.
+            Ok(n) => self.eager.set(if eager { n == scratch::BURST } else { first }),
             Err(libc::EAGAIN | libc::EINTR) => {
                 self.misses.set(self.misses.get() + 1);
                 return Tried::Miss(self.misses.get());

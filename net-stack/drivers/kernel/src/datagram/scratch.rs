@@ -4,7 +4,11 @@
 //! size. So a datagram is never truncated for want of room in a receive buffer, a small one pins little, and an application
 //! that holds on to datagrams cannot take the slots.
 
-use std::{mem::zeroed, os::fd::RawFd};
+use std::{
+    mem::zeroed,
+    net::{Ipv4Addr, SocketAddr},
+    os::fd::RawFd,
+};
 
 use hemi_queue::transport::Endpoint;
 use socket2::{SockAddr, SockAddrStorage};
@@ -15,7 +19,7 @@ use crate::{
 };
 
 /// Datagrams per call.
-const BURST: usize = 8;
+pub(super) const BURST: usize = 8;
 /// The largest datagram: more than UDP can carry.
 pub(super) const LARGEST: usize = 64 << 10;
 
@@ -43,6 +47,28 @@ impl Scratch {
             // SAFETY: all zeroes is a valid header: null pointers with zero lengths.
             headers: unsafe { zeroed() },
         })
+    }
+
+    /// Take one datagram: cheaper than a burst of one.
+    #[inline]
+    pub(super) fn receive_one(&mut self, fd: RawFd, each: impl FnOnce(Arrived<'_>)) -> Result<usize, Errno> {
+        let slot = &mut self.bytes[..LARGEST];
+        let name = &mut self.names[0];
+        let mut name_len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+        // SAFETY: the slot, the name and its length are ours, of the lengths given, for the whole call.
+        let n = unsafe {
+            let name = std::ptr::from_mut(name).cast();
+            libc::recvfrom(fd, slot.as_mut_ptr().cast(), slot.len(), flags, name, &raw mut name_len)
+        };
+        if n < 0 {
+            return Err(errno());
+        }
+        let n = n as usize;
+        // With MSG_TRUNC the result is the datagram's whole length.
+        let bytes = if n > LARGEST { Err(n) } else { Ok(&slot[..n]) };
+        each(Arrived { from: endpoint(name, name_len), bytes });
+        Ok(1)
     }
 
     /// Take what has arrived, at most a burst, and show each to `each`. Returns how many.
@@ -80,7 +106,14 @@ impl Scratch {
     }
 }
 
+#[inline]
 fn endpoint(name: &libc::sockaddr_storage, len: libc::socklen_t) -> Endpoint {
+    if i32::from(name.ss_family) == libc::AF_INET {
+        // SAFETY: the family says that this is a `sockaddr_in`, which is smaller and less aligned than the storage.
+        let v4 = unsafe { &*std::ptr::from_ref(name).cast::<libc::sockaddr_in>() };
+        let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+        return Endpoint::Ip(SocketAddr::from((ip, u16::from_be(v4.sin_port))));
+    }
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: `sockaddr_storage` is the type that `SockAddrStorage` stands for.
     unsafe { *storage.view_as::<libc::sockaddr_storage>() = *name };

@@ -103,11 +103,11 @@ impl Ready {
             {
                 return listening.accept_failed(e.raw_os_error().unwrap_or(libc::EIO));
             }
-            self.accept(listening);
+            Self::accept(listening);
         }
     }
 
-    fn accept(&self, listening: &Rc<Listening>) {
+    fn accept(listening: &Rc<Listening>) {
         for _ in 0..ACCEPTS {
             match sys::accept(listening.fd) {
                 Ok(fd) if listening.accepted(fd) => {}
@@ -144,7 +144,7 @@ impl Ready {
             let (id, bits) = (event.u64 as usize, event.events as i32);
             match inner.socket(id) {
                 Some(Socket::Stream(stream)) => Self::stream(&stream, bits),
-                Some(Socket::Listening(listening)) if listening.armed.get() => self.accept(&listening),
+                Some(Socket::Listening(listening)) if listening.armed.get() => Self::accept(&listening),
                 Some(Socket::Datagram(socket)) => {
                     if bits & OUT != 0 {
                         socket.writable();

@@ -66,15 +66,12 @@ impl Stream {
         if self.life.get() != Life::Closing {
             return;
         }
-        let until = match self.close.until.get() {
-            Some(until) => until,
-            None => {
-                let until = self.inner.now() + self.linger.get().unwrap_or(DEFAULT_LINGER);
-                self.close.until.set(Some(until));
-                self.close.look.set(FIRST_LOOK);
-                until
-            }
-        };
+        let until = self.close.until.get().unwrap_or_else(|| {
+            let until = self.inner.now() + self.linger.get().unwrap_or(DEFAULT_LINGER);
+            self.close.until.set(Some(until));
+            self.close.look.set(FIRST_LOOK);
+            until
+        });
         if self.tx.failed.get() != 0 {
             return self.release();
         }
@@ -148,6 +145,9 @@ impl Stream {
         self.life.set(Life::Released);
         self.rx.clear();
         self.tx.queue.take();
+        if let Engine::Uring(uring) = &self.inner.engine {
+            uring.forget(&self.inner, self);
+        }
         drop(self.descriptor.take()); // close(2): does not block, no linger time is ever set
         self.close_waiter.wake();
         self.tx.waiter.wake();
@@ -163,15 +163,13 @@ impl Stream {
     }
 
     pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        match self.life.get() {
-            Life::Released => match self.tx.failed.get() {
-                libc::ECONNABORTED | 0 => Poll::Ready(Ok(())),
-                errno => Poll::Ready(Err(Error::errno("close", "", errno))),
-            },
-            _ => {
-                self.close_waiter.register(cx.waker());
-                Poll::Pending
-            }
+        if self.life.get() != Life::Released {
+            self.close_waiter.register(cx.waker());
+            return Poll::Pending;
+        }
+        match self.tx.failed.get() {
+            libc::ECONNABORTED | 0 => Poll::Ready(Ok(())),
+            errno => Poll::Ready(Err(Error::errno("close", "", errno))),
         }
     }
 }

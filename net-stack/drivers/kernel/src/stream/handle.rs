@@ -1,7 +1,6 @@
 //! What the application holds of a stream.
 
 use std::{
-    os::fd::AsRawFd,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -45,12 +44,8 @@ impl StreamSocket for Handle {
         self.0.poll_below(1, cx)
     }
 
-    fn poll_acked(&self, _cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Poll::Ready(Err(Error::Unsupported {
-            what: "waiting for acknowledgements",
-            transport: "kernel",
-            instead: "poll_flushed tells when the kernel has the data",
-        }))
+    fn poll_acked(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.0.poll_acked(cx)
     }
 
     fn shutdown(&self) -> Result<()> {
@@ -95,11 +90,5 @@ impl StreamSocket for Handle {
         }
         let descriptor = self.0.descriptor.borrow();
         options::change(descriptor.as_ref().ok_or(Error::Closed)?, self.0.kind == Kind::Tcp, option)
-    }
-}
-
-impl AsRawFd for Handle {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.0.fd
     }
 }

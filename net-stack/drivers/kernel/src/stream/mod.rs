@@ -19,6 +19,7 @@
 //!
 //! `rx.rs` and `tx.rs` are the two halves, `close.rs` is the way out, `handle.rs` what the application holds.
 
+mod acked;
 mod close;
 mod handle;
 mod rx;
@@ -83,6 +84,8 @@ pub(crate) struct Stream {
     pub(crate) tx: Tx,
     /// Operations of the engine in flight.
     pub(crate) ops: Cell<u32>,
+    /// In the ring's file table.
+    pub(crate) slot: crate::uring::Slot,
     /// In the engine's epoll.
     pub(crate) registered: Cell<bool>,
     linger: Cell<Option<Duration>>,
@@ -91,6 +94,9 @@ pub(crate) struct Stream {
     close_waiter: Waiter,
     timer: Cell<Option<Key>>,
     close: close::Patience,
+    /// A look at what is acknowledged is due, and how long it was put off.
+    ack_timer: Cell<bool>,
+    ack_look: Cell<Duration>,
 }
 
 fn new(
@@ -110,6 +116,7 @@ fn new(
         rx: Rx::new(options.recv_limit.max(1)),
         tx: Tx::new(options.send_limit),
         ops: Cell::new(0),
+        slot: crate::uring::Slot::default(),
         registered: Cell::new(false),
         linger: Cell::new(options.linger),
         connect_failed: Cell::new(0),
@@ -117,6 +124,8 @@ fn new(
         close_waiter: Waiter::new(),
         timer: Cell::new(None),
         close: close::Patience::default(),
+        ack_timer: Cell::new(false),
+        ack_look: Cell::new(Duration::ZERO),
     });
     stream.id.set(inner.add(|_| Socket::Stream(Rc::clone(&stream))));
     stream

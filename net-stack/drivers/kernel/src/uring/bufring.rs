@@ -45,14 +45,17 @@ const fn layout(entries: u16) -> Layout {
 }
 
 impl BufRing {
-    pub(super) fn new(registrar: &Submitter<'_>, group: u16, pool: &Pool) -> Result<Self> {
-        match Self::register(registrar, group, LARGE, INCREMENTAL) {
-            Ok(ring) => ring.filled(pool),
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Self::register(registrar, group, SMALL, 0)
-                .map_err(|e| Error::io("register a buffer ring", "", e))?
-                .filled(pool),
-            Err(e) => Err(Error::io("register a buffer ring", "", e)),
+    /// A ring filled from `pool`; of buffers used whole where the kernel knows nothing else, or when `whole` says so.
+    pub(super) fn new(registrar: &Submitter<'_>, group: u16, pool: &Pool, whole: bool) -> Result<Self> {
+        let failed = |e| Error::io("register a buffer ring", "", e);
+        if !whole {
+            match Self::register(registrar, group, LARGE, INCREMENTAL) {
+                Ok(ring) => return ring.filled(pool),
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {}
+                Err(e) => return Err(failed(e)),
+            }
         }
+        Self::register(registrar, group, SMALL, 0).map_err(failed)?.filled(pool)
     }
 
     fn register(
@@ -161,20 +164,17 @@ impl BufRing {
         }
         buffer.set_len(n);
         let copy = if n <= COPY { pool.try_alloc(n).ok() } else { None };
-        let data = match copy {
-            Some(mut copy) => {
-                copy.put(buffer);
-                let same = place.take()?;
-                drop(buffers);
-                self.give(bid, same);
-                copy.freeze()
-            }
-            None => {
-                let whole = place.take()?.freeze();
-                drop(buffers);
-                self.replace(pool, bid);
-                whole
-            }
+        let data = if let Some(mut copy) = copy {
+            copy.put(buffer);
+            let same = place.take()?;
+            drop(buffers);
+            self.give(bid, same);
+            copy.freeze()
+        } else {
+            let whole = place.take()?.freeze();
+            drop(buffers);
+            self.replace(pool, bid);
+            whole
         };
         (n > 0).then_some(data)
     }

@@ -14,6 +14,7 @@
 
 mod accept;
 mod bufring;
+mod files;
 mod ops;
 mod recv;
 mod send;
@@ -29,8 +30,10 @@ use hemi_queue::{Error, Pool, Result};
 use io_uring::{cqueue, opcode, squeue, types};
 use slab::Slab;
 
-use crate::{datagram::Datagram, inner::Inner, stream::Stream};
+use crate::{Tuning, datagram::Datagram, inner::Inner, stream::Stream};
 use bufring::BufRing;
+use files::Files;
+pub(crate) use files::Slot;
 use ops::{Op, SendOp};
 
 /// The buffer group of stream receives.
@@ -40,6 +43,7 @@ pub(crate) struct Uring {
     id: Cell<Option<HandlerId>>,
     ops: RefCell<Slab<Op>>,
     buffers: BufRing,
+    files: Files,
     /// The kernel can bound the bytes of a multishot receive.
     counted: Cell<bool>,
     /// Streams whose receive ended because the buffer ring was empty.
@@ -50,7 +54,7 @@ pub(crate) struct Uring {
 }
 
 impl Uring {
-    pub(crate) fn new(ring: &Ring, pool: &Pool) -> Result<Self> {
+    pub(crate) fn new(ring: &Ring, pool: &Pool, tuning: Tuning) -> Result<Self> {
         let mut probe = io_uring::Probe::new();
         let registrar = ring.registrar();
         registrar.register_probe(&mut probe).map_err(|e| Error::io("io_uring probe", "", e))?;
@@ -62,12 +66,13 @@ impl Uring {
                 instead: "Linux 6.0 or backend=epoll",
             });
         }
-        let buffers = BufRing::new(&registrar, STREAMS, pool)?;
+        let buffers = BufRing::new(&registrar, STREAMS, pool, tuning.old)?;
         Ok(Self {
             id: Cell::new(None),
             ops: RefCell::default(),
             buffers,
-            counted: Cell::new(true),
+            files: Files::new(ring, tuning.files),
+            counted: Cell::new(!tuning.old),
             starved: RefCell::default(),
             spare: RefCell::default(),
         })
@@ -110,6 +115,13 @@ impl Uring {
         unsafe { self.start(inner, Op::Cancel, opcode::AsyncCancel2::new(target).build()) };
     }
 
+    /// A stream's descriptor is about to be closed.
+    pub(crate) fn forget(&self, inner: &Inner, stream: &Stream) {
+        if let Some(ring) = inner.park.ring() {
+            self.files.clear(&stream.slot, ring);
+        }
+    }
+
     /// The outcome of a connect: when the descriptor becomes writable.
     pub(crate) fn arm_connect(&self, inner: &Inner, stream: &Rc<Stream>) {
         stream.ops.set(stream.ops.get() + 1);
@@ -146,58 +158,59 @@ impl Uring {
 
     pub(crate) fn complete(&self, inner: &Inner, key: u64, result: i32, flags: u32) {
         let key = key as usize;
-        let last = !cqueue::more(flags);
-        // The operation leaves the table with its last completion; until then it is only looked at.
-        let op = if last { self.ops.borrow_mut().try_remove(key) } else { None };
+        if cqueue::more(flags) {
+            self.goes_on(inner, key, result, flags);
+            return;
+        }
+        // The operation leaves the table with its last completion, and only then.
+        let Some(op) = self.ops.borrow_mut().try_remove(key) else { return };
         match op {
-            Some(op) => match op {
-                Op::Recv(stream) => {
-                    self.received(inner, &stream, result, flags);
-                    self.recv_ended(&stream, result);
-                    stream.op_done();
-                }
-                Op::Send(stream, send) => {
-                    self.sent(&stream, send, result);
-                    stream.op_done();
-                }
-                Op::Accept(listening) => {
-                    listening.armed.set(false);
-                    Self::accepted(&listening, result);
-                    listening.op_done();
-                }
-                Op::Connect(stream) => {
-                    stream.connect_done();
-                    stream.op_done();
-                }
-                Op::Datagram(socket, what) => {
-                    if result >= 0 && what == libc::POLLIN {
-                        socket.readable();
-                    } else if result >= 0 {
-                        socket.writable();
-                    }
-                    socket.op_done();
-                }
-                Op::Cancel => {}
-            },
-            None => {
-                let again = match self.ops.borrow().get(key) {
-                    Some(Op::Recv(stream)) => Again::Recv(Rc::clone(stream)),
-                    Some(Op::Accept(listening)) => Again::Accept(Rc::clone(listening)),
-                    _ => return,
-                };
-                match again {
-                    Again::Recv(stream) => {
-                        if !self.received(inner, &stream, result, flags) {
-                            self.disarm_recv(inner, &stream);
-                        }
-                    }
-                    Again::Accept(listening) => {
-                        if !Self::accepted(&listening, result) {
-                            self.disarm_accept(inner, &listening);
-                        }
-                    }
-                }
+            Op::Recv(stream) => {
+                self.received(inner, &stream, result, flags);
+                self.recv_ended(&stream, result);
+                stream.op_done();
             }
+            Op::Send(stream, send) => {
+                self.sent(&stream, send, result);
+                stream.op_done();
+            }
+            Op::Accept(listening) => {
+                listening.armed.set(false);
+                Self::accepted(&listening, result);
+                listening.op_done();
+            }
+            Op::Connect(stream) => {
+                stream.connect_done();
+                stream.op_done();
+            }
+            Op::Datagram(socket, what) => {
+                if result >= 0 && what == libc::POLLIN {
+                    socket.readable();
+                } else if result >= 0 {
+                    socket.writable();
+                }
+                socket.op_done();
+            }
+            Op::Cancel => {}
+        }
+    }
+
+    /// A completion of a multishot operation that stays armed.
+    fn goes_on(&self, inner: &Inner, key: usize, result: i32, flags: u32) {
+        // Cloned out of the table: what follows may start operations.
+        let op = match self.ops.borrow().get(key) {
+            Some(Op::Recv(stream)) => Op::Recv(Rc::clone(stream)),
+            Some(Op::Accept(listening)) => Op::Accept(Rc::clone(listening)),
+            _ => return,
+        };
+        match op {
+            Op::Recv(stream) if !self.received(inner, &stream, result, flags) => {
+                self.disarm_recv(inner, &stream);
+            }
+            Op::Accept(listening) if !Self::accepted(&listening, result) => {
+                self.disarm_accept(inner, &listening);
+            }
+            _ => {}
         }
     }
 
@@ -218,9 +231,4 @@ impl Uring {
             park.detach(id);
         }
     }
-}
-
-enum Again {
-    Recv(Rc<Stream>),
-    Accept(Rc<crate::acceptor::Listening>),
 }

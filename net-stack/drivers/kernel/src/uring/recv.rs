@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use io_uring::{cqueue, opcode, squeue, types};
 
-use super::{Op, STREAMS, Uring};
+use super::{Op, STREAMS, Uring, files::on};
 use crate::{
     inner::Inner,
     stream::{Life, Mode, Stream},
@@ -18,7 +18,10 @@ impl Uring {
     pub(crate) fn arm_recv(&self, inner: &Inner, stream: &Rc<Stream>) {
         stream.rx.mode.set(Mode::Armed);
         stream.ops.set(stream.ops.get() + 1);
-        let recv = self.receive_entry(types::Fd(stream.fd), stream.rx.room());
+        let Some(ring) = inner.park.ring() else { return };
+        let slot = self.files.slot(&stream.slot, ring, stream.fd);
+        let recv = on!(slot, stream.fd, |target| opcode::RecvMulti::new(target, STREAMS));
+        let recv = self.bounded(recv, stream.rx.room());
         // SAFETY: writes go to buffers of the ring, which `Inner`, the park's handler, owns; the entry keeps the stream,
         // and so its descriptor, open.
         let key = unsafe { self.start(inner, Op::Recv(Rc::clone(stream)), recv) };
@@ -27,8 +30,7 @@ impl Uring {
 
     /// A multishot receive of at most `room` bytes in all, where the kernel can count them (Linux 6.17); elsewhere the limit
     /// is kept by cancelling, and what arrives before that takes effect is over it.
-    fn receive_entry(&self, fd: types::Fd, room: usize) -> squeue::Entry {
-        let recv = opcode::RecvMulti::new(fd, STREAMS);
+    fn bounded(&self, recv: opcode::RecvMulti, room: usize) -> squeue::Entry {
         if !self.counted.get() {
             return recv.build();
         }
@@ -43,16 +45,13 @@ impl Uring {
         if stream.rx.mode.get() != Mode::Armed {
             return;
         }
-        match stream.rx.operation.get() {
-            Some(key) => {
-                stream.rx.mode.set(Mode::Disarming);
-                self.cancel(inner, key);
-            }
+        if let Some(key) = stream.rx.operation.get() {
+            stream.rx.mode.set(Mode::Disarming);
+            self.cancel(inner, key);
+        } else {
             // Starved: nothing is in flight.
-            None => {
-                stream.rx.mode.set(Mode::Idle);
-                self.starved.borrow_mut().retain(|s| !Rc::ptr_eq(s, stream));
-            }
+            stream.rx.mode.set(Mode::Idle);
+            self.starved.borrow_mut().retain(|s| !Rc::ptr_eq(s, stream));
         }
     }
 

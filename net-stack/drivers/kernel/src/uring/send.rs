@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use io_uring::{opcode, types};
 
-use super::{Op, SendOp, Uring};
+use super::{Op, SendOp, Uring, files::on};
 use crate::{
     inner::Inner,
     stream::{Stream, advance},
@@ -23,10 +23,15 @@ impl Uring {
             let n = queue.len().min(MAX_PARTS);
             op.bufs.extend(queue.drain(..n));
         }
-        let (fd, flags) = (types::Fd(stream.fd), libc::MSG_NOSIGNAL | libc::MSG_WAITALL);
-        let send = match &op.bufs[..] {
-            [only] => opcode::Send::new(fd, only.as_ptr(), only.len() as u32).flags(flags).build(),
-            _ => opcode::SendMsg::new(fd, op.header()).flags(flags as u32).build(),
+        let Some(ring) = inner.park.ring() else { return };
+        let slot = self.files.slot(&stream.slot, ring, stream.fd);
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let send = if let [only] = &op.bufs[..] {
+            let (at, len) = (only.as_ptr(), only.len() as u32);
+            on!(slot, stream.fd, |target| opcode::Send::new(target, at, len)).flags(flags).build()
+        } else {
+            let header = op.header();
+            on!(slot, stream.fd, |target| opcode::SendMsg::new(target, header)).flags(flags as u32).build()
         };
         stream.ops.set(stream.ops.get() + 1);
         // SAFETY: the one buffer is held by the operation; or the header points into the boxed operation, and its vectors to

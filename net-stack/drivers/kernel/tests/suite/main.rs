@@ -4,3 +4,4 @@ mod datagrams;
 mod rig;
 mod streams;
 mod trouble;
+mod uri;

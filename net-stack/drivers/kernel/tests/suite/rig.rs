@@ -1,4 +1,5 @@
 //! A transport, a park and a loop that drives them: this crate cannot see the executor.
+#![allow(dead_code)] // each test program uses a part of it
 
 use std::{
     future::Future,
@@ -51,6 +52,7 @@ pub(crate) fn each_with(pool: &PoolConfig, test: impl Fn(&Rig)) {
         ("kernel:?backend=uring", hemi_park::Backend::Uring),
         // Nothing directly, everything through the ring.
         ("kernel:?backend=uring&hot=0&batch=1", hemi_park::Backend::Uring),
+        ("kernel:?backend=uring&hot=0&batch=1&old=true", hemi_park::Backend::Uring),
         ("kernel:?backend=epoll", hemi_park::Backend::Uring),
         ("kernel:?backend=poll", hemi_park::Backend::Uring),
         ("kernel:?backend=epoll", hemi_park::Backend::Epoll),
@@ -70,8 +72,7 @@ pub(crate) fn each_with(pool: &PoolConfig, test: impl Fn(&Rig)) {
 impl Rig {
     pub(crate) fn open(uri: &str, park: hemi_park::Backend, pool: &PoolConfig) -> Result<Self> {
         let pool = Pool::with(pool)?;
-        let mut config = ParkConfig::default();
-        config.backend = Some(park);
+        let config = ParkConfig { backend: Some(park), ..ParkConfig::default() };
         let park = Park::new(&config)?;
         let uri: Uri = uri.parse()?;
         let kernel = Kernel::open(&uri, &pool, &park)?;

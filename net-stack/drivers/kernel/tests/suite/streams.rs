@@ -28,9 +28,9 @@ fn echo(rig: &Rig, s: &std::rc::Rc<dyn StreamSocket>) -> usize {
 
 #[test]
 fn echoes_megabytes_unharmed() {
+    const N: usize = 8 << 20;
     each(|rig| {
         let (s, peer) = rig.pair(&options());
-        const N: usize = 8 << 20;
         let mut writer = peer.try_clone().unwrap();
         let sender = thread::spawn(move || {
             let data = pattern(7, N);
@@ -100,10 +100,10 @@ fn active_open_to_a_std_listener() {
 
 #[test]
 fn many_connections_at_once() {
+    const CONNS: usize = 200;
     each(|rig| {
         let l = rig.listen("127.0.0.1:0", &options());
         let at = l.local_addr().unwrap().ip().unwrap();
-        const CONNS: usize = 200;
         let client = thread::spawn(move || {
             let mut all: Vec<_> = (0..CONNS).map(|_| TcpStream::connect(at).unwrap()).collect();
             for round in 0..5 {
