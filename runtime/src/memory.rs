@@ -8,13 +8,11 @@ use crate::context;
 /// its own units takes them from.
 ///
 /// ```
-/// use hemi::{Pop, Push};
-///
 /// # hemi::Runtime::builder().net("mem:").build()?.block_on(async {
 /// let mut unit = hemi::pool()?.alloc(64).await?; // waits while the pool is drained
 /// unit.put(b"written in place");
-/// let mut queue = hemi::queue::<hemi::Buf>(1);
-/// queue.push(unit).await?;
+/// let queue = hemi::queue::<hemi::Buf>(1);
+/// queue.push(unit.freeze()).await?;
 /// assert_eq!(queue.pop().await?.unwrap().as_ref(), b"written in place");
 /// assert_eq!(hemi::pool()?.stats().in_use, 0);
 /// # Ok::<(), hemi::Error>(())

@@ -54,8 +54,15 @@ struct Vtable {
     block: BlockKind,
 }
 
-/// Where the stage of every cell is, whatever it holds: a handle knows no more than the type of the outcome.
+/// Where the stage of a cell is, unless it holds something that is aligned more.
 const STAGE: usize = 64;
+
+/// Where the stage of every cell is whose outcome is a `T`, whatever future it holds: a handle knows no more than the type
+/// of the outcome.
+const fn stage_of<T>() -> usize {
+    STAGE.next_multiple_of(align_of::<Result<T, JoinError>>())
+}
+
 const _: () = assert!(size_of::<Header>() <= STAGE);
 
 #[repr(C, align(64))]
@@ -78,8 +85,8 @@ impl<F: Future + 'static> TaskCell<F> {
         block: BlockKind::of(Layout::new::<Self>()),
     };
 
-    /// A future that must be aligned more would shift the stage; it is boxed instead.
-    const FITS: bool = std::mem::offset_of!(Self, stage) == STAGE;
+    /// A future that must be aligned more than the outcome would shift the stage; it is boxed instead.
+    const FITS: bool = std::mem::offset_of!(Self, stage) == stage_of::<F::Output>();
 
     /// # Safety
     /// `task` is a live cell of `F`.
@@ -240,8 +247,10 @@ unsafe fn finish<F: Future + 'static>(task: *const Header, outcome: Result<F::Ou
 /// Run `f`. A panic in it has been reported by the panic hook and goes no further.
 fn quietly(f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-        // Dropping the payload could panic again: there must be an end.
-        std::mem::forget(panic);
+        // Dropping the payload could panic again, and that one's payload too: there must be an end.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(again);
+        }
     }
 }
 
@@ -376,8 +385,9 @@ impl Header {
     #[inline(always)]
     pub(super) unsafe fn take<T>(task: NonNull<Self>) -> Result<T, JoinError> {
         let _freed = FreeOnDrop(task.as_ptr());
-        // SAFETY: DONE with a handle: the stage is the outcome, moved out here; the cell is freed after that.
-        unsafe { task.byte_add(STAGE).cast::<Result<T, JoinError>>().read() }
+        // SAFETY: DONE with a handle: the stage is the outcome, moved out here; `create` made sure that it is there; the
+        // cell is freed after that.
+        unsafe { task.byte_add(stage_of::<T>()).cast::<Result<T, JoinError>>().read() }
     }
 
     /// The handle goes away without having taken the outcome.
