@@ -2,7 +2,7 @@
 //!
 //! Two bursts and a description. Fault injection, tracing and packet capture are devices that wrap devices.
 
-use hemi_queue::{Pool, Wakeup, time::Instant};
+use hemi_queue::{Pool, Progress, Wakeup, time::Instant};
 
 use crate::{
     frame::{RxFrame, TxQueue},
@@ -27,6 +27,20 @@ impl Caps {
     pub const fn ethernet(mac: MacAddr) -> Self {
         Self { mac, mtu: 1500, tx_checksum: false, tso: 0 }
     }
+}
+
+/// Which of a device's receive and transmit queue pairs a core opens: one per core, each core its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceQueue {
+    /// This core's, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl DeviceQueue {
+    /// The only one of a device.
+    pub const ONLY: Self = Self { index: 0, of: 1 };
 }
 
 /// Why a device can't go on: it has disappeared, or its other side has. Every queue above it gets an error.
@@ -67,5 +81,57 @@ pub trait Device {
     /// When `rx_burst` has something to give even if nothing else happens (simulated wires).
     fn deadline(&self) -> Option<Instant> {
         None
+    }
+
+    /// The core is about to sleep: ask the other side for an interrupt, then look once more. `Busy` vetoes the sleep.
+    fn prepare_park(&mut self) -> Progress {
+        Progress::Idle
+    }
+
+    /// The core slept and is awake again: what was armed only for the sleep may be undone.
+    fn unpark(&mut self) {}
+
+    /// The device's own counters (drops, full rings, copies, a driver's statistics), each as a name and a value.
+    fn counters(&self, each: &mut dyn FnMut(&str, u64)) {
+        let _ = each;
+    }
+
+    /// A line for people: the device and what it does for us.
+    fn describe(&self) -> String {
+        let caps = self.caps();
+        format!("{}, mtu {}", caps.mac, caps.mtu)
+    }
+}
+
+impl<D: Device + ?Sized> Device for Box<D> {
+    fn caps(&self) -> Caps {
+        (**self).caps()
+    }
+    fn rx_burst(&mut self, now: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {
+        (**self).rx_burst(now, max, frames)
+    }
+    fn tx_burst(&mut self, now: Instant, frames: &mut TxQueue) -> Result<usize, Gone> {
+        (**self).tx_burst(now, frames)
+    }
+    fn register(&mut self, pool: &Pool) {
+        (**self).register(pool);
+    }
+    fn wakeup(&self) -> Wakeup {
+        (**self).wakeup()
+    }
+    fn deadline(&self) -> Option<Instant> {
+        (**self).deadline()
+    }
+    fn prepare_park(&mut self) -> Progress {
+        (**self).prepare_park()
+    }
+    fn unpark(&mut self) {
+        (**self).unpark();
+    }
+    fn counters(&self, each: &mut dyn FnMut(&str, u64)) {
+        (**self).counters(each);
+    }
+    fn describe(&self) -> String {
+        (**self).describe()
     }
 }

@@ -58,7 +58,7 @@ pub mod wire;
 
 pub use config::StackConfig;
 pub use counters::Counters;
-pub use device::{Caps, Device, Gone};
+pub use device::{Caps, Device, DeviceQueue, Gone};
 pub use frame::{RxFrame, TxFrame, TxQueue};
 pub use host::Host;
 pub use ip::{Cidr, Route};
