@@ -187,6 +187,12 @@ impl TxQueue {
         if self.len == 0 { None } else { self.slots.get(self.first) }
     }
 
+    /// The frames, oldest first, to look at.
+    pub fn iter(&self) -> impl Iterator<Item = &TxFrame> {
+        let mask = self.slots.len().wrapping_sub(1);
+        (0..self.len).filter_map(move |i| self.slots.get((self.first + i) & mask))
+    }
+
     /// Let go of the oldest frame, which the device has copied.
     #[inline]
     pub fn discard(&mut self) {
