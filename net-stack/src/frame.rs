@@ -84,6 +84,13 @@ impl TxFrame {
         &mut self.head[..len]
     }
 
+    /// The same with all the room there is, for a writer who knows where everything lies.
+    #[inline]
+    pub(crate) fn head_array(&mut self, len: usize) -> &mut [u8; Self::MAX_HEAD] {
+        self.head_len = len.min(Self::MAX_HEAD) as u8;
+        &mut self.head
+    }
+
     /// Bytes in all.
     #[inline]
     pub fn len(&self) -> usize {

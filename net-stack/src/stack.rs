@@ -116,6 +116,13 @@ impl Stack {
     /// Take in a received frame.
     #[inline]
     pub fn receive(&mut self, frame: RxFrame, now: Instant) {
+        if let Some(frame) = self.tcp.on_predicted(frame, &mut self.net, now) {
+            self.receive_any(frame, now);
+        }
+    }
+
+    /// A frame that is not the next segment of an established connection, or not quite.
+    fn receive_any(&mut self, frame: RxFrame, now: Instant) {
         match self.net.receive(frame, now) {
             None => {}
             Some(Upper::Tcp(packet)) => self.tcp.on_packet(packet, &mut self.net, now),

@@ -102,6 +102,12 @@ impl Assembler {
         done
     }
 
+    /// Take in bytes that are next in order, when there are no holes; says whether they were copied.
+    #[inline]
+    pub(crate) fn insert_next(&mut self, bytes: Buf, pool: &Pool) -> bool {
+        self.append(bytes, pool)
+    }
+
     /// The next bytes in order.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Buf> {

@@ -10,6 +10,7 @@ use super::{
     demux::{Demux, Target, Tuple},
     isn::Secrets,
     listen::{HalfOpen, Listeners, cookies, half_open},
+    predicted::LastFlow,
     recv_window::RecvWindow,
     reset,
     state::State,
@@ -68,6 +69,7 @@ pub(crate) struct Tcp {
     /// Cookies were sent lately: ACKs of unknown connections may be their answers.
     cookies_until: Instant,
     time_wait_armed: bool,
+    pub(super) last: LastFlow,
 }
 
 impl Tcp {
@@ -85,6 +87,7 @@ impl Tcp {
             challenge: TokenBucket::new(per_second, std::time::Duration::from_secs(1) / per_second),
             cookies_until: Instant::ZERO,
             time_wait_armed: false,
+            last: LastFlow::NONE,
             config,
         }
     }
@@ -172,6 +175,7 @@ impl Tcp {
     fn retire(&mut self, slot: u32, net: &mut Net, now: Instant) {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         let (tuple, state) = (conn.tuple, conn.state);
+        self.last = LastFlow::NONE;
         let hash = self.demux.hash(&tuple);
         if state == State::TimeWait {
             // The ACK of the peer's FIN must leave before the connection does.

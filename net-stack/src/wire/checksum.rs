@@ -27,6 +27,24 @@ impl Sum {
         Self { acc: 0, odd: false }
     }
 
+    /// Begin with what was summed by hand, in words of memory order.
+    #[inline]
+    pub(crate) const fn memory_order(acc: u64) -> Self {
+        Self { acc, odd: false }
+    }
+
+    /// The same sum in its low 16 bits, so that much may be added by hand.
+    #[inline]
+    pub(crate) fn folded(self) -> Self {
+        Self { acc: u64::from(fold(self.acc)), odd: self.odd }
+    }
+
+    /// The sum so far, in memory order, to go on by hand.
+    #[inline]
+    pub(crate) const fn raw(self) -> u64 {
+        self.acc
+    }
+
     /// Add the next piece of the message.
     #[inline]
     #[must_use]
@@ -131,7 +149,7 @@ fn add(a: u64, b: u64) -> u64 {
 
 /// Fold to 16 bits with end-around carry. 0xffff and 0 both mean zero; a sum that was not all zeroes folds to 0xffff.
 #[inline]
-fn fold(acc: u64) -> u16 {
+pub(crate) fn fold(acc: u64) -> u16 {
     let acc = (acc & 0xffff_ffff) + (acc >> 32);
     let acc = (acc & 0xffff) + ((acc >> 16) & 0xffff) + (acc >> 32);
     let acc = (acc & 0xffff) + (acc >> 16);
@@ -146,15 +164,19 @@ fn sum_memory_order(bytes: &[u8]) -> u64 {
 
 #[inline]
 fn sum_short(bytes: &[u8]) -> u64 {
-    // Halves of words in two sums that can't overflow for as few as these: no carries to chase.
-    let (words, tail) = bytes.as_chunks::<8>();
-    let (mut low, mut high) = (0_u64, 0_u64);
-    for word in words {
-        let word = u64::from_ne_bytes(*word);
-        low += word & 0xffff_ffff;
-        high += word >> 32;
+    // One carry chain: an add and an add-with-carry per word. Where it is short, nothing is faster.
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let mut acc = 0_u64;
+    for block in blocks {
+        for word in block.as_chunks::<8>().0 {
+            acc = add(acc, u64::from_ne_bytes(*word));
+        }
     }
-    low + high + sum_tail_halves(tail)
+    let (words, tail) = rest.as_chunks::<8>();
+    for word in words {
+        acc = add(acc, u64::from_ne_bytes(*word));
+    }
+    if tail.is_empty() { acc } else { add(acc, sum_tail_halves(tail)) }
 }
 
 /// Fewer than eight bytes, padded with zeroes on the right: by powers of two, since all but the last piece of a message

@@ -15,6 +15,7 @@
 //! from within `input`: it notes what is owed, and `output::transmit` is the only place that makes segments.
 
 mod ack;
+mod fast;
 mod input;
 mod loss;
 mod output;
@@ -340,7 +341,7 @@ impl Connection {
         self.wl1 = agreed.irs;
         self.wl2 = agreed.iss + 1;
         if let Some(rtt) = agreed.rtt {
-            self.rtt.sample(rtt, 1);
+            self.rtt.sample(rtt.as_nanos() as u64, 1);
         } else if agreed.syn_lost {
             self.rtt.syn_was_lost();
         }
@@ -413,7 +414,7 @@ impl Connection {
     #[inline]
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Buf> {
         let buf = self.assembler.pop()?;
-        self.window.taken(buf.len() as u32, now, self.rtt.srtt());
+        self.window.taken(buf.len() as u32, now, self.rtt.srtt_nanos());
         let mss = self.acks.full_size().max(1);
         if self.state.may_receive()
             && self.window.wants_update(self.rcv_nxt, self.assembler.ready() as u32, mss)
