@@ -8,7 +8,7 @@ use crate::{
     wire::{EthernetHeader, Flags, Ipv4Header, Ipv6Header, Seq, Sum, TcpHeader, checksum::fold},
 };
 
-/// A segment of an established connection whose only option is timestamps, if any.
+/// The header of a segment of an established connection whose only option is timestamps, if any.
 pub(crate) struct Express {
     pub(crate) ports: (u16, u16),
     pub(crate) seq: Seq,
@@ -17,42 +17,105 @@ pub(crate) struct Express {
     pub(crate) window: u16,
     /// TSval and TSecr.
     pub(crate) timestamps: Option<(u32, u32)>,
-    /// Payload bytes per packet, when the device is to cut it; 0 otherwise.
-    pub(crate) segment_size: u16,
-    pub(crate) payload: Sga,
 }
 
 const V4: usize = EthernetHeader::LEN + Ipv4Header::LEN;
 const V6: usize = EthernetHeader::LEN + Ipv6Header::LEN;
 
 impl Net {
-    /// Send it. The caller has asked `tx.has_room()` and [`Path::is_ready`].
+    /// The longest text that is copied behind the headers. To share more is cheaper than to copy it; to share less is not.
+    pub(crate) const COPIED: usize = TxFrame::MAX_HEAD - V6 - 32;
+
+    /// Send a segment with a text of at most [`COPIED`](Self::COPIED) bytes, which is copied. The caller has asked `tx.has_room()` and
+    /// [`Path::is_ready`].
     #[inline]
-    pub(crate) fn send_express(&mut self, path: &Path, segment: Express) {
+    pub(crate) fn send_express_copy(&mut self, path: &Path, segment: &Express, text: &[u8]) {
         let offload = self.caps.tx_checksum;
         let frame = self.tx.claim();
         if path.is_v4() {
-            write::<V4>(frame, path, segment, offload);
+            write_copy::<V4>(frame, path, segment, text, offload);
         } else {
-            write::<V6>(frame, path, segment, offload);
+            write_copy::<V6>(frame, path, segment, text, offload);
         }
-        let len = frame.len() as u64;
+        frame.segment_size = 0;
+        let len = frame.head().len();
+        self.count_express(len);
+    }
+
+    /// Send a segment whose text is shared with the send buffer, as above. `segment_size`: payload bytes per packet, when the
+    /// device is to cut it; 0 otherwise.
+    #[inline]
+    pub(crate) fn send_express(&mut self, path: &Path, segment: &Express, text: Sga, segment_size: u16) {
+        let offload = self.caps.tx_checksum;
+        let frame = self.tx.claim();
+        frame.payload = text;
+        frame.segment_size = segment_size;
+        if path.is_v4() {
+            write_shared::<V4>(frame, path, segment, offload);
+        } else {
+            write_shared::<V6>(frame, path, segment, offload);
+        }
+        let len = frame.len();
+        self.count_express(len);
+    }
+
+    #[inline]
+    fn count_express(&mut self, len: usize) {
         self.counters.tcp_segments_sent += 1;
         self.counters.tx_frames += 1;
-        self.counters.tx_bytes += len;
+        self.counters.tx_bytes += len as u64;
     }
 }
 
-/// Write the segment with its TCP header at `TCP`.
 #[inline(always)]
-fn write<const TCP: usize>(frame: &mut TxFrame, path: &Path, segment: Express, offload: bool) {
-    let payload_len = segment.payload.len();
-    let header_len = if segment.timestamps.is_some() { 32 } else { TcpHeader::LEN };
-    let tcp_len = header_len + payload_len;
-    let head = frame.head_array(TCP + header_len);
-    let (lower, tcp) = head.split_at_mut(TCP);
-    path.write_lower::<TCP>(lower, tcp_len);
+fn write_copy<const TCP: usize>(
+    frame: &mut TxFrame,
+    path: &Path,
+    segment: &Express,
+    text: &[u8],
+    offload: bool,
+) {
+    let at = TCP + header_len(segment);
+    let sum = if offload { Sum::new() } else { Sum::new().bytes(text) };
+    let head = frame.head_array(at + text.len());
+    if let Some(room) = head.get_mut(at..at + text.len()) {
+        room.copy_from_slice(text);
+    }
+    write_headers::<TCP>(frame, path, segment, text.len(), sum, offload);
+}
 
+#[inline(always)]
+fn write_shared<const TCP: usize>(frame: &mut TxFrame, path: &Path, segment: &Express, offload: bool) {
+    let mut sum = Sum::new();
+    if !offload {
+        for part in &frame.payload {
+            sum = sum.bytes(part);
+        }
+    }
+    frame.head_array(TCP + header_len(segment));
+    let len = frame.payload.len();
+    write_headers::<TCP>(frame, path, segment, len, sum, offload);
+}
+
+#[inline(always)]
+fn header_len(segment: &Express) -> usize {
+    if segment.timestamps.is_some() { 32 } else { TcpHeader::LEN }
+}
+
+/// Write the headers, TCP's at `TCP`; `len` bytes of text sum to `text`.
+#[inline(always)]
+fn write_headers<const TCP: usize>(
+    frame: &mut TxFrame,
+    path: &Path,
+    segment: &Express,
+    len: usize,
+    text: Sum,
+    offload: bool,
+) {
+    let header_len = header_len(segment);
+    let tcp_len = header_len + len;
+    let (lower, tcp) = frame.head_room().split_at_mut(TCP);
+    path.write_lower::<TCP>(lower, tcp_len);
     let ports = u32::from(segment.ports.0) << 16 | u32::from(segment.ports.1);
     let control = (header_len as u32) << 26 | u32::from(segment.flags.0) << 16 | u32::from(segment.window);
     // Words of 32 bits in 64: their sum can't overflow, and needs no carries.
@@ -75,15 +138,9 @@ fn write<const TCP: usize>(frame: &mut TxFrame, path: &Path, segment: Express, o
     let checksum = if offload {
         path.pseudo.word(tcp_len as u16).partial().to_be()
     } else {
-        let mut sum = Sum::memory_order(sum).plus(path.pseudo);
-        for part in &segment.payload {
-            sum = sum.bytes(part);
-        }
-        !fold(sum.raw())
+        !fold(Sum::memory_order(sum).plus(path.pseudo).plus(text).raw())
     };
     tcp[TcpHeader::CHECKSUM_OFFSET..TcpHeader::CHECKSUM_OFFSET + 2].copy_from_slice(&checksum.to_ne_bytes());
     let (start, offset) = (TCP as u8, TcpHeader::CHECKSUM_OFFSET as u8);
     frame.checksum = offload.then_some(ChecksumRequest { start, offset });
-    frame.segment_size = segment.segment_size;
-    frame.payload = segment.payload;
 }

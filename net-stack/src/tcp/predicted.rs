@@ -59,11 +59,11 @@ impl Tcp {
             conn.signalled = true;
             self.events.push_back(TcpEvent::Connection(ConnId { slot, generation }, 0));
         }
-        if !conn.dirty && conn.has_output() {
+        if !conn.dirty && (!conn.nothing_to_send() || conn.must_acknowledge()) {
             conn.dirty = true;
             self.dirty.push_back(slot);
         }
-        let deadline = conn.deadline();
+        let deadline = conn.predicted_deadline();
         if deadline < conn.armed {
             conn.armed = deadline;
             net.timers.insert(deadline, Timer::Connection(slot, generation));

@@ -26,7 +26,7 @@ impl RttEstimator {
     /// `flight` is FlightSize in segments: with timestamps, every ACK gives a sample, and the gains shrink with it.
     #[inline]
     pub(crate) fn sample(&mut self, rtt_nanos: u64, samples_per_rtt: u32) {
-        let r = rtt_nanos.max(1);
+        let r = rtt_nanos.clamp(1, i64::MAX as u64);
         if !self.measured {
             // RFC 6298 section 2.2: SRTT <- R, RTTVAR <- R/2
             (self.srtt, self.rttvar, self.measured) = (r, r / 2, true);
@@ -39,7 +39,7 @@ impl RttEstimator {
             self.rttvar = weigh(self.rttvar, delta, 4);
             self.srtt = weigh(self.srtt, r, 8);
         } else {
-            let n = u64::from(samples_per_rtt);
+            let n = i64::from(samples_per_rtt);
             self.rttvar = weigh(self.rttvar, delta, 4 * n);
             self.srtt = weigh(self.srtt, r, 8 * n);
         }
@@ -111,8 +111,8 @@ impl RttEstimator {
 
 /// `old` moved towards `new` by one part in `weight`.
 #[inline(always)]
-fn weigh(old: u64, new: u64, weight: u64) -> u64 {
-    if new >= old { old + (new - old) / weight } else { old - (old - new) / weight }
+fn weigh(old: u64, new: u64, weight: i64) -> u64 {
+    old.wrapping_add_signed((new as i64 - old as i64) / weight)
 }
 
 #[cfg(test)]

@@ -127,7 +127,8 @@ impl Sum {
     /// Whether a message that was summed with its checksum field in place is intact.
     #[inline]
     pub fn is_intact(self) -> bool {
-        fold(self.acc) == 0xffff
+        // Folding is division with remainder by 2^16 - 1, of which 2^16, 2^32 and 2^64 leave 1; and only zeroes sum to zero.
+        self.acc != 0 && self.acc.is_multiple_of(0xffff)
     }
 }
 
@@ -150,10 +151,9 @@ fn add(a: u64, b: u64) -> u64 {
 /// Fold to 16 bits with end-around carry. 0xffff and 0 both mean zero; a sum that was not all zeroes folds to 0xffff.
 #[inline]
 pub(crate) fn fold(acc: u64) -> u16 {
-    let acc = (acc & 0xffff_ffff) + (acc >> 32);
-    let acc = (acc & 0xffff) + ((acc >> 16) & 0xffff) + (acc >> 32);
-    let acc = (acc & 0xffff) + (acc >> 16);
-    ((acc & 0xffff) + (acc >> 16)) as u16
+    // A half added to the other, in the upper half of the word: the carry out of the lower half goes where it belongs.
+    let word = (acc.wrapping_add(acc.rotate_left(32)) >> 32) as u32;
+    (word.wrapping_add(word.rotate_left(16)) >> 16) as u16
 }
 
 /// RFC 1071 section 2 (C), parallel summation: the sum of wide words folds to the sum of narrow ones.

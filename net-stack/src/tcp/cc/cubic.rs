@@ -11,10 +11,11 @@ const C: f64 = 0.4;
 
 /// The window as a cubic function of the time since the last reduction.
 #[derive(Clone, Debug)]
+#[repr(C, align(8))] // the window at the same place in every controller: asking for it needs no branch
 pub struct Cubic {
-    mss: u32,
     cwnd: u32,
     ssthresh: u32,
+    mss: u32,
     hystart: HyStart,
     /// W_max in segments: the window before the last reduction.
     w_max: f64,

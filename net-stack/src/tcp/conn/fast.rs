@@ -5,11 +5,11 @@
 //! functions as on the ordinary way. Likewise a segment is sent this way only when nothing but its sequence number, text and
 //! window differs from the last one. Everything else takes the ordinary way: no rule is relaxed for speed.
 
-use hemi_queue::Buf;
+use hemi_queue::{Buf, time::Instant};
 
 use super::{Connection, Cx, Events, Fin, State, ack::Told};
 use crate::{
-    ip::Express,
+    ip::{Express, Net},
     tcp::{cc::CongestionControl, recovery::Phase},
     wire::{Flags, Predicted},
 };
@@ -84,6 +84,12 @@ impl Connection {
         }
     }
 
+    /// The earliest of the deadlines that a predicted segment may have moved.
+    #[inline]
+    pub(crate) fn predicted_deadline(&self) -> Instant {
+        self.deadlines.rto.min(self.deadlines.tlp).min(self.acks.deadline())
+    }
+
     #[inline]
     fn on_predicted_ack(&mut self, seg: &Predicted, cx: &mut Cx<'_>) {
         let mut told = Told::of(seg.ack, self.una, self.flight.pipe());
@@ -129,22 +135,31 @@ impl Connection {
         {
             return false;
         }
-        let payload = self.buffer.slice(self.nxt, len as usize);
-        let segment = Express {
+        let segment = self.express(if len == unsent { Flags::ACK | Flags::PSH } else { Flags::ACK }, cx);
+        let small = if len as usize <= Net::COPIED { self.buffer.view(self.nxt, len as usize) } else { None };
+        if let Some(text) = small {
+            cx.net.send_express_copy(&self.path, &segment, text);
+        } else {
+            let text = self.buffer.slice(self.nxt, len as usize);
+            cx.net.send_express(&self.path, &segment, text, if len > mss { self.mss } else { 0 });
+        }
+        self.acks.sent(true);
+        self.note_sent(len, self.nxt + len, cx);
+        true
+    }
+
+    /// The header of a segment at SND.NXT.
+    #[inline]
+    fn express(&mut self, flags: Flags, cx: &Cx<'_>) -> Express {
+        self.last_ack_sent = self.rcv_nxt;
+        Express {
             ports: (self.tuple.local_port, self.tuple.remote_port),
             seq: self.nxt,
             ack: self.rcv_nxt,
-            flags: if len == unsent { Flags::ACK | Flags::PSH } else { Flags::ACK },
+            flags,
             window: self.next_window(),
             timestamps: self.timestamps.map(|state| (self.timestamp_now(cx.now), state.recent)),
-            segment_size: if len > mss { self.mss } else { 0 },
-            payload,
-        };
-        self.acks.sent(true);
-        self.last_ack_sent = self.rcv_nxt;
-        cx.net.send_express(&self.path, segment);
-        self.note_sent(len, self.nxt + len, cx);
-        true
+        }
     }
 
     /// Send an acknowledgement if it is one like any other; says whether it did.
@@ -153,19 +168,9 @@ impl Connection {
         if !self.sacks.is_empty() || self.ecn.echo || self.keepalive_due || !self.path.is_ready(cx.net, cx.now) {
             return false;
         }
-        let segment = Express {
-            ports: (self.tuple.local_port, self.tuple.remote_port),
-            seq: self.nxt,
-            ack: self.rcv_nxt,
-            flags: Flags::ACK,
-            window: self.next_window(),
-            timestamps: self.timestamps.map(|state| (self.timestamp_now(cx.now), state.recent)),
-            segment_size: 0,
-            payload: hemi_queue::Sga::new(),
-        };
+        let segment = self.express(Flags::ACK, cx);
+        cx.net.send_express_copy(&self.path, &segment, &[]);
         self.acks.sent(false);
-        self.last_ack_sent = self.rcv_nxt;
-        cx.net.send_express(&self.path, segment);
         true
     }
 }

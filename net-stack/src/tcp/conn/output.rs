@@ -47,7 +47,7 @@ impl Connection {
 
     /// Nothing waits: no byte and no FIN.
     #[inline]
-    pub(super) fn nothing_to_send(&self) -> bool {
+    pub(crate) fn nothing_to_send(&self) -> bool {
         self.fin == Fin::Sent || (self.nxt == self.buffer.end() && self.fin == Fin::No)
     }
 
