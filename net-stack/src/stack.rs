@@ -145,7 +145,14 @@ impl Stack {
             self.on_timer(timer, now);
         }
         self.tcp.transmit(&mut self.net, now);
-        // Packets to ourselves arrive in the same turn, up to a bound.
+        if !self.net.looped.is_empty() {
+            self.receive_looped(now);
+        }
+    }
+
+    /// Packets to ourselves arrive in the same turn, up to a bound.
+    #[cold]
+    fn receive_looped(&mut self, now: Instant) {
         for _ in 0..64 {
             let Some(frame) = self.net.looped.pop_front() else { return };
             self.receive(frame, now);
@@ -203,7 +210,7 @@ impl Stack {
     }
 
     /// The next completion.
-    #[inline]
+    #[inline(always)]
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(event) = self.tcp.poll_event() {
             return Some(match event {

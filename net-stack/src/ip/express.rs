@@ -28,7 +28,7 @@ impl Net {
 
     /// Send a segment with a text of at most [`COPIED`](Self::COPIED) bytes, which is copied. The caller has asked `tx.has_room()` and
     /// [`Path::is_ready`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send_express_copy(&mut self, path: &Path, segment: &Express, text: &[u8]) {
         let offload = self.caps.tx_checksum;
         let frame = self.tx.claim();

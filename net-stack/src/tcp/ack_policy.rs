@@ -27,7 +27,14 @@ pub(crate) struct AckPolicy {
 
 impl AckPolicy {
     pub(crate) fn new() -> Self {
-        Self { now: false, pending: 0, full_size: 0, due: Instant::FAR_FUTURE, quick: QUICK_ACKS, unanswered: false }
+        Self {
+            now: false,
+            pending: 0,
+            full_size: 0,
+            due: Instant::FAR_FUTURE,
+            quick: QUICK_ACKS,
+            unanswered: false,
+        }
     }
 
     /// In-order data arrived: acknowledge when more than one full-sized segment's worth is owed, which is every second

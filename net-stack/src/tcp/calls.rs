@@ -145,11 +145,7 @@ impl Tcp {
 
     /// Append a unit to a connection's send buffer.
     #[inline]
-    pub(crate) fn push(
-        &mut self,
-        id: ConnId,
-        unit: Sga,
-    ) -> Result<(), (ConnError, Sga)> {
+    pub(crate) fn push(&mut self, id: ConnId, unit: Sga) -> Result<(), (ConnError, Sga)> {
         let Some(conn) = self.conns.named_mut(id.slot, id.generation) else {
             return Err((ConnError::Closed, unit));
         };

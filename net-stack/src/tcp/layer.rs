@@ -433,12 +433,13 @@ impl Tcp {
     // ---- out
 
     /// Whether no connection has anything to send now.
+    #[inline]
     pub(crate) fn dirty_is_empty(&self) -> bool {
         self.dirty.is_empty()
     }
 
     /// Let dirty connections send until none is left or the transmit queue is full.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn transmit(&mut self, net: &mut Net, now: Instant) {
         while let Some(slot) = self.dirty.pop_front() {
             let Some((generation, conn)) = self.conns.entry_mut(slot) else { continue };
@@ -487,6 +488,10 @@ impl Tcp {
     /// The next event, if there is one.
     #[inline]
     pub(crate) fn poll_event(&mut self) -> Option<TcpEvent> {
+        if self.events.is_empty() { None } else { self.next_event() }
+    }
+
+    fn next_event(&mut self) -> Option<TcpEvent> {
         loop {
             match self.events.pop_front()? {
                 TcpEvent::Connection(id, _) => {

@@ -67,7 +67,7 @@ impl RttEstimator {
     }
 
     /// The same in nanoseconds.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn rto_nanos(&self, config: &TcpConfig) -> u64 {
         let base = if self.measured {
             // RFC 6298 section 2.3: RTO <- SRTT + max (G, K*RTTVAR) where K = 4
@@ -80,7 +80,8 @@ impl RttEstimator {
             config.rto_initial.as_nanos() as u64
         };
         // RFC 6298 section 5.5: The host MUST set RTO <- RTO * 2 ("back off the timer").
-        let backed_off = if self.backoff == 0 { base } else { base.saturating_mul(1 << self.backoff.min(20)) };
+        let backed_off =
+            if self.backoff == 0 { base } else { base.saturating_mul(1 << self.backoff.min(20)) };
         backed_off.min(config.rto_max.as_nanos() as u64)
     }
 

@@ -45,7 +45,7 @@ impl SendBuffer {
     }
 
     /// Append a unit. The caller keeps the total under 2³¹.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append(&mut self, unit: Sga) {
         match unit.into_single() {
             Ok(bytes) => self.append_one(bytes),
@@ -53,7 +53,7 @@ impl SendBuffer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn append_one(&mut self, bytes: Buf) {
         if !bytes.is_empty() {
             let len = bytes.len() as u32;

@@ -98,10 +98,7 @@ impl HyStart {
     }
 
     fn delay_increased(&self) -> bool {
-        if self.samples < N_RTT_SAMPLE
-            || self.round_min == u64::MAX
-            || self.last_round_min == u64::MAX
-        {
+        if self.samples < N_RTT_SAMPLE || self.round_min == u64::MAX || self.last_round_min == u64::MAX {
             return false;
         }
         let threshold = (self.last_round_min / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH);

@@ -264,6 +264,11 @@ impl Connection {
     pub(super) fn grow_window(&mut self, told: &Told, round_start: bool, cx: &Cx<'_>) {
         let limited = self.limited_at.is_some_and(|at| self.una.at_or_before(at + u32::from(self.mss)));
         let limited = limited || self.recovery.phase == Phase::Loss;
+        // Slow start with a window that nobody uses: it may not grow (RFC 7661), and the round trips of so little say nothing
+        // of a queue that fills (RFC 9406). DCTCP counts marks all the same.
+        if !limited && self.cc.cwnd() < self.cc.ssthresh() && self.algorithm() != Algorithm::Dctcp {
+            return;
+        }
         self.cc.on_ack(&AckEvent {
             now: cx.now,
             acked: told.delivered.bytes,

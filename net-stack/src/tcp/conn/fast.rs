@@ -90,7 +90,7 @@ impl Connection {
         self.deadlines.rto.min(self.deadlines.tlp).min(self.acks.deadline())
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_predicted_ack(&mut self, seg: &Predicted, cx: &mut Cx<'_>) {
         let mut told = Told::of(seg.ack, self.una, self.flight.pipe());
         let (now, last_send, state) = (cx.now, self.last_send, self.timestamps);
@@ -108,7 +108,7 @@ impl Connection {
     }
 
     /// Send the next segment of new data if it is one like any other; says whether it did.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send_predicted(&mut self, cx: &mut Cx<'_>) -> bool {
         let unsent = self.buffer.end().since(self.nxt);
         if unsent == 0
@@ -149,7 +149,7 @@ impl Connection {
     }
 
     /// The header of a segment at SND.NXT.
-    #[inline]
+    #[inline(always)]
     fn express(&mut self, flags: Flags, cx: &Cx<'_>) -> Express {
         self.last_ack_sent = self.rcv_nxt;
         Express {
@@ -165,7 +165,11 @@ impl Connection {
     /// Send an acknowledgement if it is one like any other; says whether it did.
     #[inline]
     pub(super) fn send_predicted_ack(&mut self, cx: &mut Cx<'_>) -> bool {
-        if !self.sacks.is_empty() || self.ecn.echo || self.keepalive_due || !self.path.is_ready(cx.net, cx.now) {
+        if !self.sacks.is_empty()
+            || self.ecn.echo
+            || self.keepalive_due
+            || !self.path.is_ready(cx.net, cx.now)
+        {
             return false;
         }
         let segment = self.express(Flags::ACK, cx);

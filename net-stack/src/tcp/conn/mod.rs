@@ -386,6 +386,7 @@ impl Connection {
     }
 
     /// Take a unit to be sent. The caller has asked [`may_push`](Self::may_push).
+    #[inline(always)]
     pub(crate) fn push(&mut self, unit: Sga) {
         self.buffer.append(unit);
         if self.buffer.len() >= self.send_limit as usize {
@@ -394,6 +395,7 @@ impl Connection {
     }
 
     /// Why nothing may be pushed, if so.
+    #[inline]
     pub(crate) fn may_push(&self) -> Result<(), ConnError> {
         if let Some(error) = self.error {
             return Err(error);

@@ -26,7 +26,7 @@ pub(crate) enum Transmit {
 
 impl Connection {
     /// Whether `transmit` would have something to look at.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_output(&self) -> bool {
         self.syn_due
             || self.keepalive_due
@@ -36,11 +36,12 @@ impl Connection {
     }
 
     /// Whether an acknowledgement must not wait for the end of the turn.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn must_acknowledge(&self) -> bool {
         self.acks.is_due() && !matches!(self.state, State::Closed | State::SynSent)
     }
 
+    #[inline(always)]
     fn may_transmit(&self) -> bool {
         self.state.is_synchronized() && self.state != State::TimeWait
     }
@@ -52,7 +53,18 @@ impl Connection {
     }
 
     /// Send what may be sent.
+    #[inline]
     pub(crate) fn transmit(&mut self, cx: &mut Cx<'_>) -> Transmit {
+        // One segment like any other, and nothing behind it: the way of nearly every request and response.
+        if cx.net.tx.has_room() && self.send_predicted(cx) && !self.has_output() {
+            self.deadlines.persist = Instant::FAR_FUTURE;
+            return Transmit::Done;
+        }
+        self.transmit_all(cx)
+    }
+
+    #[inline(never)]
+    fn transmit_all(&mut self, cx: &mut Cx<'_>) -> Transmit {
         if self.syn_due {
             if !cx.net.tx.has_room() {
                 return Transmit::Blocked;
@@ -206,7 +218,7 @@ impl Connection {
     }
 
     /// `len` bytes of new data have left, and with a FIN one sequence number more: SND.NXT is `end`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn note_sent(&mut self, len: u32, end: Seq, cx: &Cx<'_>) {
         if self.flight.is_empty() {
             self.stalled_since = cx.now;
@@ -223,7 +235,7 @@ impl Connection {
     }
 
     /// Remember when the congestion window is what limits us: it is full, or (in slow start, RFC 7661 section 4.2) half full.
-    #[inline]
+    #[inline(always)]
     fn note_limit(&mut self) {
         let (pipe, cwnd) = (self.pipe(), self.cc.cwnd());
         let full = pipe + u32::from(self.mss) > cwnd;
@@ -369,7 +381,7 @@ impl Connection {
     }
 
     /// The window to tell now.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_window(&mut self) -> u16 {
         let mss = self.acks.full_size().clamp(1, u32::from(self.peer_mss).max(1));
         self.window.advertise(self.rcv_nxt, self.assembler.ready() as u32, mss)

@@ -104,7 +104,7 @@ impl Connection {
     ///
     /// > RFC 6298 section 5.1: Every time a packet containing data is sent (including a retransmission), if the timer is not
     /// > running, start it running so that it will expire after RTO seconds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn start_rto(&mut self, cx: &Cx<'_>) {
         self.deadlines.rto = cx.now.plus_nanos(self.rtt.rto_nanos(cx.config));
         if let Some(limit) = self.options.user_timeout {
@@ -114,7 +114,7 @@ impl Connection {
     }
 
     /// Schedule a tail-loss probe: RFC 8985 section 7.2.
-    #[inline]
+    #[inline(always)]
     pub(super) fn schedule_probe(&mut self, cx: &Cx<'_>) {
         self.deadlines.tlp = NEVER;
         // "the sender is not in loss recovery, SACK is negotiated, there is no SACKed sequence in the SACK scoreboard"
