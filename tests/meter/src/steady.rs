@@ -68,7 +68,7 @@ impl Steady {
         self.windows[self.seen] = grown;
         self.seen += 1;
         let over = grown == 0 || self.seen == WINDOWS;
-        over.then(|| Verdict { size: self.size, windows: self.windows, seen: self.seen })
+        over.then_some(Verdict { size: self.size, windows: self.windows, seen: self.seen })
     }
 }
 
