@@ -27,6 +27,7 @@
 
 mod consumer;
 #[cfg(all(test, loom))]
+#[allow(unsafe_code)]
 mod loom;
 mod producer;
 #[cfg(all(test, not(loom)))]
