@@ -51,7 +51,7 @@ struct Inner {
 /// let mut hosts = [(); 3].map(|()| switch.plug(LinkConfig::default(), 1500, None, &pool));
 /// let mut out = TxQueue::new(8);
 /// let broadcast = [[0xff; 6].as_slice(), &hosts[0].caps().mac.0, b"\x08\x06 who has"].concat();
-/// out.push(TxFrame::new(broadcast.as_slice().into()));
+/// out.push(TxFrame::new(broadcast.into()));
 /// hosts[0].tx_burst(now, &mut out)?;
 /// let mut frames = Vec::new();
 /// for (host, gets) in hosts.iter_mut().zip([0, 1, 1]) {

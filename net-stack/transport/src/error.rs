@@ -34,10 +34,10 @@ pub(crate) fn of_udp(op: &'static str, target: impl fmt::Display, error: UdpErro
         UdpError::NoPorts => {
             Error::io(op, target, io::Error::new(io::ErrorKind::AddrInUse, error.to_string()))
         }
-        UdpError::NoDestination => Error::WrongKind {
-            op: "push without an address",
-            why: "the socket is not connected; give an address or connect it",
-        },
+        UdpError::NoDestination => Error::wrong_kind(
+            "push without an address",
+            "the socket is not connected; give an address or connect it",
+        ),
         UdpError::Unreachable => Error::errno(op, target, libc::EHOSTUNREACH),
         UdpError::TooLarge(got) => {
             Error::UnitTooLarge { got: got as u64, limit: hemi_net::udp::MAX_PAYLOAD as u64 }

@@ -13,7 +13,7 @@ use crate::stream::Buffers;
 /// The IP address and port of an endpoint.
 pub(crate) fn ip(at: &Endpoint, what: &'static str) -> Result<SocketAddr> {
     let instead = "use an IP address and a port; `kernel:` has Unix sockets, `mem:` has names";
-    at.ip().ok_or(Error::Unsupported { what, transport: "the user-level stack", instead })
+    at.ip().ok_or_else(|| Error::unsupported(what, "the user-level stack", instead))
 }
 
 /// The options of a connection, and the bounds of what it buffers.

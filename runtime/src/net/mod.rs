@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `kernel:` | kernel sockets on io_uring, epoll or busy polling (the default) | crate `hemi-kernel` |
 //! | `mem:` | in-process, virtual time (the default of a simulation) | [`mem`] |
+//! | `shm:` | the user-level stack over frame rings in memory shared with another process or thread | crate `hemi-shm` |
 //! | `sim:` | the user-level stack over simulated links and switches, in virtual or real time | crate `hemi-net-transport`, module `sim` |
 //!
 //! ```
@@ -77,6 +78,12 @@ impl Opened {
 const SCHEMES: &[Scheme] = &[
     Scheme { name: "kernel", open: kernel },
     Scheme { name: "mem", open: |core, uri| Ok(Opened::plain(Rc::new(mem::Mem::open(uri, core.seed)?))) },
+    Scheme {
+        name: "shm",
+        open: |core, uri| {
+            Opened::user(core, uri, "shm", hemi_shm::open(uri, &core.pool, core.device_queue())?)
+        },
+    },
     Scheme {
         name: "sim",
         open: |core, uri| Opened::user(core, uri, "sim", sim::open(uri, &core.pool, core.seed)?),
@@ -202,6 +209,6 @@ pub fn snapshot(name: &str) -> Result<StackSnapshot> {
     let core = crate::context::current()?;
     let (user, transport) = Transports::with(&core, name, |o| (o.user.clone(), o.transport.scheme()))?;
     let instead = "ask a transport that runs the user-level stack; for the kernel's there are ss and netstat";
-    let unsupported = Error::Unsupported { what: "a snapshot of its connections", transport, instead };
-    user.map(|user| user.snapshot()).ok_or(unsupported)
+    let unsupported = || Error::unsupported("a snapshot of its connections", transport, instead);
+    user.map(|user| user.snapshot()).ok_or_else(unsupported)
 }
