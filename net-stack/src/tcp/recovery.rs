@@ -5,7 +5,7 @@ use crate::wire::Seq;
 
 /// What the sender believes of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// Nothing is known to be lost.
     #[default]
     Open,

@@ -322,7 +322,8 @@ impl Connection {
     fn send_syn(&mut self, cx: &mut Cx<'_>) {
         self.syn_due = false;
         let mut flags = Flags::SYN;
-        let mut options = offer(cx.config, &self.tuple, cx.net.caps.mtu, self.window.shift);
+        let mut options =
+            offer(cx.config, &self.tuple, cx.net.caps.mtu, self.window.shift, self.options.max_segment);
         if self.state == State::SynReceived {
             flags |= Flags::ACK;
             // Offer again, in our half, only what the peer offered too.
