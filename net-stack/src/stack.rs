@@ -215,6 +215,11 @@ impl Stack {
         self.tcp.accept(listener)
     }
 
+    /// Connections that a listener takes from now on have these options.
+    pub fn tcp_set_listener_options(&mut self, listener: ListenerId, options: TcpOptionsConfig) {
+        self.tcp.set_listener_options(listener, options);
+    }
+
     /// How many established connections of a listener wait to be accepted.
     pub fn tcp_pending(&self, listener: ListenerId) -> usize {
         self.tcp.pending(listener)

@@ -63,6 +63,12 @@ impl Tcp {
         }
     }
 
+    pub(crate) fn set_listener_options(&mut self, id: ListenerId, options: TcpOptionsConfig) {
+        if let Some(listener) = self.listeners.slab.named_mut(id.slot, id.generation) {
+            listener.options = options;
+        }
+    }
+
     /// How many wait to be accepted.
     pub(crate) fn pending(&self, id: ListenerId) -> usize {
         self.listeners.slab.named(id.slot, id.generation).map_or(0, |l| l.ready.len())

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hemi_net::{
     Caps, RxFrame, TxFrame,
+    sim::cut,
     wire::{
         EtherType, EthernetHeader, Ipv6Header, MacAddr, Sum,
         arp::{ArpPacket, Operation},
@@ -20,8 +21,8 @@ const NEIGHBOR: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 /// What a frame of the stack comes to.
 #[derive(Debug)]
 pub(crate) enum Sent {
-    /// An IP packet for packetdrill to see.
-    Packet(Vec<u8>),
+    /// IP packets for packetdrill to see: one, or the segments of a burst.
+    Packets(Vec<Vec<u8>>),
     /// A question to the neighbour, and its answer for the stack.
     Answer(RxFrame),
     /// Nothing of interest (announcements).
@@ -30,7 +31,8 @@ pub(crate) enum Sent {
 
 /// The interface.
 pub(crate) fn caps(mtu: u16) -> Caps {
-    Caps { mtu, ..Caps::ethernet(OURS) }
+    // Bursts are cut here as an offloading device does, because that is how Linux sends: it shows in the PSH flags.
+    Caps { mtu, tso: 65_000, ..Caps::ethernet(OURS) }
 }
 
 /// A packet as the frame in which it arrives; `None` when it is neither IPv4 nor IPv6.
@@ -54,16 +56,19 @@ pub(crate) fn destination(packet: &[u8]) -> Option<IpAddr> {
 
 /// What a frame that the stack sent comes to.
 pub(crate) fn sent(frame: &TxFrame) -> Sent {
-    let mut bytes = vec![0; frame.len()];
-    frame.copy_to(&mut bytes);
-    let Ok(ethernet) = EthernetHeader::parse(&bytes) else { return Sent::Nothing };
+    let mut packets = cut(frame);
+    let Some(bytes) = packets.first() else { return Sent::Nothing };
+    let Ok(ethernet) = EthernetHeader::parse(bytes) else { return Sent::Nothing };
     let body = &bytes[EthernetHeader::LEN..];
     match ethernet.ethertype {
         EtherType::Arp => answer_arp(body).map_or(Sent::Nothing, Sent::Answer),
         EtherType::Ipv6 if is_neighbor_discovery(body) => {
             answer_ndp(body).map_or(Sent::Nothing, Sent::Answer)
         }
-        EtherType::Ipv4 | EtherType::Ipv6 => Sent::Packet(body.to_vec()),
+        EtherType::Ipv4 | EtherType::Ipv6 => {
+            packets.iter_mut().for_each(|p| drop(p.drain(..EthernetHeader::LEN)));
+            Sent::Packets(packets)
+        }
         _ => Sent::Nothing,
     }
 }

@@ -111,7 +111,15 @@ impl World {
         let now = self.now;
         let socket = self.sock(fd)?;
         let options = socket.options.clone();
-        let Kind::Stream(stream) = &socket.kind else { return Ok(()) };
+        let stream = match &socket.kind {
+            Kind::Stream(stream) => stream,
+            Kind::Listener(id) => {
+                let id = *id;
+                self.stack(None).tcp_set_listener_options(id, options.for_tcp());
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let conn = stream.conn;
         let stack = self.stack(None);
         stack.tcp_set_nodelay(conn, options.nodelay, now);

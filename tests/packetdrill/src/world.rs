@@ -234,7 +234,9 @@ impl World {
             while let Some(frame) = stack.tx_queue().pop() {
                 idle = false;
                 match link::sent(&frame) {
-                    link::Sent::Packet(packet) => self.sniffed.push_back((self.now, packet)),
+                    link::Sent::Packets(packets) => {
+                        self.sniffed.extend(packets.into_iter().map(|p| (self.now, p)));
+                    }
                     link::Sent::Answer(answer) => stack.receive(answer, self.now),
                     link::Sent::Nothing => {}
                 }
@@ -264,10 +266,20 @@ impl World {
             if let Some(packet) = self.sniffed.pop_front() {
                 return Some(packet);
             }
-            let at = self.deadline().filter(|at| *at <= patience)?;
+            let Some(at) = self.deadline().filter(|at| *at <= patience) else {
+                self.explain();
+                return None;
+            };
             self.pass(at.max(self.now + Duration::from_nanos(1)));
             self.clock.reach(self.now);
         }
+    }
+
+    /// Why there may be nothing to see: what was dropped, and for which reason.
+    fn explain(&self) {
+        let drops = self.stack.iter().flat_map(|s| s.counters().iter());
+        let drops: Vec<_> = drops.filter(|(name, n)| name.starts_with("drop_") && *n > 0).collect();
+        eprintln!("hemi-packetdrill: the stack has nothing to send at {:?}; it dropped: {drops:?}", self.now);
     }
 
     /// packetdrill sleeps.

@@ -148,7 +148,8 @@ impl HalfOpen {
             self.challenge(cx);
             return Verdict::Done;
         }
-        let acceptable = seq.within(next, 0x1_0000) || (seg.len() > 0 && next.within(seq, seg.len()));
+        let acceptable = seq.within(next, u32::from(self.offer.window).max(1))
+            || (seg.len() > 0 && next.within(seq, seg.len()));
         if !acceptable {
             cx.net.counters.drop_tcp_out_of_window += 1;
             if !flags.has(Flags::RST) {
