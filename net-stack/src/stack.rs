@@ -240,6 +240,16 @@ impl Stack {
         self.tcp.accept(listener)
     }
 
+    /// Connections that a listener takes from now on have these options.
+    pub fn tcp_set_listener_options(&mut self, listener: ListenerId, options: TcpOptionsConfig) {
+        self.tcp.set_listener_options(listener, options);
+    }
+
+    /// How many established connections of a listener wait to be accepted.
+    pub fn tcp_pending(&self, listener: ListenerId) -> usize {
+        self.tcp.pending(listener)
+    }
+
     /// Stop listening; connections not yet accepted are reset.
     pub fn tcp_close_listener(&mut self, listener: ListenerId, now: Instant) {
         self.tcp.close_listener(listener, &mut self.net, now);
@@ -362,6 +372,11 @@ impl Stack {
         self.tcp.set_recv_buffer(conn, bytes);
     }
 
+    /// See [`TcpOptionsConfig::user_timeout`]; it counts from the next time that data is outstanding.
+    pub fn tcp_set_user_timeout(&mut self, conn: ConnId, limit: Option<Duration>) {
+        self.tcp.set_user_timeout(conn, limit);
+    }
+
     // ---- UDP
 
     /// Open a UDP socket. `limit`: bytes of memory that waiting datagrams may pin.
@@ -420,7 +435,7 @@ impl Stack {
 
     /// One connection, as `ss` would show it.
     pub fn snapshot(&self, conn: ConnId) -> Option<Snapshot> {
-        self.tcp.conn(conn).map(Connection::snapshot)
+        self.tcp.conn(conn).map(|c| c.snapshot(&self.tcp.config))
     }
 
     /// Settings of TCP.

@@ -12,7 +12,7 @@ pub(crate) mod link;
 mod pair;
 mod pipe;
 mod switch;
-pub(crate) mod tso;
+mod tso;
 mod wire;
 
 pub use faults::Faults;
@@ -20,4 +20,5 @@ pub use link::{LinkConfig, WireStats};
 pub use pair::{Deadlock, Pair, Side};
 pub use pipe::Pipe;
 pub use switch::{Switch, SwitchDevice, WeakSwitch};
+pub use tso::cut;
 pub use wire::{SimDevice, Wire, WireConfig};

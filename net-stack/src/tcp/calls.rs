@@ -63,6 +63,17 @@ impl Tcp {
         }
     }
 
+    pub(crate) fn set_listener_options(&mut self, id: ListenerId, options: TcpOptionsConfig) {
+        if let Some(listener) = self.listeners.slab.named_mut(id.slot, id.generation) {
+            listener.options = options;
+        }
+    }
+
+    /// How many wait to be accepted.
+    pub(crate) fn pending(&self, id: ListenerId) -> usize {
+        self.listeners.slab.named(id.slot, id.generation).map_or(0, |l| l.ready.len())
+    }
+
     /// Stop listening; what was not accepted is reset.
     pub(crate) fn close_listener(&mut self, id: ListenerId, net: &mut Net, now: Instant) {
         if self.listeners.slab.named(id.slot, id.generation).is_none() {
@@ -239,6 +250,12 @@ impl Tcp {
         }
     }
 
+    pub(crate) fn set_user_timeout(&mut self, id: ConnId, limit: Option<std::time::Duration>) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.options.user_timeout = limit;
+        }
+    }
+
     /// The application forgets the connection. What was pushed still goes out; the slot is freed when the connection is over.
     pub(crate) fn release(&mut self, id: ConnId, net: &mut Net, now: Instant) {
         self.close(id, net, now);
@@ -266,7 +283,7 @@ impl Tcp {
 
     /// Every connection, for people.
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = Snapshot> + '_ {
-        self.conns.iter().map(|(_, c)| c.snapshot())
+        self.conns.iter().map(|(_, c)| c.snapshot(&self.config))
     }
 
     /// How many there are: connections, and those in TIME-WAIT.

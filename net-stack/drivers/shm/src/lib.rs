@@ -80,11 +80,8 @@ use hemi_queue::{Error, Pool, Result, Uri};
 /// ```
 pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device>> {
     if queue.of != 1 {
-        return Err(Error::unsupported(
-            "a queue per core",
-            "shm",
-            "open it with one queue, and steer its frames to the other cores in software",
-        ));
+        let instead = "open it with one queue, and steer its frames to the other cores in software";
+        return Err(Error::unsupported("a queue per core", "shm", instead));
     }
     Ok(Box::new(device::ShmDevice::open(Params::take(uri)?, pool)?))
 }

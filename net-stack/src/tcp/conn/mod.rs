@@ -364,7 +364,8 @@ impl Connection {
     fn set_mss(&mut self, cx: &Cx<'_>) {
         let path = self.path.mtu.saturating_sub((self.path.ip_len() + TcpHeader::LEN) as u16);
         let options = if self.timestamps.is_some() { 12 } else { 0 };
-        let mss = self.peer_mss.min(path).max(cx.config.mss_floor).saturating_sub(options);
+        let most = self.options.max_segment.unwrap_or(u16::MAX);
+        let mss = self.peer_mss.min(path).min(most).max(cx.config.mss_floor).saturating_sub(options);
         self.mss = mss.max(8);
     }
 
@@ -549,7 +550,7 @@ impl Connection {
     }
 
     /// A line of `ss`.
-    pub(crate) fn snapshot(&self) -> super::snapshot::Snapshot {
+    pub(crate) fn snapshot(&self, config: &TcpConfig) -> super::snapshot::Snapshot {
         use super::cc::CongestionControl as _;
         super::snapshot::Snapshot {
             local: (self.tuple.local, self.tuple.local_port).into(),
@@ -573,6 +574,11 @@ impl Connection {
             pinned: self.assembler.pinned(),
             retransmits: self.retransmits,
             backoff: self.rtt.backoff(),
+            rto: self.rtt.rto(config),
+            phase: self.recovery.phase,
+            sacked: self.flight.sacked(),
+            lost: self.flight.lost(),
+            window_scaling: self.window.shift > 0 || self.snd_shift > 0,
             reordering: self.rack.reordering_seen(),
             sack: self.sack_ok,
             timestamps: self.timestamps.is_some(),
@@ -592,10 +598,10 @@ pub(crate) fn mss_to_tell(tuple: &Tuple, mtu: u16) -> u16 {
     mtu.saturating_sub(if tuple.remote.is_ipv4() { 40 } else { 60 })
 }
 
-/// The options that we offer in a SYN.
-pub(crate) fn offer(config: &TcpConfig, tuple: &Tuple, mtu: u16, shift: u8) -> TcpOptions {
+/// The options that we offer in a SYN. `most`: [`TcpOptionsConfig::max_segment`].
+pub(crate) fn offer(config: &TcpConfig, tuple: &Tuple, mtu: u16, shift: u8, most: Option<u16>) -> TcpOptions {
     TcpOptions {
-        mss: Some(mss_to_tell(tuple, mtu)),
+        mss: Some(mss_to_tell(tuple, mtu).min(most.unwrap_or(u16::MAX))),
         window_scale: config.window_scaling.then_some(shift),
         sack_permitted: config.sack,
         ..TcpOptions::default()
