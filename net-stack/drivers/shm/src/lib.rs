@@ -40,7 +40,6 @@ mod link;
 mod params;
 mod ring;
 mod role;
-mod room;
 mod stats;
 
 use hemi_net::{Device, DeviceQueue};
@@ -80,11 +79,8 @@ use hemi_queue::{Error, Pool, Result, Uri};
 /// ```
 pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device>> {
     if queue.of != 1 {
-        return Err(Error::Unsupported {
-            what: "a queue per core",
-            transport: "shm",
-            instead: "open it with one queue, and steer its frames to the other cores in software",
-        });
+        let instead = "open it with one queue, and steer its frames to the other cores in software";
+        return Err(Error::unsupported("a queue per core", "shm", instead));
     }
     Ok(Box::new(device::ShmDevice::open(Params::take(uri)?, pool)?))
 }
