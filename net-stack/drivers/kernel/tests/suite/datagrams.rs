@@ -82,10 +82,7 @@ fn connected_takes_from_its_peer_only() {
         let s = rig.kernel.bind(&ip("127.0.0.1:0"), &options()).unwrap();
         let to = s.local_addr().unwrap().ip().unwrap();
         let (friend, stranger) = (std_udp("127.0.0.1:0"), std_udp("127.0.0.1:0"));
-        assert!(matches!(
-            s.start_push_to(buf(vec![1]).into(), None).unwrap_err().error,
-            Error::WrongKind { .. }
-        ));
+        assert!(matches!(s.start_push_to(buf(vec![1]).into(), None).unwrap_err().error, Error::WrongKind(_)));
         stranger.send_to(b"before", to).unwrap();
         s.connect(&friend.local_addr().unwrap().into()).unwrap();
         assert_eq!(s.peer_addr().unwrap(), friend.local_addr().unwrap().into());
