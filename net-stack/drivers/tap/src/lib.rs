@@ -44,6 +44,24 @@ use hemi_queue::{Pool, Result, Uri};
 ///
 /// # Errors
 /// When the caller may not, when another program has the device, when the name or a parameter is wrong; each says what to do.
+///
+/// ```no_run
+/// use hemi_net::{DeviceQueue, Host, StackConfig};
+/// use hemi_queue::{Pool, Uri, time::Instant};
+///
+/// // As root, or in `unshare -Urn`: afterwards the kernel's `ping 10.77.0.2` is answered.
+/// let pool = Pool::new()?;
+/// let uri: Uri = "tap:hemi0?host=10.77.0.1/24".parse()?;
+/// let device = hemi_tap::open(&uri, &pool, DeviceQueue::ONLY)?;
+/// uri.finish()?;
+/// let mut host = Host::new(device, StackConfig::with_addresses(["10.77.0.2/24".parse()?]), pool, 7);
+/// let begin = std::time::Instant::now();
+/// loop {
+///     host.poll(Instant::ZERO + begin.elapsed())?;
+/// }
+/// # #[allow(unreachable_code)]
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device>> {
     Ok(Box::new(device::TapDevice::open(uri, pool, queue)?))
 }
