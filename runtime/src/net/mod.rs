@@ -5,6 +5,8 @@
 //! | `kernel:` | kernel sockets on io_uring, epoll or busy polling (the default) | crate `hemi-kernel` |
 //! | `mem:` | in-process, virtual time (the default of a simulation) | [`mem`] |
 //! | `shm:` | the user-level stack over frame rings in memory shared with another process or thread | crate `hemi-shm` |
+//! | `tap:` | the user-level stack on a TAP device of the kernel; also for a plain user in a namespace of its own | crate `hemi-tap` |
+//! | `packet:` | the user-level stack on an interface of the kernel, by AF_PACKET | crate `hemi-packet` |
 //! | `sim:` | the user-level stack over simulated links and switches, in virtual or real time | crate `hemi-net-transport`, module `sim` |
 //!
 //! ```
@@ -34,11 +36,11 @@ pub mod mem;
 use std::{cell::RefCell, fmt, rc::Rc};
 
 pub use address::Address;
-use hemi_net::Device;
+use hemi_net::{Device, DeviceQueue};
 pub use hemi_net_transport::StackSnapshot;
 use hemi_net_transport::{UserTransport, sim};
 use hemi_queue::{
-    Error, Reactor, Result, Uri, UriError, Wakeup,
+    Error, Pool, Reactor, Result, Uri, UriError, Wakeup,
     transport::{Caps, Transport},
 };
 
@@ -62,8 +64,18 @@ impl Opened {
         Self { transport, user: None }
     }
 
-    /// The user-level stack on `device`.
-    fn user(core: &Core, uri: &Uri, scheme: &'static str, device: Box<dyn Device>) -> Result<Self> {
+    /// The user-level stack on the device that `driver` opens.
+    fn user(
+        core: &Core,
+        uri: &Uri,
+        scheme: &'static str,
+        driver: impl FnOnce(&Uri, &Pool, DeviceQueue) -> Result<Box<dyn Device>>,
+    ) -> Result<Self> {
+        if core.is_simulated() && scheme != "sim" {
+            let why = "a simulation has no such device; it runs on `mem:` or on simulated wires, `sim:`";
+            return Err(uri.error(why).into());
+        }
+        let device = driver(uri, &core.pool, core.device_queue())?;
         // Hosts of one runtime must not draw the same numbers.
         let text = uri.to_string();
         let mixed = text
@@ -78,15 +90,12 @@ impl Opened {
 const SCHEMES: &[Scheme] = &[
     Scheme { name: "kernel", open: kernel },
     Scheme { name: "mem", open: |core, uri| Ok(Opened::plain(Rc::new(mem::Mem::open(uri, core.seed)?))) },
-    Scheme {
-        name: "shm",
-        open: |core, uri| {
-            Opened::user(core, uri, "shm", hemi_shm::open(uri, &core.pool, core.device_queue())?)
-        },
-    },
+    Scheme { name: "tap", open: |core, uri| Opened::user(core, uri, "tap", hemi_tap::open) },
+    Scheme { name: "packet", open: |core, uri| Opened::user(core, uri, "packet", hemi_packet::open) },
+    Scheme { name: "shm", open: |core, uri| Opened::user(core, uri, "shm", hemi_shm::open) },
     Scheme {
         name: "sim",
-        open: |core, uri| Opened::user(core, uri, "sim", sim::open(uri, &core.pool, core.seed)?),
+        open: |core, uri| Opened::user(core, uri, "sim", |uri, pool, _| sim::open(uri, pool, core.seed)),
     },
 ];
 

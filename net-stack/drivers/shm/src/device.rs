@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hemi_net::{Caps, Device, Gone, RxFrame, TxQueue};
+use hemi_net::{Caps, Device, Gone, RxFrame, RxPool, TxQueue};
 use hemi_queue::{Error, Pool, Progress, Result, Wakeup, time::Instant};
 
 use crate::{
@@ -10,7 +10,6 @@ use crate::{
     link::Link,
     params::Params,
     ring::Broken,
-    room::Room,
     stats::Stats,
 };
 
@@ -26,7 +25,7 @@ const TSO: u32 = 60 << 10;
 pub(crate) struct ShmDevice {
     params: Params,
     caps: Caps,
-    room: Room,
+    room: RxPool,
     meeting: Meeting,
     link: Option<Link>,
     stats: Stats,
@@ -47,7 +46,7 @@ impl ShmDevice {
         let caps = Caps { mac, mtu: params.mtu, tx_checksum: offload, tso: if offload { TSO } else { 0 } };
         Ok(Self {
             caps,
-            room: Room::new(pool.clone()),
+            room: RxPool::new(pool.clone()),
             meeting: Meeting::new(seat, ours).map_err(io)?,
             link: None,
             stats: Stats::default(),
