@@ -136,3 +136,69 @@ fn captures_are_the_same_for_the_same_seed_and_hold_every_frame() {
     let sent = blocks.iter().filter(|(kind, body)| *kind == 6 && body[body.len() - 8] == 2).count();
     assert_eq!(sent as u64, frames);
 }
+
+/// With the programs that people look at captures with.
+mod peers_wire {
+    use std::{path::Path, process::Command};
+
+    use super::*;
+
+    /// What `program` prints of a capture.
+    fn look(program: &Path, capture: &Path, arguments: &[&str]) -> String {
+        let output = Command::new(program).args(arguments).arg(capture).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {error}", program.display());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// On a clean link, Wireshark's analysis finds nothing to complain of: no malformed packet, no bad checksum, nothing sent
+    /// twice, nothing out of order.
+    #[test]
+    fn wireshark_finds_no_fault_with_what_we_send() {
+        let tshark = hemi_skip::program!("tshark", "tshark");
+        let capinfos = hemi_skip::program!("capinfos", "tshark");
+        let file = |host: &str| {
+            std::env::temp_dir().join(format!("hemi-{}-clean-{host}.pcapng", std::process::id()))
+        };
+        let rig = Rig::with(&format!("latency=1ms&rate=1G&pcap={}", file("@").display()), |d| d);
+        let options = SocketOptions::default();
+        for ip in ["10.0.0.1", "fd00::1"] {
+            let at = Endpoint::Ip((ip.parse::<std::net::IpAddr>().unwrap(), 0).into());
+            let listener = rig.server.listen(&at, &options).unwrap();
+            let client = rig.client.connect(&listener.local_addr().unwrap(), &options).unwrap();
+            let server = rig.until(|cx| listener.poll_accept(cx)).unwrap().unwrap();
+            client.start_push(vec![6; 300_000].into()).unwrap();
+            server.start_push(vec![7; 30_000].into()).unwrap();
+            client.shutdown().unwrap();
+            assert_eq!(rig.pop_all(&server).0, 300_000);
+            server.close();
+            assert_eq!(rig.pop_all(&client).0, 30_000);
+            client.close();
+            // Fragments, too.
+            let to = rig.server.bind(&at, &options).unwrap();
+            let from = rig.client.bind(&Endpoint::Ip(([0; 8], 0).into()), &options).unwrap();
+            from.start_push_to(vec![8; 5000].into(), Some(&to.local_addr().unwrap())).unwrap();
+            assert_eq!(rig.until(|cx| to.poll_pop_from(cx)).unwrap().unwrap().0.len(), 5000);
+            rig.sleep(Duration::from_secs(2));
+        }
+        drop(rig);
+        let capture = file("2");
+        let about = look(&capinfos, &capture, &["-t", "-E", "-c"]);
+        assert!(about.contains("pcapng") && about.contains("Ethernet"), "{about}");
+        let checks = ["ip", "tcp", "udp"].map(|p| format!("{p}.check_checksum:TRUE"));
+        let wrong = "_ws.malformed || _ws.expert.severity >= 6291456 || tcp.analysis.retransmission \
+             || tcp.analysis.out_of_order || tcp.analysis.lost_segment || tcp.checksum.status == 0 \
+             || ip.checksum.status == 0 || udp.checksum.status == 0";
+        let complaints = look(
+            &tshark,
+            &capture,
+            &["-o", &checks[0], "-o", &checks[1], "-o", &checks[2], "-Y", wrong, "-r"],
+        );
+        assert_eq!(complaints, "");
+        let good = look(&tshark, &capture, &["-o", &checks[1], "-Y", "tcp.checksum.status == 1", "-r"]);
+        assert!(good.lines().count() > 400, "tshark has looked at {} segments", good.lines().count());
+        for host in ["1", "2"] {
+            fs::remove_file(file(host)).unwrap();
+        }
+    }
+}
