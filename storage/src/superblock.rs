@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(Superblock::find(&area).map(|(s, n)| (s.generation, n)), Ok((8, 1)));
         area[..100].fill(0xff);
         assert_eq!(Superblock::find(&area).map(|(s, n)| (s.generation, n)), Ok((8, 1)));
-        area[4100] ^= 1; // the version: with a bad checksum it is damage
+        area[4110] ^= 1;
         assert_eq!(Superblock::find(&area), Err(FormatError::SuperblockDamaged));
         assert_eq!(Superblock::find(&[]), Err(FormatError::NotALog));
     }

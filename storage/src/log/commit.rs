@@ -48,7 +48,7 @@ impl Log {
             if self.flying > 0 && !(full && self.flying < self.config.writes) {
                 return;
             }
-            if self.turning && !self.appender.has_out() && !self.turn() {
+            if self.turning && !self.appender.has_out() && !self.turn_segment() {
                 return;
             }
             if !self.batch() {
@@ -197,7 +197,7 @@ impl Log {
     }
 
     /// All of the current segment is durable: begin the next. False: it is not, or there is no segment.
-    fn turn(&mut self) -> bool {
+    fn turn_segment(&mut self) -> bool {
         if !self.writes.is_empty() {
             return false;
         }

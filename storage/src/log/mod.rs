@@ -33,7 +33,7 @@ use std::{
     sync::Arc,
 };
 
-use hemi_queue::{Pool, Sga};
+use hemi_queue::{Pool, Progress, Sga, time::Instant};
 use slab::Slab;
 
 pub use config::{Cut, LogConfig, NewLog, OpenMode, Recovery};
@@ -41,7 +41,8 @@ pub use cursor::{CursorId, Popped, Record};
 pub use opening::Opening;
 
 use crate::{
-    Appender, Command, CommandId, DeviceCaps, Done, Geometry, LogError, Lsn, SegmentHeader, Superblock,
+    Appender, BlockDevice, Command, CommandId, DeviceCaps, Done, Geometry, LogError, Lsn, SegmentHeader,
+    Superblock,
 };
 use command::{Commands, Owner};
 use commit::Write;
@@ -344,6 +345,32 @@ impl Log {
     #[inline]
     pub fn next_command(&mut self) -> Option<(CommandId, Command)> {
         self.commands.next()
+    }
+
+    /// All of the above in one: pump, submit, and take what has completed at `now`, by way of `done`, which is emptied.
+    pub fn turn<D: BlockDevice + ?Sized>(
+        &mut self,
+        device: &mut D,
+        now: Instant,
+        done: &mut Vec<Done>,
+    ) -> Progress {
+        self.pump_into(device);
+        let progress = device.poll(now, done);
+        if !done.is_empty() {
+            for done in done.drain(..) {
+                self.complete(done);
+            }
+            self.pump_into(device);
+        }
+        progress
+    }
+
+    #[inline]
+    fn pump_into<D: BlockDevice + ?Sized>(&mut self, device: &mut D) {
+        self.pump();
+        while let Some((id, command)) = self.next_command() {
+            device.submit(id, command);
+        }
     }
 
     /// A command has completed.

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use hemi_queue::{Pool, Sga};
+use hemi_queue::{Pool, Sga, time::Instant};
 
 use super::{
     Cut, End, Log, LogConfig, NewLog, OpenMode, Parts, Recovery, Segment,
@@ -18,8 +18,8 @@ use super::{
     master::block_of,
 };
 use crate::{
-    Command, CommandId, DATA_START, DeviceCaps, Done, Ending, FormatError, LogError, Lsn, SegmentHeader,
-    Step, Superblock, Walker,
+    BlockDevice, Command, CommandId, DATA_START, DeviceCaps, Done, Ending, FormatError, LogError, Lsn,
+    SegmentHeader, Step, Superblock, Walker,
     index::{self, Segment as Found},
 };
 
@@ -153,6 +153,21 @@ impl Opening {
             let parts = Parts { config, caps, pool, superblock, newest, read_only, segments, slots, end };
             (Log::assemble(parts), self.report.clone())
         }))
+    }
+
+    /// Submit, and take what has completed at `now`; until [`finish`](Self::finish) gives something.
+    pub fn turn<D: BlockDevice + ?Sized>(&mut self, device: &mut D, now: Instant) {
+        let mut done = Vec::new();
+        while let Some((id, command)) = self.next_command() {
+            device.submit(id, command);
+        }
+        device.poll(now, &mut done);
+        for done in done {
+            self.complete(done);
+        }
+        while let Some((id, command)) = self.next_command() {
+            device.submit(id, command);
+        }
     }
 
     /// A command has completed.

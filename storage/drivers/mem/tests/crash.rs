@@ -13,7 +13,7 @@ const CUTS: u64 = 25_000;
 fn cut_at_every_step(first_seed: u64, config: &MemConfig) {
     let (mut cuts, mut seed) = (0, first_seed);
     while cuts < CUTS {
-        let mut world = World::new(seed, config.clone(), Lie::Honest);
+        let mut world = World::new(seed, config, Lie::Honest);
         if let Err(why) = world.program(60, 3) {
             panic!("seed {seed}: {why}");
         }
@@ -45,7 +45,7 @@ fn where_everything_is_copied_and_space_is_discarded() {
 
 /// A device that lies loses something, and the check sees it.
 fn is_noticed(lie: Lie, config: &MemConfig) {
-    let noticed = (0..50).any(|seed| World::new(seed, config.clone(), lie).program(60, 3).is_err());
+    let noticed = (0..50).any(|seed| World::new(seed, config, lie).program(60, 3).is_err());
     assert!(noticed, "{lie:?} on {config:?} went unnoticed");
 }
 

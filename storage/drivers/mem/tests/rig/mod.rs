@@ -10,7 +10,7 @@ use hemi_storage::{
 };
 
 /// Submit and complete until `ready`, in virtual time. False: nothing can happen any more.
-pub fn settle(
+pub(crate) fn settle(
     log: &mut Log,
     device: &mut dyn BlockDevice,
     now: &mut Instant,
@@ -27,14 +27,16 @@ pub fn settle(
 }
 
 /// One completion time. False: nothing is in flight.
-pub fn step(log: &mut Log, device: &mut dyn BlockDevice, now: &mut Instant) -> bool {
+pub(crate) fn step(log: &mut Log, device: &mut dyn BlockDevice, now: &mut Instant) -> bool {
     log.pump();
     let mut done = Vec::new();
     submit(log, device);
     let Some(deadline) = device.deadline() else { return false };
     *now = deadline.max(*now);
     device.poll(*now, &mut done);
-    done.into_iter().for_each(|d| log.complete(d));
+    for d in done {
+        log.complete(d);
+    }
     log.pump();
     submit(log, device);
     true
@@ -47,7 +49,7 @@ fn submit(log: &mut Log, device: &mut dyn BlockDevice) {
 }
 
 /// Drive an opening to its end.
-pub fn open_on(
+pub(crate) fn open_on(
     mut opening: Opening,
     device: &mut dyn BlockDevice,
     now: &mut Instant,
@@ -62,12 +64,14 @@ pub fn open_on(
         }
         *now = device.deadline().expect("an opening waits for the device").max(*now);
         device.poll(*now, &mut done);
-        done.drain(..).for_each(|d| opening.complete(d));
+        for d in done.drain(..) {
+            opening.complete(d);
+        }
     }
 }
 
 /// Every record from `from` on, with the errors met on the way.
-pub fn read_all(
+pub(crate) fn read_all(
     log: &mut Log,
     device: &mut dyn BlockDevice,
     now: &mut Instant,
@@ -92,25 +96,25 @@ pub fn read_all(
 }
 
 /// What a test does to a log.
-pub struct World {
-    pub disk: MemDisk,
-    pub device: Lying<MemDevice>,
-    pub log: Log,
-    pub now: Instant,
-    pub pool: Pool,
-    pub rng: Rng,
+pub(crate) struct World {
+    pub(crate) disk: MemDisk,
+    pub(crate) device: Lying<MemDevice>,
+    pub(crate) log: Log,
+    pub(crate) now: Instant,
+    pub(crate) pool: Pool,
+    pub(crate) rng: Rng,
     /// The unit of every LSN, as it was pushed last.
-    pub units: Vec<Vec<u8>>,
+    pub(crate) units: Vec<Vec<u8>>,
     /// The most that was told to be durable.
-    pub durable: Lsn,
+    pub(crate) durable: Lsn,
     /// The head that was told to be so, and the one that was asked for.
-    pub head: (Lsn, Lsn),
-    pub life: u8,
-    pub cuts: u64,
-    pub lie: Lie,
+    pub(crate) head: (Lsn, Lsn),
+    pub(crate) life: u8,
+    pub(crate) cuts: u64,
+    pub(crate) lie: Lie,
 }
 
-pub fn small_geometry() -> Geometry {
+pub(crate) fn small_geometry() -> Geometry {
     Geometry::new(512, 4096).unwrap()
 }
 
@@ -119,9 +123,9 @@ fn small_config() -> LogConfig {
 }
 
 impl World {
-    pub fn new(seed: u64, config: MemConfig, lie: Lie) -> Self {
+    pub(crate) fn new(seed: u64, config: &MemConfig, lie: Lie) -> Self {
         let pool = Pool::new().unwrap();
-        let disk = MemDisk::new(MemConfig { seed, ..config });
+        let disk = MemDisk::new(MemConfig { seed, ..config.clone() });
         let mut device = Lying::new(MemDevice::open(&disk, &pool).unwrap(), lie);
         let new = NewLog { geometry: small_geometry(), salt: seed ^ 0x5a17, created: 1, overwrite: false };
         let opening = Opening::create(small_config(), device.caps(), pool.clone(), new);
@@ -161,7 +165,7 @@ impl World {
     }
 
     /// Push one unit, in one part or two.
-    pub fn push(&mut self) {
+    pub(crate) fn push(&mut self) {
         let unit = self.unit();
         let durable = !self.rng.one_in(3);
         let mut sga = Sga::new();
@@ -178,19 +182,19 @@ impl World {
                 self.units.push(unit);
             }
             Err((LogError::Busy { .. }, back)) => {
-                assert_eq!(back.to_vec(), unit, "a refused unit comes back")
+                assert_eq!(back.to_vec(), unit, "a refused unit comes back");
             }
             Err((e, _)) => panic!("push: {e}"),
         }
     }
 
     /// What the application may believe now.
-    pub fn listen(&mut self) {
+    pub(crate) fn listen(&mut self) {
         self.durable = self.durable.max(self.log.durable());
         self.head.0 = self.head.0.max(self.log.head());
     }
 
-    pub fn truncate(&mut self) {
+    pub(crate) fn truncate(&mut self) {
         let span = self.log.durable().0.saturating_sub(self.log.head().0);
         let to = Lsn(self.log.head().0 + self.rng.below(span + 1));
         let to = self.log.truncate_head(to).unwrap();
@@ -198,7 +202,7 @@ impl World {
     }
 
     /// Let the device make a step, and cut the power `cuts` times.
-    pub fn step(&mut self, cuts: u64) -> Result<bool, String> {
+    pub(crate) fn step(&mut self, cuts: u64) -> Result<bool, String> {
         let went_on = step(&mut self.log, &mut self.device, &mut self.now);
         self.listen();
         for _ in 0..cuts {
@@ -208,7 +212,7 @@ impl World {
     }
 
     /// Cut the power now, recover on a copy of the medium, and compare.
-    pub fn check_cut(&mut self) -> Result<(), String> {
+    pub(crate) fn check_cut(&mut self) -> Result<(), String> {
         self.cuts += 1;
         let image = self.disk.cut(&mut self.rng);
         self.recover(image).map(drop)
@@ -267,7 +271,7 @@ impl World {
     }
 
     /// The power is cut for real: go on with what is left.
-    pub fn crash(&mut self) -> Result<(), String> {
+    pub(crate) fn crash(&mut self) -> Result<(), String> {
         let image = self.disk.cut(&mut self.rng);
         self.recover(image.clone())?;
         let config = self.disk_config();
@@ -282,7 +286,7 @@ impl World {
     }
 
     /// Close and open again.
-    pub fn reopen(&mut self) -> Result<(), String> {
+    pub(crate) fn reopen(&mut self) -> Result<(), String> {
         self.log.close();
         while !self.log.is_closed() {
             if !self.step(1)? {
@@ -319,7 +323,7 @@ impl World {
     }
 
     /// A random program: pushes, flushes, truncations, closings, crashes; the power is cut `density` times at each step.
-    pub fn program(&mut self, operations: u64, density: u64) -> Result<(), String> {
+    pub(crate) fn program(&mut self, operations: u64, density: u64) -> Result<(), String> {
         for _ in 0..operations {
             match self.rng.below(16) {
                 0..=6 => (0..=self.rng.below(5)).for_each(|_| self.push()),
@@ -342,7 +346,7 @@ impl World {
 }
 
 /// A disk with a cache, latency and completions out of order.
-pub fn rough() -> MemConfig {
+pub(crate) fn rough() -> MemConfig {
     MemConfig {
         latency: Duration::from_micros(50),
         jitter: Duration::from_micros(200),
