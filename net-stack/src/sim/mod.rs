@@ -16,4 +16,5 @@ mod wire;
 pub use faults::Faults;
 pub use pair::{Deadlock, Pair, Side};
 pub use pipe::Pipe;
+pub use tso::cut;
 pub use wire::{SimDevice, Wire, WireConfig, WireStats};
