@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | `kernel:` | kernel sockets on io_uring, epoll or busy polling (the default) | crate `hemi-kernel` |
 //! | `mem:` | in-process, virtual time (the default of a simulation) | [`mem`] |
+//! | `packet:` | the user-level stack over `AF_PACKET`: any interface of this machine | crate `hemi-packet` |
 //! | `shm:` | the user-level stack over frame rings in memory shared with another process or thread | crate `hemi-shm` |
+//! | `tap:` | the user-level stack over a TAP device: this machine's kernel is the other side | crate `hemi-tap` |
 //! | `sim:` | the user-level stack over simulated links and switches, in virtual or real time | crate `hemi-net-transport`, module `sim` |
 //!
 //! ```
@@ -34,11 +36,11 @@ pub mod mem;
 use std::{cell::RefCell, fmt, rc::Rc};
 
 pub use address::Address;
-use hemi_net::Device;
+use hemi_net::{Device, DeviceQueue};
 pub use hemi_net_transport::StackSnapshot;
 use hemi_net_transport::{UserTransport, sim};
 use hemi_queue::{
-    Error, Reactor, Result, Uri, UriError, Wakeup,
+    Error, Pool, Reactor, Result, Uri, UriError, Wakeup,
     transport::{Caps, Transport},
 };
 
@@ -50,6 +52,9 @@ struct Scheme {
     open: fn(&Core, &Uri) -> Result<Opened>,
 }
 
+/// What a driver's crate offers: it takes its own parameters of the URI, the stack takes the rest.
+type Driver = fn(&Uri, &Pool, DeviceQueue) -> Result<Box<dyn Device>>;
+
 /// A transport, and what else is known of it.
 struct Opened {
     transport: Rc<dyn Transport>,
@@ -60,6 +65,11 @@ struct Opened {
 impl Opened {
     fn plain(transport: Rc<dyn Transport>) -> Self {
         Self { transport, user: None }
+    }
+
+    /// The user-level stack on this core's queue of the device that `driver` opens.
+    fn over(core: &Core, uri: &Uri, scheme: &'static str, driver: Driver) -> Result<Self> {
+        Self::user(core, uri, scheme, driver(uri, &core.pool, core.device_queue())?)
     }
 
     /// The user-level stack on `device`.
@@ -78,12 +88,9 @@ impl Opened {
 const SCHEMES: &[Scheme] = &[
     Scheme { name: "kernel", open: kernel },
     Scheme { name: "mem", open: |core, uri| Ok(Opened::plain(Rc::new(mem::Mem::open(uri, core.seed)?))) },
-    Scheme {
-        name: "shm",
-        open: |core, uri| {
-            Opened::user(core, uri, "shm", hemi_shm::open(uri, &core.pool, core.device_queue())?)
-        },
-    },
+    Scheme { name: "packet", open: |core, uri| Opened::over(core, uri, "packet", hemi_packet::open) },
+    Scheme { name: "shm", open: |core, uri| Opened::over(core, uri, "shm", hemi_shm::open) },
+    Scheme { name: "tap", open: |core, uri| Opened::over(core, uri, "tap", hemi_tap::open) },
     Scheme {
         name: "sim",
         open: |core, uri| Opened::user(core, uri, "sim", sim::open(uri, &core.pool, core.seed)?),
