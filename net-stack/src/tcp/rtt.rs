@@ -57,7 +57,7 @@ impl RttEstimator {
             // RFC 6298 section 2.3: RTO <- SRTT + max (G, K*RTTVAR) where K = 4. On a steady path RTTVAR decays to nothing, and any
             // jitter would be a timeout: as Linux has it, the least timeout (up to 200 ms of it) is a margin above SRTT as well.
             let min = config.rto_min.as_nanos() as u64;
-            let margin = min.min(MAX_MARGIN).max(GRANULARITY);
+            let margin = min.clamp(GRANULARITY, MAX_MARGIN);
             (self.srtt + (4 * self.rttvar).max(margin)).max(min)
         } else if self.syn_lost {
             // RFC 6298 section 5.7: If the timer expires awaiting the ACK of a SYN segment and the TCP implementation is
