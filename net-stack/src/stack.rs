@@ -116,6 +116,13 @@ impl Stack {
     /// Take in a received frame.
     #[inline]
     pub fn receive(&mut self, frame: RxFrame, now: Instant) {
+        if let Some(frame) = self.tcp.on_predicted(frame, &mut self.net, now) {
+            self.receive_any(frame, now);
+        }
+    }
+
+    /// A frame that is not the next segment of an established connection, or not quite.
+    fn receive_any(&mut self, frame: RxFrame, now: Instant) {
         match self.net.receive(frame, now) {
             None => {}
             Some(Upper::Tcp(packet)) => self.tcp.on_packet(packet, &mut self.net, now),
@@ -138,7 +145,14 @@ impl Stack {
             self.on_timer(timer, now);
         }
         self.tcp.transmit(&mut self.net, now);
-        // Packets to ourselves arrive in the same turn, up to a bound.
+        if !self.net.looped.is_empty() {
+            self.receive_looped(now);
+        }
+    }
+
+    /// Packets to ourselves arrive in the same turn, up to a bound.
+    #[cold]
+    fn receive_looped(&mut self, now: Instant) {
         for _ in 0..64 {
             let Some(frame) = self.net.looped.pop_front() else { return };
             self.receive(frame, now);
@@ -179,6 +193,16 @@ impl Stack {
         !self.tcp.dirty_is_empty()
     }
 
+    /// Whether nothing is due and nothing waits to be sent: [`advance`](Self::advance) would do nothing.
+    #[inline]
+    pub(crate) fn is_quiet(&self, now: Instant) -> bool {
+        self.net.tx.is_empty()
+            && self.tcp.dirty_is_empty()
+            && self.net.looped.is_empty()
+            && self.announced
+            && self.net.timers.next_deadline().is_none_or(|at| at > now)
+    }
+
     /// The frames that wait for the device.
     #[inline]
     pub fn tx_queue(&mut self) -> &mut TxQueue {
@@ -186,7 +210,7 @@ impl Stack {
     }
 
     /// The next completion.
-    #[inline]
+    #[inline(always)]
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(event) = self.tcp.poll_event() {
             return Some(match event {
@@ -244,15 +268,15 @@ impl Stack {
     /// Hand over a unit to be sent in order, whole, whatever its size; the buffers are shared, not copied. Refused with
     /// [`ConnError::Full`] at twice the send buffer's limit; under the limit again is [`Readiness::writable`].
     #[inline]
-    pub fn tcp_push(&mut self, conn: ConnId, unit: Sga, now: Instant) -> Result<(), (ConnError, Sga)> {
-        self.tcp.push(conn, unit, &mut self.net, now)
+    pub fn tcp_push(&mut self, conn: ConnId, unit: Sga, _: Instant) -> Result<(), (ConnError, Sga)> {
+        self.tcp.push(conn, unit)
     }
 
     /// The next received bytes, in the frame they came in; `Ok(None)` when there are none now or any more
     /// ([`tcp_is_at_end`](Self::tcp_is_at_end)). What had arrived before an error is delivered first.
     #[inline]
     pub fn tcp_pop(&mut self, conn: ConnId, now: Instant) -> Result<Option<Buf>, ConnError> {
-        self.tcp.pop(conn, &mut self.net, now)
+        self.tcp.pop(conn, now)
     }
 
     /// Whether the peer has finished and everything was popped (true also of a name that names nothing).

@@ -75,8 +75,8 @@ pub use exec::{Idle, JoinError, JoinHandle, YieldNow, spawn, spawn_blocking, yie
 pub use hemi_macros::{main, test};
 pub use hemi_queue::transport;
 pub use hemi_queue::{
-    AllocError, Buf, BufMut, Completion, Error, Op, Pool, PoolConfig, PoolStats, Pop, Push, PushError, Qd,
-    Result, SendBuf, Sga, Ticket,
+    AllocError, Buf, BufMut, Completion, Error, IoFailure, Malformed, Op, Pool, PoolConfig, PoolStats, Pop,
+    Push, PushError, Qd, Result, SendBuf, Sga, Ticket, Unsupported, WrongKind,
 };
 pub use memory::pool;
 pub use queues::{

@@ -101,14 +101,14 @@ fn datagrams_carry_their_sender() {
 fn what_does_not_apply_says_why() {
     on_every_net(async || {
         let s = qd::socket(SocketKind::Tcp).unwrap();
-        assert!(matches!(qd::listen(s, 1), Err(Error::WrongKind { why: "bind the socket first", .. })));
-        assert!(matches!(qd::pop(s).unwrap().await, Err(Error::WrongKind { .. })));
-        assert!(matches!(qd::accept(s).unwrap().await, Err(Error::WrongKind { .. })));
+        assert!(matches!(qd::listen(s, 1), Err(Error::WrongKind(w)) if w.why == "bind the socket first"));
+        assert!(matches!(qd::pop(s).unwrap().await, Err(Error::WrongKind(_))));
+        assert!(matches!(qd::accept(s).unwrap().await, Err(Error::WrongKind(_))));
         qd::bind(s, any_port()).unwrap();
         qd::listen(s, 1).unwrap();
-        assert!(matches!(qd::bind(s, any_port()), Err(Error::WrongKind { .. })));
-        assert!(matches!(qd::connect(s, any_port()), Err(Error::WrongKind { .. })));
-        assert!(matches!(qd::push(s, Sga::from("x")).unwrap().await, Err(Error::WrongKind { .. })));
+        assert!(matches!(qd::bind(s, any_port()), Err(Error::WrongKind(_))));
+        assert!(matches!(qd::connect(s, any_port()), Err(Error::WrongKind(_))));
+        assert!(matches!(qd::push(s, Sga::from("x")).unwrap().await, Err(Error::WrongKind(_))));
         let port = qd::local_addr(s).unwrap().ip().unwrap().port();
         assert_ne!(port, 0);
         qd::close(s).unwrap();

@@ -13,10 +13,10 @@
 pub mod alone;
 pub mod foreign;
 pub mod kernels;
-pub mod meter;
 pub mod suite;
 pub mod until;
 
+pub use hemi_meter::process as meter;
 pub use until::until;
 
 /// The README's program compiles.

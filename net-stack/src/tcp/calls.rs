@@ -156,13 +156,7 @@ impl Tcp {
 
     /// Append a unit to a connection's send buffer.
     #[inline]
-    pub(crate) fn push(
-        &mut self,
-        id: ConnId,
-        unit: Sga,
-        net: &mut Net,
-        now: Instant,
-    ) -> Result<(), (ConnError, Sga)> {
+    pub(crate) fn push(&mut self, id: ConnId, unit: Sga) -> Result<(), (ConnError, Sga)> {
         let Some(conn) = self.conns.named_mut(id.slot, id.generation) else {
             return Err((ConnError::Closed, unit));
         };
@@ -173,17 +167,23 @@ impl Tcp {
             return Err((ConnError::Full, unit));
         }
         conn.push(unit);
-        self.settle(id.slot, net, now);
+        // Nothing but output follows from a push.
+        if !conn.dirty && conn.has_output() {
+            conn.dirty = true;
+            self.dirty.push_back(id.slot);
+        }
         Ok(())
     }
 
     /// The next received bytes: `Ok(None)` when there are none now.
     #[inline]
-    pub(crate) fn pop(&mut self, id: ConnId, net: &mut Net, now: Instant) -> Result<Option<Buf>, ConnError> {
+    pub(crate) fn pop(&mut self, id: ConnId, now: Instant) -> Result<Option<Buf>, ConnError> {
         let Some(conn) = self.conns.named_mut(id.slot, id.generation) else { return Err(ConnError::Closed) };
         if let Some(buf) = conn.pop(now) {
-            if !conn.dirty && conn.has_output() {
-                self.settle(id.slot, net, now);
+            // All that can follow from a pop is that the peer must be told of the room.
+            if !conn.dirty && conn.must_acknowledge() {
+                conn.dirty = true;
+                self.dirty.push_back(id.slot);
             }
             return Ok(Some(buf));
         }

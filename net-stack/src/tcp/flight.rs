@@ -1,10 +1,11 @@
 //! [`Flight`]: every transmission that the peer has not acknowledged, and what we believe of it (the scoreboard).
 
-use std::collections::VecDeque;
-
 use hemi_queue::time::Instant;
 
-use crate::wire::{SackBlock, Seq};
+use crate::{
+    util::fifo::Fifo,
+    wire::{SackBlock, Seq},
+};
 
 /// One transmission in flight: a run of sequence numbers sent at one time (several segments, when a device cuts them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(crate) struct Delivered {
 /// > RFC 6675 section 3: The sender SHOULD maintain a "scoreboard".
 #[derive(Debug, Default)]
 pub(crate) struct Flight {
-    sent: VecDeque<Sent>,
+    sent: Fifo<Sent>,
     sacked: u32,
     lost: u32,
     /// Bytes of sequence space in all.
@@ -183,7 +184,7 @@ impl Flight {
     /// Mark as lost what `is_lost` says, of what is neither SACKed nor marked already. Returns the bytes marked.
     pub(crate) fn mark_lost(&mut self, mut is_lost: impl FnMut(&Sent) -> bool) -> u32 {
         let mut marked = 0;
-        for sent in &mut self.sent {
+        for sent in self.sent.iter_mut() {
             if !sent.sacked && !sent.lost && is_lost(sent) {
                 sent.lost = true;
                 marked += sent.len();
@@ -205,7 +206,7 @@ impl Flight {
 
     /// The peer went back on its SACKs (it may: RFC 2018 section 8), or a timeout says not to trust them.
     pub(crate) fn forget_sacks(&mut self) {
-        for sent in &mut self.sent {
+        for sent in self.sent.iter_mut() {
             sent.sacked = false;
         }
         self.sacked = 0;

@@ -28,6 +28,7 @@ mod flight;
 mod isn;
 mod layer;
 mod listen;
+mod predicted;
 mod rack;
 mod recovery;
 mod recv_window;

@@ -325,7 +325,12 @@ impl Udp {
     }
 
     /// A socket with something to receive, or an error to hear of.
+    #[inline]
     pub(crate) fn poll_event(&mut self) -> Option<UdpId> {
+        if self.events.is_empty() { None } else { self.next_event() }
+    }
+
+    fn next_event(&mut self) -> Option<UdpId> {
         loop {
             let id = self.events.pop_front()?;
             if let Some(socket) = self.sockets.named_mut(id.slot, id.generation) {

@@ -1,6 +1,10 @@
 //! The one error of the data path: what happened, what to do about it, and the cause where there is one.
 
+mod detail;
+
 use std::{fmt, io};
+
+pub use detail::{IoFailure, Malformed, Unsupported, WrongKind};
 
 use crate::{buf::AllocError, uri::UriError};
 
@@ -9,8 +13,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a queue operation failed.
 ///
-/// 56 bytes, so that a result with a unit in it ([`Sga`](crate::Sga), 56 bytes) is hardly larger than the unit; what
-/// needs more room is boxed. Of a success only the tag is written.
+/// 24 bytes, the size of a [`Buf`](crate::Buf): a result is moved several times on its way to who asked, so what needs
+/// more room is boxed. Those have a function each that makes them: [`unsupported`](Self::unsupported),
+/// [`wrong_kind`](Self::wrong_kind), [`malformed`](Self::malformed), [`io`](Self::io).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -42,13 +47,8 @@ pub enum Error {
     #[error("bad queue descriptor: it was closed or never opened")]
     BadQd,
     /// The operation does not fit this descriptor (pop on an unbound socket, accept on a connection).
-    #[error("{op} does not apply to this queue: {why}")]
-    WrongKind {
-        /// The operation asked for.
-        op: &'static str,
-        /// Why it does not apply, and what does.
-        why: &'static str,
-    },
+    #[error(transparent)]
+    WrongKind(Box<WrongKind>),
     /// Too many operations are outstanding and unclaimed on this queue.
     #[error("too many operations are outstanding on this queue; wait for some of them first")]
     Busy,
@@ -65,15 +65,8 @@ pub enum Error {
     #[error("no hemi runtime is running on this thread; call this inside block_on or #[hemi::main]")]
     NoRuntime,
     /// The transport cannot do this; the text names what can.
-    #[error("{what} is not supported by {transport}: {instead}")]
-    Unsupported {
-        /// What was asked for.
-        what: &'static str,
-        /// The transport that was asked.
-        transport: &'static str,
-        /// What to use instead.
-        instead: &'static str,
-    },
+    #[error(transparent)]
+    Unsupported(Box<Unsupported>),
     /// A unit is larger than the queue's limit.
     #[error("a unit of {got} bytes is over the limit of {limit}; raise the limit or send smaller units")]
     UnitTooLarge {
@@ -83,13 +76,8 @@ pub enum Error {
         limit: u64,
     },
     /// The peer sent bytes that its protocol does not allow.
-    #[error("malformed {protocol}: {why}")]
-    Malformed {
-        /// The protocol or framing that was being read.
-        protocol: &'static str,
-        /// What was wrong.
-        why: &'static str,
-    },
+    #[error(transparent)]
+    Malformed(Box<Malformed>),
     /// A stream ended in the middle of a unit.
     #[error("the stream ended inside a unit: {have} of {want} bytes had arrived")]
     Truncated {
@@ -112,45 +100,25 @@ pub enum Error {
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// An operating-system error with the operation and the target it belongs to.
-#[derive(Debug)]
-pub struct IoFailure {
-    /// What was attempted, as a verb phrase: `bind`, `connect`, `recv`.
-    pub op: &'static str,
-    /// On what: an address or a path; empty when it adds nothing.
-    pub target: String,
-    /// The operating system's answer.
-    pub source: io::Error,
-}
-
-impl fmt::Display for IoFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.op)?;
-        if !self.target.is_empty() {
-            write!(f, " {}", self.target)?;
-        }
-        write!(f, ": {}", self.source)?;
-        let cure = match self.source.raw_os_error() {
-            Some(libc::EADDRINUSE) => "another socket holds this address; stop it or choose another port",
-            Some(libc::EACCES | libc::EPERM) => {
-                "not permitted; ports below 1024 and raw devices need privileges"
-            }
-            Some(libc::EMFILE | libc::ENFILE) => "too many open files; raise `ulimit -n` or close some",
-            Some(libc::ECONNREFUSED) => "nobody listens there; start the server or check the address",
-            Some(libc::EADDRNOTAVAIL) => "this machine does not have that address",
-            _ => return Ok(()),
-        };
-        write!(f, " ({cure})")
-    }
-}
-
-impl std::error::Error for IoFailure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
 impl Error {
+    /// `transport` cannot do `what`; `instead` names what can.
+    #[cold]
+    pub fn unsupported(what: &'static str, transport: &'static str, instead: &'static str) -> Self {
+        Self::Unsupported(Box::new(Unsupported { what, transport, instead }))
+    }
+
+    /// `op` does not apply to this queue; `why` says why, and what does.
+    #[cold]
+    pub fn wrong_kind(op: &'static str, why: &'static str) -> Self {
+        Self::WrongKind(Box::new(WrongKind { op, why }))
+    }
+
+    /// What was read as `protocol` breaks its rules; `why` says which.
+    #[cold]
+    pub fn malformed(protocol: &'static str, why: &'static str) -> Self {
+        Self::Malformed(Box::new(Malformed { protocol, why }))
+    }
+
     /// An operating-system error met while doing `op` on `target` (which may be empty).
     ///
     /// Resets and broken pipes become [`Error::Reset`] and [`Error::BrokenPipe`], so that callers match one thing.
@@ -187,8 +155,8 @@ impl Error {
             Self::Reset => io::ErrorKind::ConnectionReset,
             Self::BrokenPipe => io::ErrorKind::BrokenPipe,
             Self::TimedOut(_) => io::ErrorKind::TimedOut,
-            Self::Unsupported { .. } => io::ErrorKind::Unsupported,
-            Self::UnitTooLarge { .. } | Self::Malformed { .. } => io::ErrorKind::InvalidData,
+            Self::Unsupported(_) => io::ErrorKind::Unsupported,
+            Self::UnitTooLarge { .. } | Self::Malformed(_) => io::ErrorKind::InvalidData,
             Self::Truncated { .. } => io::ErrorKind::UnexpectedEof,
             Self::Alloc(AllocError::Drained { .. } | AllocError::NoMemory { .. }) => {
                 io::ErrorKind::OutOfMemory

@@ -30,7 +30,7 @@ mod waiter;
 pub mod wheel;
 
 pub use buf::{AllocError, Buf, BufMut, Pool, PoolConfig, PoolStats, SendBuf, Sga};
-pub use error::{Error, IoFailure, Result};
+pub use error::{Error, IoFailure, Malformed, Result, Unsupported, WrongKind};
 pub use op::{Completion, Op};
 pub use pop::{Pop, PopNext};
 pub use push::{Finish, Push, PushError, PushUnit, Ticket};

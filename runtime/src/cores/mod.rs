@@ -42,11 +42,11 @@ impl Builder {
         T: Send + 'static,
     {
         if self.is_simulated() {
-            return Err(Error::Unsupported {
-                what: "several cores",
-                transport: "virtual time",
-                instead: "use Builder::build and simulate the cores as tasks of one runtime",
-            });
+            return Err(Error::unsupported(
+                "several cores",
+                "virtual time",
+                "use Builder::build and simulate the cores as tasks of one runtime",
+            ));
         }
         let cpus = affinity::allowed();
         let builder = self.shared();

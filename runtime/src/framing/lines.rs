@@ -103,10 +103,7 @@ impl Encoder for Lines {
             return Err(self.too_large(got));
         }
         if unit.iter().any(|buf| memchr::memchr(b'\n', buf).is_some()) {
-            return Err(Error::Malformed {
-                protocol: "line",
-                why: "a line must not contain a newline; push two",
-            });
+            return Err(Error::malformed("line", "a line must not contain a newline; push two"));
         }
         let mut wire = unit.clone();
         room.put(&mut wire, if self.crlf { b"\r\n" } else { b"\n" });

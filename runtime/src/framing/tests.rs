@@ -49,7 +49,7 @@ pub(crate) fn ending(result: &Result<()>) -> &'static str {
     match result {
         Ok(()) => "end",
         Err(Error::UnitTooLarge { .. }) => "too large",
-        Err(Error::Malformed { .. }) => "malformed",
+        Err(Error::Malformed(_)) => "malformed",
         Err(Error::Truncated { .. }) => "truncated",
         Err(_) => "other",
     }
@@ -173,7 +173,7 @@ fn a_pushed_unit_must_fit_the_framing() {
     let e = LengthPrefix::with_limit(2).encode(&Sga::from("abc"), &mut room).unwrap_err();
     assert!(matches!(e, Error::UnitTooLarge { got: 3, limit: 2 }));
     let e = Lines::new().encode(&Sga::from("a\nb"), &mut room).unwrap_err();
-    assert!(matches!(e, Error::Malformed { .. }));
+    assert!(matches!(e, Error::Malformed(_)));
 }
 
 #[test]

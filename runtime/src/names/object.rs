@@ -94,6 +94,6 @@ pub(crate) trait Object: Any {
     /// The error for an operation that this kind of queue does not have.
     #[cold]
     fn wrong(&self, op: &'static str, why: &'static str) -> Error {
-        Error::WrongKind { op, why }
+        Error::wrong_kind(op, why)
     }
 }

@@ -40,7 +40,7 @@ impl Pop for QdQueue {
         Poll::Ready(match ready!(self.entry.object().poll_pop(cx))? {
             Completion::Popped(unit) => Ok(unit),
             Completion::PoppedFrom(unit, _) => Ok(Some(unit)),
-            _ => Err(Error::WrongKind { op: "pop", why: "this queue holds no units" }),
+            _ => Err(Error::wrong_kind("pop", "this queue holds no units")),
         })
     }
 }

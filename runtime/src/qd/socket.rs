@@ -57,7 +57,7 @@ impl SocketKind {
             Self::Unix | Self::UnixDatagram => (caps.unix, "a Unix socket"),
         };
         let instead = "use SocketKind::Units, which every transport serves";
-        if served { Ok(()) } else { Err(Error::Unsupported { what, transport, instead }) }
+        if served { Ok(()) } else { Err(Error::unsupported(what, transport, instead)) }
     }
 }
 
@@ -155,7 +155,7 @@ fn unconnected<R>(qd: Qd, op: &'static str, f: impl FnOnce(&Entry, &Unconnected)
     let object: Rc<dyn Any> = entry.object();
     match object.downcast::<Unconnected>() {
         Ok(socket) => f(&entry, &socket),
-        Err(_) => Err(Error::WrongKind { op, why: "it is listening, connected or open already" }),
+        Err(_) => Err(Error::wrong_kind(op, "it is listening, connected or open already")),
     }
 }
 
@@ -183,10 +183,10 @@ pub fn bind(qd: Qd, at: impl Into<Endpoint>) -> Result<()> {
 pub fn listen(qd: Qd, backlog: u32) -> Result<()> {
     unconnected(qd, "listen", |entry, socket| {
         if socket.kind.is_datagram() {
-            return Err(Error::WrongKind { op: "listen", why: "datagram sockets have no connections" });
+            return Err(Error::wrong_kind("listen", "datagram sockets have no connections"));
         }
         let bound = socket.bound.borrow().clone();
-        let at = bound.ok_or(Error::WrongKind { op: "listen", why: "bind the socket first" })?;
+        let at = bound.ok_or_else(|| Error::wrong_kind("listen", "bind the socket first"))?;
         let mut options = socket.options.clone();
         options.backlog = backlog;
         let acceptor = socket.transport.listen(&at, &options)?;

@@ -61,7 +61,7 @@ macro_rules! stream_queue {
             /// then nothing was pushed.
             pub async fn push_acked(&mut self, unit: impl Into<$unit>) -> hemi_queue::Result<()> {
                 std::future::poll_fn(|cx| match self.handle.socket.poll_acked(cx) {
-                    std::task::Poll::Ready(Err(e @ hemi_queue::Error::Unsupported { .. })) => {
+                    std::task::Poll::Ready(Err(e @ hemi_queue::Error::Unsupported(_))) => {
                         std::task::Poll::Ready(Err(e))
                     }
                     _ => std::task::Poll::Ready(Ok(())),

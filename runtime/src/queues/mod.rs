@@ -65,5 +65,5 @@ pub use unix_datagram::UnixDatagram;
 
 /// The address of an IP socket.
 fn ip_of(at: &Endpoint) -> Result<SocketAddr> {
-    at.ip().ok_or(Error::WrongKind { op: "address", why: "this end has no IP address" })
+    at.ip().ok_or_else(|| Error::wrong_kind("address", "this end has no IP address"))
 }

@@ -62,7 +62,7 @@ impl Opening {
         let transport = Transports::find(&core, &options.transport)?;
         if !(need.served)(&transport.caps()) {
             let transport = transport.scheme();
-            return Err(Error::Unsupported { what: need.what, transport, instead: need.instead });
+            return Err(Error::unsupported(need.what, transport, need.instead));
         }
         let mut socket = options.socket.clone();
         socket.reuse_port = options.reuse_port.unwrap_or(core.cores > 1);
@@ -83,7 +83,7 @@ impl Opening {
         }
         if matches!(endpoints[0], Endpoint::Unix(_)) && !caps.unix {
             let transport = self.transport.scheme();
-            return Err(Error::Unsupported { what: UNIX.what, transport, instead: TCP.form });
+            return Err(Error::unsupported(UNIX.what, transport, TCP.form));
         }
         Ok(endpoints)
     }

@@ -307,5 +307,5 @@ fn no_address(unit: Sga, to: Option<&Endpoint>) -> Result<Sga, PushError<Sga>> {
         return Ok(unit);
     }
     let why = "a connection has one peer; push without an address";
-    Err(PushError::new(Error::WrongKind { op: "push_to", why }, unit))
+    Err(PushError::new(Error::wrong_kind("push_to", why), unit))
 }

@@ -80,10 +80,13 @@ impl Wait {
     }
 }
 
-const IN_A_SET: Error = Error::WrongKind {
-    op: "wait",
-    why: "the token is a member of a TokenSet, which is its one waiter; ask the set, or remove it first",
-};
+#[cold]
+fn in_a_set() -> Error {
+    Error::wrong_kind(
+        "wait",
+        "the token is a member of a TokenSet, which is its one waiter; ask the set, or remove it first",
+    )
+}
 
 impl Inner {
     #[inline]
@@ -197,8 +200,8 @@ impl Tokens {
         {
             let mut inner = self.inner.borrow_mut();
             match &mut inner.get(token)?.state {
-                State::Pending(Wait::Set(set)) if !set.gone.get() => return Poll::Ready(Err(IN_A_SET)),
-                State::Done(_, Wait::Set(set)) if !set.gone.get() => return Poll::Ready(Err(IN_A_SET)),
+                State::Pending(Wait::Set(set)) if !set.gone.get() => return Poll::Ready(Err(in_a_set())),
+                State::Done(_, Wait::Set(set)) if !set.gone.get() => return Poll::Ready(Err(in_a_set())),
                 State::Pending(Wait::Task(old)) if old.will_wake(cx.waker()) => return Poll::Pending,
                 State::Pending(wait) => {
                     let old = std::mem::replace(wait, Wait::Task(cx.waker().clone()));
@@ -220,7 +223,7 @@ impl Tokens {
         let mut inner = self.inner.borrow_mut();
         let State::Pending(wait) = &mut inner.get(token)?.state else { return Poll::Ready(Ok(())) };
         if matches!(wait, Wait::Set(set) if !set.gone.get()) {
-            return Poll::Ready(Err(IN_A_SET));
+            return Poll::Ready(Err(in_a_set()));
         }
         let old = std::mem::replace(wait, Wait::Task(cx.waker().clone()));
         drop(inner);
@@ -244,7 +247,7 @@ impl Tokens {
             State::Done(_, wait) => (wait, true),
         };
         if matches!(wait, Wait::Set(old) if !old.gone.get()) {
-            return Err(IN_A_SET);
+            return Err(in_a_set());
         }
         *wait = Wait::Set(Rc::clone(set));
         drop(inner);

@@ -87,11 +87,11 @@ pub fn unix_datagrams(world: &World) {
         for n in 0..20_u8 {
             client.push_to(vec![n; 1 + usize::from(n) * 50], &server_path).await?;
             let (unit, from) = server.pop_from().await?.unwrap();
-            assert_eq!(from, Endpoint::Unix(client_path.clone()));
+            assert_eq!(from, Endpoint::Unix(client_path.to_path_buf()));
             server.push_to(unit, &client_path).await?;
             assert_eq!(client.pop_from().await?.unwrap().0.to_vec(), vec![n; 1 + usize::from(n) * 50]);
         }
-        let nobody = client.push_to("x", world.path("nobody")).await;
+        let nobody = client.push_to("x", &world.path("nobody")).await;
         let lost = match nobody {
             Ok(()) => client.flush().await.is_err() || client.pop_from().await.is_err(),
             Err(_) => true,

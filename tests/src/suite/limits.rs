@@ -1,9 +1,9 @@
 //! The limit of a unit's size.
 
 use hemi::{Error, Listener, Options, Pop, Push, Sga, time::timeout};
-use std::time::Duration;
 
 use super::World;
+use crate::kernels::HANG;
 
 /// A unit of exactly the limit passes; a larger push is refused, gives an error, and harms nothing.
 pub fn units_up_to_the_limit(world: &World) {
@@ -56,7 +56,7 @@ pub fn a_stream_that_ends_inside_a_unit(world: &World) {
         client.push(&[0, 0, 0, 2, b'o', b'k', 0, 0, 0, 9, b'x']).await?;
         client.finish().await?;
         assert_eq!(server.pop().await?, Some(Sga::from("ok")));
-        let e = timeout(Duration::from_secs(5), server.pop()).await.unwrap().unwrap_err();
+        let e = timeout(HANG, server.pop()).await.unwrap().unwrap_err();
         assert!(matches!(e, Error::Truncated { have: 5, want: 13 }), "{e:?}");
         Ok(())
     });

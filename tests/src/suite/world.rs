@@ -1,13 +1,13 @@
 //! [`World`]: where a case runs.
 
-use std::{
-    future::Future,
-    path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::future::Future;
 
 use hemi::{Buf, Result, Runtime, Sga, rand::Rng, transport::Caps};
+
+use crate::{
+    foreign::{SocketPath, fresh_path},
+    kernels::HANG,
+};
 
 /// A transport under test, and how to make runtimes on it.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl World {
         self.try_runtime().unwrap_or_else(|e| panic!("{}: {e}", self.uri))
     }
 
-    /// Run a case on a new runtime. It fails on an error, and when it takes more than a minute.
+    /// Run a case on a new runtime. It fails on an error, and when it takes more than [`HANG`].
     ///
     /// # Panics
     /// When the case fails.
@@ -77,11 +77,11 @@ impl World {
     /// # Panics
     /// When the case fails.
     pub fn run_on<F: Future<Output = Result<()>>>(&self, runtime: &Runtime, case: F) {
-        let bounded = async { hemi::time::timeout(Duration::from_secs(60), case).await };
+        let bounded = async { hemi::time::timeout(HANG, case).await };
         match runtime.try_block_on(bounded) {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(e))) => panic!("{}: {e} ({e:?})", self.uri),
-            Ok(Err(_)) => panic!("{}: not done after a minute", self.uri),
+            Ok(Err(_)) => panic!("{}: not done after {HANG:?}", self.uri),
             Err(e) => panic!("{}: {e}", self.uri),
         }
     }
@@ -92,10 +92,8 @@ impl World {
     }
 
     /// A path that nobody has, for a Unix socket.
-    pub fn path(&self, what: &str) -> PathBuf {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        std::env::temp_dir().join(format!("hemi-{}-{number}-{what}.sock", std::process::id()))
+    pub fn path(&self, what: &str) -> SocketPath {
+        fresh_path(what)
     }
 
     /// A case's own random choices: the same in every run.

@@ -150,7 +150,7 @@ fn random_bytes() {
                 matches!(
                     end,
                     Ok(None)
-                        | Err(Error::UnitTooLarge { .. } | Error::Truncated { .. } | Error::Malformed { .. })
+                        | Err(Error::UnitTooLarge { .. } | Error::Truncated { .. } | Error::Malformed(_))
                 ),
                 "seed {seed}: {end:?}"
             );

@@ -13,11 +13,11 @@ pub(crate) fn to_sock(at: &Endpoint) -> Result<(Domain, SockAddr)> {
             let addr = SockAddr::unix(path).map_err(|e| Error::io("address", path.display(), e))?;
             Ok((Domain::UNIX, addr))
         }
-        _ => Err(Error::Unsupported {
-            what: "an address that is a name",
-            transport: "kernel",
-            instead: "use an IP address and port, or a Unix path",
-        }),
+        _ => Err(Error::unsupported(
+            "an address that is a name",
+            "kernel",
+            "use an IP address and port, or a Unix path",
+        )),
     }
 }
 

@@ -43,11 +43,11 @@ pub(crate) fn connecting(to: &Endpoint, options: &SocketOptions) -> Result<(Sock
     stream(&socket, domain, options)?;
     if let Some(from) = options.bind_to {
         if domain == Domain::UNIX {
-            return Err(Error::Unsupported {
-                what: "bind_to an IP address on a Unix stream",
-                transport: "kernel",
-                instead: "leave bind_to unset",
-            });
+            return Err(Error::unsupported(
+                "bind_to an IP address on a Unix stream",
+                "kernel",
+                "leave bind_to unset",
+            ));
         }
         before_bind(&socket, domain, options)?;
         bind(&socket, &from.into(), &Endpoint::Ip(from))?;

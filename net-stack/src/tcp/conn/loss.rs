@@ -61,7 +61,7 @@ impl Connection {
     /// RACK step 5, and the start of recovery if it finds something.
     pub(super) fn detect_losses(&mut self, cx: &mut Cx<'_>) {
         let in_recovery = self.recovery.phase != Phase::Open;
-        let srtt = self.rtt.srtt().unwrap_or_default();
+        let srtt = self.rtt.srtt_nanos().unwrap_or_default();
         let (lost, again) =
             self.rack.detect(&mut self.flight, cx.now, in_recovery, u32::from(self.mss), srtt);
         self.deadlines.reorder = again.unwrap_or(NEVER);
@@ -183,7 +183,7 @@ impl Connection {
             if self.flight.first().is_some_and(|f| f.sacked) {
                 self.flight.forget_sacks();
             }
-            let srtt = self.rtt.srtt().unwrap_or_default();
+            let srtt = self.rtt.srtt_nanos().unwrap_or_default();
             self.rack.detect_on_timeout(&mut self.flight, cx.now, srtt);
             if self.retries > 1 {
                 self.flight.mark_lost(|_| true);

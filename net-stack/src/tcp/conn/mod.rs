@@ -15,6 +15,7 @@
 //! from within `input`: it notes what is owed, and `output::transmit` is the only place that makes segments.
 
 mod ack;
+mod fast;
 mod input;
 mod loss;
 mod output;
@@ -340,7 +341,7 @@ impl Connection {
         self.wl1 = agreed.irs;
         self.wl2 = agreed.iss + 1;
         if let Some(rtt) = agreed.rtt {
-            self.rtt.sample(rtt, 1);
+            self.rtt.sample(rtt.as_nanos() as u64, 1);
         } else if agreed.syn_lost {
             self.rtt.syn_was_lost();
         }
@@ -386,6 +387,7 @@ impl Connection {
     }
 
     /// Take a unit to be sent. The caller has asked [`may_push`](Self::may_push).
+    #[inline(always)]
     pub(crate) fn push(&mut self, unit: Sga) {
         self.buffer.append(unit);
         if self.buffer.len() >= self.send_limit as usize {
@@ -394,6 +396,7 @@ impl Connection {
     }
 
     /// Why nothing may be pushed, if so.
+    #[inline]
     pub(crate) fn may_push(&self) -> Result<(), ConnError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -414,7 +417,7 @@ impl Connection {
     #[inline]
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Buf> {
         let buf = self.assembler.pop()?;
-        self.window.taken(buf.len() as u32, now, self.rtt.srtt());
+        self.window.taken(buf.len() as u32, now, self.rtt.srtt_nanos());
         let mss = self.acks.full_size().max(1);
         if self.state.may_receive()
             && self.window.wants_update(self.rcv_nxt, self.assembler.ready() as u32, mss)

@@ -25,7 +25,8 @@ const_assert_eq!(size_of::<Option<BufMut>>(), 24);
 const_assert_eq!(size_of::<Sga>(), 56);
 const_assert_eq!(size_of::<Result<BufMut, AllocError>>(), 32);
 const_assert_eq!(size_of::<crate::Result<Option<Sga>>>(), 64);
-const_assert_eq!(size_of::<Error>(), 56);
+const_assert_eq!(size_of::<Error>(), 24);
+const_assert_eq!(size_of::<crate::Result<()>>(), 24);
 
 fn pool() -> Pool {
     let classes = [64, 256].map(|size| ClassConfig { size }).to_vec();

@@ -36,5 +36,5 @@ use hemi_queue::Error;
 
 #[cold]
 fn malformed(why: &'static str) -> Error {
-    Error::Malformed { protocol: "RESP", why }
+    Error::malformed("RESP", why)
 }

@@ -117,7 +117,7 @@ impl Decoder for RespServer {
 
     fn refusal(&mut self, error: &Error) -> Option<Sga> {
         let why = match error {
-            Error::Malformed { why, .. } => (*why).to_owned(),
+            Error::Malformed(malformed) => malformed.why.to_owned(),
             Error::UnitTooLarge { limit, .. } => format!("a request is over the limit of {limit} bytes"),
             _ => return None,
         };

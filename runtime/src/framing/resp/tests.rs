@@ -124,7 +124,7 @@ fn malformed_values_are_refused_with_a_reason() {
         "$00000000000000000000000",
     ] {
         let error = refused(&mut RespClient::new(), wire);
-        assert!(matches!(error, Error::Malformed { protocol: "RESP", .. }), "{wire:?}: {error}");
+        assert!(matches!(&error, Error::Malformed(m) if m.protocol == "RESP"), "{wire:?}: {error}");
     }
 }
 
@@ -148,7 +148,7 @@ fn limits_hold_on_what_is_announced() {
         let wire =
             if wire.starts_with("*?") { format!("*?\r\n{}", "+\r\n".repeat(12)) } else { wire.to_owned() };
         let error = refused(&mut client(), &wire);
-        assert!(matches!(error, Error::Malformed { .. }), "{wire:?}: {error}");
+        assert!(matches!(error, Error::Malformed(_)), "{wire:?}: {error}");
     }
 }
 
@@ -188,7 +188,7 @@ fn malformed_requests_tell_the_client() {
         assert!(matches!(value(&String::from_utf8(reply.to_vec()).unwrap()), Value::Error(_)), "{wire:?}");
     }
     let error = refused(&mut RespServer::new(), &"a".repeat(70_000));
-    assert!(matches!(error, Error::Malformed { .. }));
+    assert!(matches!(error, Error::Malformed(_)));
 }
 
 #[test]

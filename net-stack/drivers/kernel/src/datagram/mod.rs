@@ -273,10 +273,10 @@ impl Datagram {
     fn send_error(&self, errno: Errno, len: usize) -> Error {
         match errno {
             libc::EMSGSIZE => Error::UnitTooLarge { got: len as u64, limit: self.largest as u64 },
-            libc::EDESTADDRREQ | libc::ENOTCONN => Error::WrongKind {
-                op: "push without an address",
-                why: "the socket is not connected; give an address or connect it",
-            },
+            libc::EDESTADDRREQ | libc::ENOTCONN => Error::wrong_kind(
+                "push without an address",
+                "the socket is not connected; give an address or connect it",
+            ),
             _ => Error::errno("send", "", errno),
         }
     }

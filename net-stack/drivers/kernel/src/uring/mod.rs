@@ -60,11 +60,7 @@ impl Uring {
         registrar.register_probe(&mut probe).map_err(|e| Error::io("io_uring probe", "", e))?;
         // Multishot receive came with 6.0, as SEND_ZC did; it cannot be asked for by itself.
         if !probe.is_supported(opcode::SendZc::CODE) {
-            return Err(Error::Unsupported {
-                what: "multishot receive",
-                transport: "kernel",
-                instead: "Linux 6.0 or backend=epoll",
-            });
+            return Err(Error::unsupported("multishot receive", "kernel", "Linux 6.0 or backend=epoll"));
         }
         let buffers = BufRing::new(&registrar, STREAMS, pool, tuning.old)?;
         Ok(Self {
