@@ -30,17 +30,19 @@ pub(crate) struct Library(Init);
 
 /// A table that two threads call, as packetdrill's do.
 #[derive(Clone)]
-pub(crate) struct Table(Arc<Interface>);
+pub(crate) struct Table(Arc<Shared>);
+
+struct Shared(Interface);
 
 // SAFETY: the library promises that its functions may be called by any thread; `userdata` is only handed back to them.
-unsafe impl Send for Table {}
+unsafe impl Send for Shared {}
 // SAFETY: as above.
-unsafe impl Sync for Table {}
+unsafe impl Sync for Shared {}
 
 impl std::ops::Deref for Table {
     type Target = Interface;
     fn deref(&self) -> &Interface {
-        &self.0
+        &self.0.0
     }
 }
 
@@ -96,7 +98,7 @@ impl Library {
         // SAFETY: a C string and a writable table, which the call fills.
         let table = unsafe {
             (self.0)(flags.as_ptr(), table.as_mut_ptr());
-            Table(Arc::new(table.assume_init()))
+            Table(Arc::new(Shared(table.assume_init())))
         };
         let mut player = Player {
             start: table.now(),
@@ -110,9 +112,9 @@ impl Library {
             player.step(line).map_err(|e| format!("line {number}: {e}"))
         });
         let result = result.and_then(|()| player.join());
-        // SAFETY: the last call, and no other thread is in one: a blocked one was joined, or its script has failed (then it is
-        // left to the end of the process, and so is the library).
         if player.blocked.is_none() {
+            // SAFETY: the last call, and no other thread is in one: a blocked one was joined, or its script has failed (then it is left
+            // to the end of the process, and so is the world).
             unsafe { (table.free)(table.userdata) };
         }
         result

@@ -12,7 +12,7 @@ use super::parse::Packet;
 /// The two ends of the script's connection, as the peer knows them.
 pub(crate) struct Peer {
     stack: SocketAddr,
-    peer: SocketAddr,
+    remote: SocketAddr,
     /// The stack's initial sequence number, once seen.
     iss: Option<Seq>,
     /// Its first time stamp, and what the script calls that.
@@ -29,11 +29,11 @@ impl Peer {
         } else {
             ([192, 168, 0, 1].into(), [192, 0, 2, 1].into())
         };
-        Self { stack: (stack, 8080).into(), peer: (peer, 40_000).into(), iss: None, stamp: None }
+        Self { stack: (stack, 8080).into(), remote: (peer, 40_000).into(), iss: None, stamp: None }
     }
 
     pub(crate) fn addresses(&self) -> Ends {
-        (self.stack, self.peer)
+        (self.stack, self.remote)
     }
 
     /// The bytes of a packet that the peer sends.
@@ -43,7 +43,7 @@ impl Peer {
         }
         let iss = self.iss.unwrap_or_default();
         let mut header = TcpHeader {
-            src_port: self.peer.port(),
+            src_port: self.remote.port(),
             dst_port: self.stack.port(),
             seq: Seq(packet.seq),
             ack: packet.ack.map_or(Seq(0), |n| iss + n),
@@ -59,14 +59,14 @@ impl Peer {
         header.header_len = tcp.len() as u8;
         header.emit(tcp.first_chunk_mut().expect("20"));
         tcp.resize(tcp.len() + packet.len, b'x');
-        let pseudo = Sum::pseudo(self.peer.ip(), self.stack.ip(), protocol::TCP, tcp.len() as u32);
+        let pseudo = Sum::pseudo(self.remote.ip(), self.stack.ip(), protocol::TCP, tcp.len() as u32);
         let sum = pseudo.bytes(&tcp).finish();
         tcp[16..18].copy_from_slice(&sum.to_be_bytes());
         Ok(self.wrap(protocol::TCP, &tcp))
     }
 
     fn wrap(&self, protocol: u8, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = match (self.peer.ip(), self.stack.ip()) {
+        let mut bytes = match (self.remote.ip(), self.stack.ip()) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
                 let mut head = vec![0; Ipv4Header::LEN];
                 let header = Ipv4Header {
@@ -109,10 +109,10 @@ impl Peer {
 
     /// A router's complaint about a segment of the stack's (IPv4).
     fn too_big(&self, packet: &Packet, mtu: u16) -> Vec<u8> {
-        let swapped = Self { stack: self.peer, peer: self.stack, iss: None, stamp: None };
+        let swapped = Self { stack: self.remote, remote: self.stack, iss: None, stamp: None };
         let mut tcp = vec![0; 8];
         tcp[..2].copy_from_slice(&self.stack.port().to_be_bytes());
-        tcp[2..4].copy_from_slice(&self.peer.port().to_be_bytes());
+        tcp[2..4].copy_from_slice(&self.remote.port().to_be_bytes());
         let seq = self.iss.unwrap_or_default() + packet.seq;
         tcp[4..].copy_from_slice(&seq.0.to_be_bytes());
         let mut quoted = swapped.wrap(protocol::TCP, &tcp);
@@ -164,27 +164,23 @@ impl Peer {
 
     /// Compare a packet of the stack's with what a script expects.
     pub(crate) fn check(&mut self, expected: &Packet, bytes: &[u8]) -> Result<(), String> {
-        let (src, dst, payload) = match bytes[0] >> 4 {
-            4 => {
-                let ip = Ipv4Header::parse(bytes).map_err(|e| e.to_string())?;
-                let whole = usize::from(ip.header_len) + usize::from(ip.payload_len);
-                if !Sum::new().bytes(&bytes[..usize::from(ip.header_len)]).is_intact() || whole != bytes.len()
-                {
-                    return Err("a bad IPv4 header".into());
-                }
-                (IpAddr::V4(ip.src), IpAddr::V4(ip.dst), &bytes[usize::from(ip.header_len)..])
+        let (src, dst, payload) = if bytes[0] >> 4 == 4 {
+            let ip = Ipv4Header::parse(bytes).map_err(|e| e.to_string())?;
+            let whole = usize::from(ip.header_len) + usize::from(ip.payload_len);
+            if !Sum::new().bytes(&bytes[..usize::from(ip.header_len)]).is_intact() || whole != bytes.len() {
+                return Err("a bad IPv4 header".into());
             }
-            _ => {
-                let ip = Ipv6Header::parse(bytes).map_err(|e| e.to_string())?;
-                (ip.src.into(), ip.dst.into(), &bytes[Ipv6Header::LEN..])
-            }
+            (IpAddr::V4(ip.src), IpAddr::V4(ip.dst), &bytes[usize::from(ip.header_len)..])
+        } else {
+            let ip = Ipv6Header::parse(bytes).map_err(|e| e.to_string())?;
+            (ip.src.into(), ip.dst.into(), &bytes[Ipv6Header::LEN..])
         };
         let (header, options) = TcpHeader::parse(payload).map_err(|e| e.to_string())?;
         if !Sum::pseudo(src, dst, protocol::TCP, payload.len() as u32).bytes(payload).is_intact() {
             return Err("a bad TCP checksum".into());
         }
         // The stack may have chosen its port, and in an active open the script's peer listens.
-        (self.stack, self.peer) = ((src, header.src_port).into(), (dst, header.dst_port).into());
+        (self.stack, self.remote) = ((src, header.src_port).into(), (dst, header.dst_port).into());
         let options = TcpOptions::parse(options).map_err(|e| e.to_string())?;
         if header.flags.has(Flags::SYN) && self.iss.is_none() {
             self.iss = Some(header.seq);

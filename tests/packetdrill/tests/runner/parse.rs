@@ -105,7 +105,7 @@ fn packet(text: &str) -> Result<Packet, String> {
         (packet.seq, packet.len) = seq_range(range.trim_matches(['[', ']']))?;
         return Ok(packet);
     }
-    packet.flags = first.to_owned();
+    first.clone_into(&mut packet.flags);
     (packet.seq, packet.len) = seq_range(words.next().ok_or("a range of sequence numbers")?)?;
     while let Some(key) = words.next() {
         let value: u32 = words.next().and_then(|w| w.parse().ok()).ok_or(format!("a number for {key}"))?;
