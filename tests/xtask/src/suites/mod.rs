@@ -13,6 +13,7 @@ use crate::packages::Tool;
 use crate::runner::Runner;
 
 mod asan;
+pub(crate) mod checks;
 mod doc;
 mod examples;
 mod loom;

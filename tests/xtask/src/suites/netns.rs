@@ -10,7 +10,11 @@ use crate::runner::Runner;
 pub(super) const SUITE: Suite = Suite {
     name: "netns",
     about: "the user-level stack over the kernel's devices, in network namespaces (root)",
-    tools: &[Tool { program: "ip", package: "iproute2" }, Tool { program: "ethtool", package: "ethtool" }],
+    tools: &[
+        Tool { program: "ip", package: "iproute2" },
+        Tool { program: "ethtool", package: "ethtool" },
+        Tool { program: "ping", package: "iputils-ping" },
+    ],
     limit: minutes(15),
     quick: false,
     run,
