@@ -14,7 +14,8 @@ use crate::{
     frame::{RxFrame, TxFrame, TxQueue},
     ip::{Net, Upper},
     tcp::{
-        ConnError, ConnId, Connection, Events, ListenerId, Snapshot, State, Tcp, TcpEvent, TcpOptionsConfig,
+        ConnError, ConnId, Connection, Events, ListenerId, Snapshot, State, Tcp, TcpConfig, TcpEvent,
+        TcpOptionsConfig,
     },
     timer::Timer,
     udp::{Datagram, Udp, UdpError, UdpId},
@@ -38,7 +39,7 @@ impl Readiness {
     pub fn writable(self) -> bool {
         self.0 & Events::WRITABLE != 0
     }
-    /// Everything pushed is acknowledged ([`Stack::tcp_want_acked`]), or the connection is over.
+    /// Everything pushed is acknowledged ([`Stack::tcp_want_acked`]), our FIN is, or the connection is over.
     pub fn acked(self) -> bool {
         self.0 & Events::ACKED != 0
     }
@@ -289,6 +290,18 @@ impl Stack {
         self.tcp.conn(conn).map_or(0, Connection::send_room)
     }
 
+    /// Bytes pushed and not acknowledged.
+    #[inline]
+    pub fn tcp_send_queue(&self, conn: ConnId) -> usize {
+        self.tcp.conn(conn).map_or(0, Connection::send_queue)
+    }
+
+    /// Tell by [`Readiness::writable`] when fewer than `below` bytes are pushed and not acknowledged. Without this it is told
+    /// when they are fewer than the send buffer's limit, after they were not.
+    pub fn tcp_want_room(&mut self, conn: ConnId, below: usize) {
+        self.tcp.want_room(conn, below);
+    }
+
     /// Whether everything pushed is acknowledged.
     pub fn tcp_is_flushed(&self, conn: ConnId) -> bool {
         self.tcp.conn(conn).is_none_or(Connection::is_flushed)
@@ -354,6 +367,16 @@ impl Stack {
         self.tcp.set_user_timeout(conn, limit);
     }
 
+    /// See [`TcpOptionsConfig::send_buffer`].
+    pub fn tcp_set_send_buffer(&mut self, conn: ConnId, bytes: usize, now: Instant) {
+        self.tcp.set_send_buffer(conn, bytes, &mut self.net, now);
+    }
+
+    /// See [`TcpOptionsConfig::recv_buffer`]; at most what the window scale that was agreed on can tell.
+    pub fn tcp_set_recv_buffer(&mut self, conn: ConnId, bytes: usize) {
+        self.tcp.set_recv_buffer(conn, bytes);
+    }
+
     // ---- UDP
 
     /// Open a UDP socket. `limit`: bytes of memory that waiting datagrams may pin.
@@ -413,6 +436,11 @@ impl Stack {
     /// One connection, as `ss` would show it.
     pub fn snapshot(&self, conn: ConnId) -> Option<Snapshot> {
         self.tcp.conn(conn).map(|c| c.snapshot(&self.tcp.config))
+    }
+
+    /// Settings of TCP.
+    pub fn tcp_config(&self) -> &TcpConfig {
+        &self.tcp.config
     }
 
     /// Connections, and those in TIME-WAIT.

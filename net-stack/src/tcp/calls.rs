@@ -211,6 +211,22 @@ impl Tcp {
         }
     }
 
+    pub(crate) fn want_room(&mut self, id: ConnId, below: usize) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.want_room(below);
+        }
+    }
+
+    pub(crate) fn set_send_buffer(&mut self, id: ConnId, bytes: usize, net: &mut Net, now: Instant) {
+        self.on_named(id, net, now, |conn, _| conn.set_send_limit(bytes));
+    }
+
+    pub(crate) fn set_recv_buffer(&mut self, id: ConnId, bytes: usize) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.set_recv_max(bytes);
+        }
+    }
+
     pub(crate) fn set_nodelay(&mut self, id: ConnId, nodelay: bool, net: &mut Net, now: Instant) {
         self.on_named(id, net, now, |conn, _| conn.options.nodelay = nodelay);
     }

@@ -42,6 +42,13 @@ pub struct ListenerId {
     pub(crate) generation: u32,
 }
 
+impl ListenerId {
+    /// The listener's slot: a small number, its own while it lives.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
 /// Something that the application may be waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TcpEvent {

@@ -201,7 +201,8 @@ pub(crate) struct Connection {
     keepalive_due: bool,
     /// The application has let go: what arrives now has no reader.
     closed: bool,
-    wants_write: bool,
+    /// Tell when less than this is in the send buffer; 0: nobody waits.
+    write_below: u32,
     wants_acked: bool,
     pub(crate) error: Option<ConnError>,
     pub(crate) events: Events,
@@ -310,7 +311,7 @@ impl Connection {
             syn_due: false,
             keepalive_due: false,
             closed: false,
-            wants_write: false,
+            write_below: 0,
             wants_acked: false,
             error: None,
             events: Events::default(),
@@ -391,7 +392,7 @@ impl Connection {
     pub(crate) fn push(&mut self, unit: Sga) {
         self.buffer.append(unit);
         if self.buffer.len() >= self.send_limit as usize {
-            self.wants_write = true;
+            self.write_below = self.send_limit;
         }
     }
 
@@ -406,6 +407,31 @@ impl Connection {
             State::SynSent | State::SynReceived | State::Established | State::CloseWait => Ok(()),
             _ => Err(ConnError::Closed),
         }
+    }
+
+    /// Pushed and not acknowledged.
+    #[inline]
+    pub(crate) fn send_queue(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Tell when less than `below` is in the send buffer.
+    pub(crate) fn want_room(&mut self, below: usize) {
+        self.write_below = below.clamp(1, 1 << 30) as u32;
+    }
+
+    /// Change the send buffer's limit.
+    pub(crate) fn set_send_limit(&mut self, bytes: usize) {
+        self.send_limit = bytes.clamp(1, 1 << 30) as u32;
+        if self.buffer.len() < bytes && self.write_below > 0 {
+            self.write_below = 0;
+            self.events.add(Events::WRITABLE);
+        }
+    }
+
+    /// Change what the receive window may grow to.
+    pub(crate) fn set_recv_max(&mut self, bytes: usize) {
+        self.window.set_max(bytes);
     }
 
     /// Tell when the send buffer is empty again.
