@@ -4,11 +4,8 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use hemi_queue::{Result, transport::SocketOptions};
 
-use super::{
-    Conn, Listener, TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener, UnixQueue, open,
-    stream::DEFAULT_UNIT_LIMIT,
-};
-use crate::net::Address;
+use super::{Conn, Listener, TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener, UnixQueue, open};
+use crate::{framing::DEFAULT_UNIT_LIMIT, net::Address};
 
 /// Options for opening any queue of a transport, ending in the call that opens it.
 ///
