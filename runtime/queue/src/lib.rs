@@ -39,5 +39,5 @@ pub use push::{Finish, Push, PushError, PushUnit, Ticket};
 pub use qd::Qd;
 pub use reactor::{Progress, Reactor, Wakeup};
 pub use token::Token;
-pub use uri::{Uri, UriError};
+pub use uri::{Span, Uri, UriError};
 pub use waiter::Waiter;
