@@ -20,12 +20,21 @@ mod netns {
 
     transport_suite!(packet, packet());
     transport_suite!(tap, tap());
+    transport_suite!(xdp, xdp());
 
     /// Two hosts at the ends of a cable, both by AF_PACKET.
     fn packet() -> Result<World, String> {
         let ground = Namespace::enter()?;
         ground.veth("ha", "hb");
         let world = World::real_pair("packet:ha?ip=10.77.0.1/24", "packet:hb?ip=10.77.0.2/24")?;
+        Ok(world.standing_on(ground))
+    }
+
+    /// The same, both by AF_XDP.
+    fn xdp() -> Result<World, String> {
+        let ground = Namespace::enter()?;
+        ground.veth("ha", "hb");
+        let world = World::real_pair("xdp:ha?ip=10.77.0.1/24", "xdp:hb?ip=10.77.0.2/24")?;
         Ok(world.standing_on(ground))
     }
 
@@ -46,6 +55,18 @@ mod netns {
     fn echo_on_tap_serves_the_kernel_through_loss() {
         let _ground = hemi_netns::enter!();
         serves_the_kernel("tap:hemi0?host=10.77.0.1/24&host=fd77::1/64");
+    }
+
+    #[test]
+    fn echo_on_xdp_serves_the_kernel_through_loss() {
+        hemi_skip::program!("ethtool", "ethtool");
+        let ground = hemi_netns::enter!();
+        ground.veth("ha", "hb");
+        ground.ip("addr add 10.77.0.1/24 dev hb");
+        ground.ip("addr add fd77::1/64 dev hb nodad");
+        // On a veth the kernel leaves checksums and segmentation to whoever takes the packet off it; a program there does neither.
+        ground.run("ethtool", &["-K", "hb", "tx", "off", "tso", "off", "gso", "off"]);
+        serves_the_kernel("xdp:ha?");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! [`World`]: where a case runs.
 
-use std::{any::Any, future::Future, rc::Rc};
+use std::{any::Any, future::Future, io::ErrorKind, rc::Rc, thread, time::Duration};
 
 use hemi::{Buf, Options, Result, Runtime, Sga, rand::Rng, transport::Caps};
 
@@ -62,7 +62,19 @@ impl World {
         Ok(world)
     }
 
+    /// A device that was closed a moment ago may be busy still: a program that another test's thread is just starting has its
+    /// descriptor, until it is loaded.
     fn try_runtime(&self) -> Result<Runtime> {
+        for _ in 0..1000 {
+            match self.open_runtime() {
+                Err(e) if e.io_kind() == ErrorKind::ResourceBusy => thread::sleep(Duration::from_millis(10)),
+                outcome => return outcome,
+            }
+        }
+        self.open_runtime()
+    }
+
+    fn open_runtime(&self) -> Result<Runtime> {
         let mut builder = Runtime::builder().net(self.uri.as_str());
         if let Some(client) = &self.client {
             builder = builder.net_as(CLIENT, client.as_str());
