@@ -364,6 +364,11 @@ impl Stack {
         self.tcp.set_linger(conn, linger);
     }
 
+    /// See [`TcpOptionsConfig::user_timeout`]; it counts from the next time that data is outstanding.
+    pub fn tcp_set_user_timeout(&mut self, conn: ConnId, limit: Option<Duration>) {
+        self.tcp.set_user_timeout(conn, limit);
+    }
+
     /// See [`TcpOptionsConfig::send_buffer`].
     pub fn tcp_set_send_buffer(&mut self, conn: ConnId, bytes: usize, now: Instant) {
         self.tcp.set_send_buffer(conn, bytes, &mut self.net, now);
@@ -372,11 +377,6 @@ impl Stack {
     /// See [`TcpOptionsConfig::recv_buffer`]; at most what the window scale that was agreed on can tell.
     pub fn tcp_set_recv_buffer(&mut self, conn: ConnId, bytes: usize) {
         self.tcp.set_recv_buffer(conn, bytes);
-    }
-
-    /// See [`TcpOptionsConfig::user_timeout`]; it counts from the next time that data is outstanding.
-    pub fn tcp_set_user_timeout(&mut self, conn: ConnId, limit: Option<Duration>) {
-        self.tcp.set_user_timeout(conn, limit);
     }
 
     // ---- UDP

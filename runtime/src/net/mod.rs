@@ -4,10 +4,11 @@
 //! |---|---|---|
 //! | `kernel:` | kernel sockets on io_uring, epoll or busy polling (the default) | crate `hemi-kernel` |
 //! | `mem:` | in-process, virtual time (the default of a simulation) | [`mem`] |
+//! | `packet:` | the user-level stack over `AF_PACKET`: any interface of this machine | crate `hemi-packet` |
 //! | `shm:` | the user-level stack over frame rings in memory shared with another process or thread | crate `hemi-shm` |
-//! | `tap:` | the user-level stack on a TAP device of the kernel; also for a plain user in a namespace of its own | crate `hemi-tap` |
-//! | `packet:` | the user-level stack on an interface of the kernel, by AF_PACKET | crate `hemi-packet` |
+//! | `tap:` | the user-level stack over a TAP device: this machine's kernel is the other side | crate `hemi-tap` |
 //! | `sim:` | the user-level stack over simulated links and switches, in virtual or real time | crate `hemi-net-transport`, module `sim` |
+//! | `xdp:` | the user-level stack over `AF_XDP`: any interface of this machine, frames taken before the kernel's stack | crate `hemi-xdp` |
 //!
 //! ```
 //! # fn main() -> hemi::Result<()> {
@@ -52,6 +53,9 @@ struct Scheme {
     open: fn(&Core, &Uri) -> Result<Opened>,
 }
 
+/// What a driver's crate offers: it takes its own parameters of the URI, the stack takes the rest.
+type Driver = fn(&Uri, &Pool, DeviceQueue) -> Result<Box<dyn Device>>;
+
 /// A transport, and what else is known of it.
 struct Opened {
     transport: Rc<dyn Transport>,
@@ -64,18 +68,17 @@ impl Opened {
         Self { transport, user: None }
     }
 
-    /// The user-level stack on the device that `driver` opens.
-    fn user(
-        core: &Core,
-        uri: &Uri,
-        scheme: &'static str,
-        driver: impl FnOnce(&Uri, &Pool, DeviceQueue) -> Result<Box<dyn Device>>,
-    ) -> Result<Self> {
-        if core.is_simulated() && scheme != "sim" {
-            let why = "a simulation has no such device; it runs on `mem:` or on simulated wires, `sim:`";
+    /// The user-level stack on this core's queue of the device that `driver` opens.
+    fn over(core: &Core, uri: &Uri, scheme: &'static str, driver: Driver) -> Result<Self> {
+        if core.is_simulated() {
+            let why = "a simulation has no such device; it runs on `mem:` or on simulated networks, `sim:`";
             return Err(uri.error(why).into());
         }
-        let device = driver(uri, &core.pool, core.device_queue())?;
+        Self::user(core, uri, scheme, driver(uri, &core.pool, core.device_queue())?)
+    }
+
+    /// The user-level stack on `device`.
+    fn user(core: &Core, uri: &Uri, scheme: &'static str, device: Box<dyn Device>) -> Result<Self> {
         // Hosts of one runtime must not draw the same numbers.
         let text = uri.to_string();
         let mixed = text
@@ -90,12 +93,13 @@ impl Opened {
 const SCHEMES: &[Scheme] = &[
     Scheme { name: "kernel", open: kernel },
     Scheme { name: "mem", open: |core, uri| Ok(Opened::plain(Rc::new(mem::Mem::open(uri, core.seed)?))) },
-    Scheme { name: "tap", open: |core, uri| Opened::user(core, uri, "tap", hemi_tap::open) },
-    Scheme { name: "packet", open: |core, uri| Opened::user(core, uri, "packet", hemi_packet::open) },
-    Scheme { name: "shm", open: |core, uri| Opened::user(core, uri, "shm", hemi_shm::open) },
+    Scheme { name: "packet", open: |core, uri| Opened::over(core, uri, "packet", hemi_packet::open) },
+    Scheme { name: "shm", open: |core, uri| Opened::over(core, uri, "shm", hemi_shm::open) },
+    Scheme { name: "tap", open: |core, uri| Opened::over(core, uri, "tap", hemi_tap::open) },
+    Scheme { name: "xdp", open: |core, uri| Opened::over(core, uri, "xdp", hemi_xdp::open) },
     Scheme {
         name: "sim",
-        open: |core, uri| Opened::user(core, uri, "sim", |uri, pool, _| sim::open(uri, pool, core.seed)),
+        open: |core, uri| Opened::user(core, uri, "sim", sim::open(uri, &core.pool, core.seed)?),
     },
 ];
 
