@@ -26,7 +26,7 @@ use crate::{
 pub(crate) struct Core {
     pub(crate) exec: Exec,
     /// Has the reading of this turn.
-    pub(crate) alarms: Rc<Alarms>,
+    pub(crate) alarms: Alarms,
     pub(crate) clock: Clock,
     pub(crate) spin: RefCell<Spin>,
     pub(crate) pool: Pool,

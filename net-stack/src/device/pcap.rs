@@ -10,7 +10,7 @@ use hemi_queue::{Pool, Progress, Wakeup, time::Instant};
 use super::{Caps, Device, Gone};
 use crate::{
     frame::{RxFrame, TxFrame, TxQueue},
-    sim::tso,
+    sim,
     wire::Sum,
 };
 
@@ -176,7 +176,7 @@ impl<W: Write> PcapWriter<W> {
     /// Append a frame that is sent, as it will be on the wire.
     fn sent(&mut self, at: Instant, frame: &TxFrame) -> io::Result<()> {
         if frame.segment_size > 0 {
-            return tso::cut(frame).iter().try_for_each(|p| self.packet(at, Direction::Outbound, p));
+            return sim::cut(frame).iter().try_for_each(|p| self.packet(at, Direction::Outbound, p));
         }
         let mut bytes = std::mem::take(&mut self.frame);
         bytes.clear();

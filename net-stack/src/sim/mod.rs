@@ -12,7 +12,7 @@ pub(crate) mod link;
 mod pair;
 mod pipe;
 mod switch;
-pub(crate) mod tso;
+mod tso;
 mod wire;
 
 pub use faults::Faults;

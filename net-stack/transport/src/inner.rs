@@ -277,7 +277,8 @@ impl Inner {
             return;
         }
         // In turn: who finds no room again goes to the end.
-        for _ in 0..self.blocked.borrow().len() {
+        let waiting = self.blocked.borrow().len();
+        for _ in 0..waiting {
             if self.stack(|stack, _| !stack.tx_queue().has_room()) {
                 return;
             }

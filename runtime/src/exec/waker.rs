@@ -100,6 +100,15 @@ pub(super) fn wake_now(waker: Waker) {
     }
 }
 
+/// Wake the task called `name`; 0 is nobody.
+#[inline(always)]
+pub(super) fn wake_name(name: u64) {
+    if name != 0 {
+        // SAFETY: the function treats the data as a number.
+        unsafe { wake(ptr::without_provenance(name as usize)) }
+    }
+}
+
 /// End the task whose poll is going on and whose waker this is, when its turn comes again.
 pub(super) fn abort_task(waker: &Waker) {
     if is_name(waker) {

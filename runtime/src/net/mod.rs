@@ -8,6 +8,7 @@
 //! | `shm:` | the user-level stack over frame rings in memory shared with another process or thread | crate `hemi-shm` |
 //! | `tap:` | the user-level stack over a TAP device: this machine's kernel is the other side | crate `hemi-tap` |
 //! | `sim:` | the user-level stack over simulated links and switches, in virtual or real time | crate `hemi-net-transport`, module `sim` |
+//! | `xdp:` | the user-level stack over `AF_XDP`: any interface of this machine, frames taken before the kernel's stack | crate `hemi-xdp` |
 //!
 //! ```
 //! # fn main() -> hemi::Result<()> {
@@ -69,6 +70,10 @@ impl Opened {
 
     /// The user-level stack on this core's queue of the device that `driver` opens.
     fn over(core: &Core, uri: &Uri, scheme: &'static str, driver: Driver) -> Result<Self> {
+        if core.is_simulated() {
+            let why = "a simulation has no such device; it runs on `mem:` or on simulated networks, `sim:`";
+            return Err(uri.error(why).into());
+        }
         Self::user(core, uri, scheme, driver(uri, &core.pool, core.device_queue())?)
     }
 
@@ -91,6 +96,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme { name: "packet", open: |core, uri| Opened::over(core, uri, "packet", hemi_packet::open) },
     Scheme { name: "shm", open: |core, uri| Opened::over(core, uri, "shm", hemi_shm::open) },
     Scheme { name: "tap", open: |core, uri| Opened::over(core, uri, "tap", hemi_tap::open) },
+    Scheme { name: "xdp", open: |core, uri| Opened::over(core, uri, "xdp", hemi_xdp::open) },
     Scheme {
         name: "sim",
         open: |core, uri| Opened::user(core, uri, "sim", sim::open(uri, &core.pool, core.seed)?),

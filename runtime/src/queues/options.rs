@@ -7,11 +7,8 @@ use hemi_queue::{
     transport::{Endpoint, SocketOptions},
 };
 
-use super::{
-    Conn, Listener, TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener, UnixQueue, open,
-    stream::DEFAULT_UNIT_LIMIT,
-};
-use crate::{net::Address, token::QToken};
+use super::{Conn, Listener, TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener, UnixQueue, open};
+use crate::{framing::DEFAULT_UNIT_LIMIT, net::Address, token::QToken};
 
 /// Options for opening any queue of a transport, ending in the call that opens it.
 ///

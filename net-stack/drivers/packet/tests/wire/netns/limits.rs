@@ -53,8 +53,8 @@ fn flows_are_spread_over_queues_and_none_is_doubled() {
     let net = hemi_netns::enter!();
     link(&net);
     let pool = Pool::new().unwrap();
-    let uri = "packet:h0".parse().unwrap();
     let mut stations = [0, 1].map(|index| {
+        let uri = "packet:h0".parse().unwrap(); // a URI's parameters are taken once
         let device = hemi_packet::open(&uri, &pool, DeviceQueue { index, of: 2 }).unwrap();
         Station::new(device, &pool, &["10.77.0.2/24"])
     });
