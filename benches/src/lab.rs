@@ -21,7 +21,7 @@ use crate::scenario::Scenario;
 use crate::stop::Stop;
 
 /// A server that does not listen within this time will not.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(60);
 
 /// Where a contestant's echo server runs.
 #[derive(Debug)]

@@ -50,7 +50,7 @@ pub struct ChecksumRequest {
 #[derive(Clone)]
 pub struct TxFrame {
     head: [u8; Self::MAX_HEAD],
-    head_len: u8,
+    head_len: u16,
     /// The checksum to finish, when the device said that it can ([`Caps::tx_checksum`](crate::device::Caps)).
     pub checksum: Option<ChecksumRequest>,
     /// Cut the TCP payload into segments of this many bytes, each with the head; 0: the frame is one packet. Only for a
@@ -61,8 +61,9 @@ pub struct TxFrame {
 }
 
 impl TxFrame {
-    /// The longest head: Ethernet, IPv6, TCP with all options, rounded up.
-    pub const MAX_HEAD: usize = 128;
+    /// The longest head: Ethernet, IPv6, TCP with all options; or with fewer options, and a text that is shorter than it is
+    /// worth sharing.
+    pub const MAX_HEAD: usize = 256;
 
     /// A frame with an empty head.
     #[inline]
@@ -70,7 +71,7 @@ impl TxFrame {
         Self { head: [0; Self::MAX_HEAD], head_len: 0, checksum: None, segment_size: 0, payload }
     }
 
-    /// The headers.
+    /// The headers, and the first bytes behind them if they were copied.
     #[inline]
     pub fn head(&self) -> &[u8] {
         &self.head[..usize::from(self.head_len).min(Self::MAX_HEAD)]
@@ -80,8 +81,21 @@ impl TxFrame {
     #[inline]
     pub fn head_mut(&mut self, len: usize) -> &mut [u8] {
         let len = len.min(Self::MAX_HEAD);
-        self.head_len = len as u8;
+        self.head_len = len as u16;
         &mut self.head[..len]
+    }
+
+    /// The same with all the room there is, for a writer who knows where everything lies.
+    #[inline]
+    pub(crate) fn head_array(&mut self, len: usize) -> &mut [u8; Self::MAX_HEAD] {
+        self.head_len = len.min(Self::MAX_HEAD) as u16;
+        &mut self.head
+    }
+
+    /// All the room there is, whatever the head's length.
+    #[inline]
+    pub(crate) fn head_room(&mut self) -> &mut [u8; Self::MAX_HEAD] {
+        &mut self.head
     }
 
     /// Bytes in all.
@@ -101,7 +115,9 @@ impl TxFrame {
         let len = self.len();
         let (head, rest) = out.get_mut(..len)?.split_at_mut(usize::from(self.head_len));
         head.copy_from_slice(self.head());
-        self.payload.copy_to(rest);
+        if !rest.is_empty() {
+            self.payload.copy_to(rest);
+        }
         Some(len)
     }
 }
@@ -122,7 +138,7 @@ impl fmt::Debug for TxFrame {
 /// your own frame because a ring is full). Producers ask [`has_room`](Self::has_room) first and keep their segments when
 /// there is none: that is the back-pressure of a slow device.
 ///
-/// A ring of slots that are written and read in place: a frame is 200 bytes, and on the fast path it is never moved.
+/// A ring of slots that are written and read in place: a frame is 340 bytes, and on the fast path it is never moved.
 #[derive(Debug)]
 pub struct TxQueue {
     /// As many as a power of two.
@@ -187,11 +203,21 @@ impl TxQueue {
         if self.len == 0 { None } else { self.slots.get(self.first) }
     }
 
+    /// All that wait, oldest first, in place: for a device that sends several by one call and then
+    /// [`discard`](Self::discard)s as many as were taken.
+    pub fn iter(&self) -> impl Iterator<Item = &TxFrame> {
+        let mask = self.slots.len().wrapping_sub(1);
+        (0..self.len).filter_map(move |n| self.slots.get((self.first + n) & mask))
+    }
+
     /// Let go of the oldest frame, which the device has copied.
     #[inline]
     pub fn discard(&mut self) {
         if self.len > 0 {
-            self.slots[self.first].payload = Sga::new();
+            let payload = &mut self.slots[self.first].payload;
+            if payload.parts() > 0 {
+                *payload = Sga::new();
+            }
             self.first = (self.first + 1) & (self.slots.len() - 1);
             self.len -= 1;
         }

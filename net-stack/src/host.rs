@@ -33,8 +33,12 @@ impl<D: Device> Host<D> {
     #[inline]
     pub fn poll(&mut self, now: Instant) -> Result<Progress, Gone> {
         let received = self.device.rx_burst(now, RX_BURST, &mut self.burst)?;
-        for frame in self.burst.drain(..) {
-            self.stack.receive(frame, now);
+        if received > 0 {
+            // Taken from the end: that moves nothing.
+            self.burst.reverse();
+            while let Some(frame) = self.burst.pop() {
+                self.stack.receive(frame, now);
+            }
         }
         let sent = self.flush(now)?;
         Ok(if received > 0 || sent > 0 { Progress::Busy } else { Progress::Idle })
@@ -43,6 +47,10 @@ impl<D: Device> Host<D> {
     /// Let time pass and send, without receiving: for calls that should leave in this turn.
     #[inline]
     pub fn flush(&mut self, now: Instant) -> Result<usize, Gone> {
+        if self.stack.is_quiet(now) { Ok(0) } else { self.advance_and_send(now) }
+    }
+
+    fn advance_and_send(&mut self, now: Instant) -> Result<usize, Gone> {
         let mut sent = 0;
         loop {
             self.stack.advance(now);

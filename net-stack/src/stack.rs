@@ -14,7 +14,8 @@ use crate::{
     frame::{RxFrame, TxFrame, TxQueue},
     ip::{Net, Upper},
     tcp::{
-        ConnError, ConnId, Connection, Events, ListenerId, Snapshot, State, Tcp, TcpEvent, TcpOptionsConfig,
+        ConnError, ConnId, Connection, Events, ListenerId, Snapshot, State, Tcp, TcpConfig, TcpEvent,
+        TcpOptionsConfig,
     },
     timer::Timer,
     udp::{Datagram, Udp, UdpError, UdpId},
@@ -38,7 +39,7 @@ impl Readiness {
     pub fn writable(self) -> bool {
         self.0 & Events::WRITABLE != 0
     }
-    /// Everything pushed is acknowledged ([`Stack::tcp_want_acked`]), or the connection is over.
+    /// Everything pushed is acknowledged ([`Stack::tcp_want_acked`]), our FIN is, or the connection is over.
     pub fn acked(self) -> bool {
         self.0 & Events::ACKED != 0
     }
@@ -116,6 +117,13 @@ impl Stack {
     /// Take in a received frame.
     #[inline]
     pub fn receive(&mut self, frame: RxFrame, now: Instant) {
+        if let Some(frame) = self.tcp.on_predicted(frame, &mut self.net, now) {
+            self.receive_any(frame, now);
+        }
+    }
+
+    /// A frame that is not the next segment of an established connection, or not quite.
+    fn receive_any(&mut self, frame: RxFrame, now: Instant) {
         match self.net.receive(frame, now) {
             None => {}
             Some(Upper::Tcp(packet)) => self.tcp.on_packet(packet, &mut self.net, now),
@@ -138,7 +146,14 @@ impl Stack {
             self.on_timer(timer, now);
         }
         self.tcp.transmit(&mut self.net, now);
-        // Packets to ourselves arrive in the same turn, up to a bound.
+        if !self.net.looped.is_empty() {
+            self.receive_looped(now);
+        }
+    }
+
+    /// Packets to ourselves arrive in the same turn, up to a bound.
+    #[cold]
+    fn receive_looped(&mut self, now: Instant) {
         for _ in 0..64 {
             let Some(frame) = self.net.looped.pop_front() else { return };
             self.receive(frame, now);
@@ -179,6 +194,16 @@ impl Stack {
         !self.tcp.dirty_is_empty()
     }
 
+    /// Whether nothing is due and nothing waits to be sent: [`advance`](Self::advance) would do nothing.
+    #[inline]
+    pub(crate) fn is_quiet(&self, now: Instant) -> bool {
+        self.net.tx.is_empty()
+            && self.tcp.dirty_is_empty()
+            && self.net.looped.is_empty()
+            && self.announced
+            && self.net.timers.next_deadline().is_none_or(|at| at > now)
+    }
+
     /// The frames that wait for the device.
     #[inline]
     pub fn tx_queue(&mut self) -> &mut TxQueue {
@@ -186,7 +211,7 @@ impl Stack {
     }
 
     /// The next completion.
-    #[inline]
+    #[inline(always)]
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(event) = self.tcp.poll_event() {
             return Some(match event {
@@ -215,6 +240,16 @@ impl Stack {
         self.tcp.accept(listener)
     }
 
+    /// Connections that a listener takes from now on have these options.
+    pub fn tcp_set_listener_options(&mut self, listener: ListenerId, options: TcpOptionsConfig) {
+        self.tcp.set_listener_options(listener, options);
+    }
+
+    /// How many established connections of a listener wait to be accepted.
+    pub fn tcp_pending(&self, listener: ListenerId) -> usize {
+        self.tcp.pending(listener)
+    }
+
     /// Stop listening; connections not yet accepted are reset.
     pub fn tcp_close_listener(&mut self, listener: ListenerId, now: Instant) {
         self.tcp.close_listener(listener, &mut self.net, now);
@@ -234,15 +269,15 @@ impl Stack {
     /// Hand over a unit to be sent in order, whole, whatever its size; the buffers are shared, not copied. Refused with
     /// [`ConnError::Full`] at twice the send buffer's limit; under the limit again is [`Readiness::writable`].
     #[inline]
-    pub fn tcp_push(&mut self, conn: ConnId, unit: Sga, now: Instant) -> Result<(), (ConnError, Sga)> {
-        self.tcp.push(conn, unit, &mut self.net, now)
+    pub fn tcp_push(&mut self, conn: ConnId, unit: Sga, _: Instant) -> Result<(), (ConnError, Sga)> {
+        self.tcp.push(conn, unit)
     }
 
     /// The next received bytes, in the frame they came in; `Ok(None)` when there are none now or any more
     /// ([`tcp_is_at_end`](Self::tcp_is_at_end)). What had arrived before an error is delivered first.
     #[inline]
     pub fn tcp_pop(&mut self, conn: ConnId, now: Instant) -> Result<Option<Buf>, ConnError> {
-        self.tcp.pop(conn, &mut self.net, now)
+        self.tcp.pop(conn, now)
     }
 
     /// Whether the peer has finished and everything was popped (true also of a name that names nothing).
@@ -253,6 +288,18 @@ impl Stack {
     /// Bytes of send buffer that are free.
     pub fn tcp_send_room(&self, conn: ConnId) -> usize {
         self.tcp.conn(conn).map_or(0, Connection::send_room)
+    }
+
+    /// Bytes pushed and not acknowledged.
+    #[inline]
+    pub fn tcp_send_queue(&self, conn: ConnId) -> usize {
+        self.tcp.conn(conn).map_or(0, Connection::send_queue)
+    }
+
+    /// Tell by [`Readiness::writable`] when fewer than `below` bytes are pushed and not acknowledged. Without this it is told
+    /// when they are fewer than the send buffer's limit, after they were not.
+    pub fn tcp_want_room(&mut self, conn: ConnId, below: usize) {
+        self.tcp.want_room(conn, below);
     }
 
     /// Whether everything pushed is acknowledged.
@@ -315,6 +362,21 @@ impl Stack {
         self.tcp.set_linger(conn, linger);
     }
 
+    /// See [`TcpOptionsConfig::user_timeout`]; it counts from the next time that data is outstanding.
+    pub fn tcp_set_user_timeout(&mut self, conn: ConnId, limit: Option<Duration>) {
+        self.tcp.set_user_timeout(conn, limit);
+    }
+
+    /// See [`TcpOptionsConfig::send_buffer`].
+    pub fn tcp_set_send_buffer(&mut self, conn: ConnId, bytes: usize, now: Instant) {
+        self.tcp.set_send_buffer(conn, bytes, &mut self.net, now);
+    }
+
+    /// See [`TcpOptionsConfig::recv_buffer`]; at most what the window scale that was agreed on can tell.
+    pub fn tcp_set_recv_buffer(&mut self, conn: ConnId, bytes: usize) {
+        self.tcp.set_recv_buffer(conn, bytes);
+    }
+
     // ---- UDP
 
     /// Open a UDP socket. `limit`: bytes of memory that waiting datagrams may pin.
@@ -373,7 +435,12 @@ impl Stack {
 
     /// One connection, as `ss` would show it.
     pub fn snapshot(&self, conn: ConnId) -> Option<Snapshot> {
-        self.tcp.conn(conn).map(Connection::snapshot)
+        self.tcp.conn(conn).map(|c| c.snapshot(&self.tcp.config))
+    }
+
+    /// Settings of TCP.
+    pub fn tcp_config(&self) -> &TcpConfig {
+        &self.tcp.config
     }
 
     /// Connections, and those in TIME-WAIT.

@@ -3,6 +3,7 @@
 //! | what a test needs | where |
 //! |---|---|
 //! | the portable suite, run on any transport | [`suite`] |
+//! | hosts on one simulated network, in virtual time, from many seeds | [`network`] |
 //! | a runtime on each backend of the kernel's sockets | [`kernels`] |
 //! | plain `std` sockets as the peers, threads that do not know hemi | [`foreign`] |
 //! | to wait for something that has no future | [`until`](mod@until) |
@@ -13,10 +14,11 @@
 pub mod alone;
 pub mod foreign;
 pub mod kernels;
-pub mod meter;
+pub mod network;
 pub mod suite;
 pub mod until;
 
+pub use hemi_meter::process as meter;
 pub use until::until;
 
 /// The README's program compiles.

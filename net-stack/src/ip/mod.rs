@@ -9,12 +9,14 @@
 //! | `routes.rs` | connected, gateway, default |
 //! | `path.rs` | a resolved way to a peer, cached with its headers |
 //! | `output.rs` | packets out: TCP segments, datagrams, fragments |
+//! | `express.rs` | the TCP segment that is like the last one |
 //! | `input.rs` | packets in, up to the transport |
 //! | `reassembly.rs` | fragments, within limits |
 //! | `icmp.rs` | echo, errors, and what errors do |
 //! | `pmtu.rs` | path MTUs learnt |
 
 mod addresses;
+mod express;
 mod icmp;
 mod input;
 mod output;
@@ -29,6 +31,7 @@ use hemi_queue::{Pool, wheel::Wheel};
 
 pub use addresses::Cidr;
 pub(crate) use addresses::{ALL_NODES, Addresses, solicited_node};
+pub(crate) use express::Express;
 pub(crate) use icmp::{Complaint, IcmpError, Quoted};
 pub(crate) use input::{Packet, Upper};
 pub(crate) use output::TcpSegment;

@@ -7,7 +7,7 @@ use hemi_queue::time::Instant;
 use super::Net;
 use crate::{
     neighbor::Resolved,
-    wire::{Ecn, EtherType, EthernetHeader, Ipv4Header, Ipv6Header, MacAddr, Sum},
+    wire::{Ecn, EtherType, EthernetHeader, Ipv4Header, Ipv6Header, MacAddr, Sum, checksum::fold},
 };
 
 /// The Ethernet and IP headers for one peer, and how long they can be trusted.
@@ -87,6 +87,17 @@ impl Path {
         self.resolve(net, now, confirmed)
     }
 
+    /// Whether the head is right as it is, and leads to the device.
+    #[inline]
+    pub(crate) fn is_ready(&self, net: &Net, now: Instant) -> bool {
+        self.resolved && !self.looped && self.epoch == net.epoch && now < self.valid_until
+    }
+
+    #[inline]
+    pub(super) fn is_v4(&self) -> bool {
+        self.remote.is_ipv4()
+    }
+
     #[cold]
     fn resolve(&mut self, net: &mut Net, now: Instant, confirmed: bool) -> Result<(), NoPath> {
         self.mtu = net.pmtu.get(self.remote, now).unwrap_or(net.caps.mtu).min(net.caps.mtu);
@@ -141,7 +152,7 @@ impl Path {
                     // Length and checksum are filled in per packet.
                     ip[2..4].fill(0);
                     ip[10..12].fill(0);
-                    self.ip_sum = Sum::new().bytes(ip);
+                    self.ip_sum = Sum::new().bytes(ip).folded();
                 }
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
@@ -160,6 +171,24 @@ impl Path {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Write the head of a packet that is not ECN-capable, of `LEN` bytes, with `payload_len` bytes behind the IP header, to `out`.
+    #[inline(always)]
+    pub(super) fn write_lower<const LEN: usize>(&self, out: &mut [u8], payload_len: usize) {
+        const IP: usize = EthernetHeader::LEN;
+        let (Some(out), Some(head)) = (out.first_chunk_mut::<LEN>(), self.head.first_chunk::<LEN>()) else {
+            return;
+        };
+        *out = *head;
+        if LEN == IP + Ipv4Header::LEN {
+            let total = ((Ipv4Header::LEN + payload_len) as u16).to_be();
+            out[IP + 2..IP + 4].copy_from_slice(&total.to_ne_bytes());
+            let sum = !fold(self.ip_sum.raw() + u64::from(total));
+            out[IP + 10..IP + 12].copy_from_slice(&sum.to_ne_bytes());
+        } else {
+            out[IP + 4..IP + 6].copy_from_slice(&(payload_len as u16).to_be_bytes());
         }
     }
 

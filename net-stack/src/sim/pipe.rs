@@ -50,8 +50,13 @@ impl Device for Pipe {
     fn rx_burst(&mut self, _: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {
         let checksum = if self.caps.tx_checksum { RxChecksum::Good } else { RxChecksum::Unknown };
         let mut incoming = self.incoming.borrow_mut();
-        let n = incoming.len().min(max);
-        frames.extend(incoming.drain(..n).map(|bytes| RxFrame { bytes, checksum }));
+        let mut n = 0;
+        while n < max
+            && let Some(bytes) = incoming.pop_front()
+        {
+            frames.push(RxFrame { bytes, checksum });
+            n += 1;
+        }
         Ok(n)
     }
 

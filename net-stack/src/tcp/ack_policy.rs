@@ -6,6 +6,8 @@ use super::TcpConfig;
 
 /// Acknowledgements at once at the start of a connection: the peer is in slow start and needs them to grow.
 const QUICK_ACKS: u8 = 16;
+/// MUST-59: less than 0.5 seconds; in nanoseconds.
+const LONGEST_DELAY: u64 = 499_000_000;
 
 /// How urgently an acknowledgement is owed.
 #[derive(Clone, Debug)]
@@ -16,8 +18,8 @@ pub(crate) struct AckPolicy {
     pending: u32,
     /// The largest segment seen: what "full-sized" means for this peer.
     full_size: u32,
-    /// When the delayed acknowledgement is due.
-    due: Option<Instant>,
+    /// When the delayed acknowledgement is due; never, if none is owed.
+    due: Instant,
     quick: u8,
     /// Data arrived since the application last sent some.
     unanswered: bool,
@@ -25,7 +27,14 @@ pub(crate) struct AckPolicy {
 
 impl AckPolicy {
     pub(crate) fn new() -> Self {
-        Self { now: false, pending: 0, full_size: 0, due: None, quick: QUICK_ACKS, unanswered: false }
+        Self {
+            now: false,
+            pending: 0,
+            full_size: 0,
+            due: Instant::FAR_FUTURE,
+            quick: QUICK_ACKS,
+            unanswered: false,
+        }
     }
 
     /// In-order data arrived: acknowledge when more than one full-sized segment's worth is owed, which is every second
@@ -40,8 +49,8 @@ impl AckPolicy {
         self.full_size = self.full_size.max(segment);
         if self.quick > 0 || self.pending > self.full_size {
             self.now = true;
-        } else if self.due.is_none() {
-            self.due = Some(now + config.delayed_ack.min(std::time::Duration::from_millis(499)));
+        } else if self.due == Instant::FAR_FUTURE {
+            self.due = now.plus_nanos((config.delayed_ack.as_nanos() as u64).min(LONGEST_DELAY));
         }
     }
 
@@ -65,7 +74,7 @@ impl AckPolicy {
         }
         self.now = false;
         self.pending = 0;
-        self.due = None;
+        self.due = Instant::FAR_FUTURE;
     }
 
     /// Whether one must be sent now.
@@ -74,16 +83,16 @@ impl AckPolicy {
         self.now
     }
 
-    /// When a delayed one must be sent.
+    /// When a delayed one must be sent, or never.
     #[inline]
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Instant {
         self.due
     }
 
     /// The clock has reached `now`.
     pub(crate) fn on_time(&mut self, now: Instant) {
-        if self.due.is_some_and(|due| due <= now) {
-            self.due = None;
+        if self.due <= now {
+            self.due = Instant::FAR_FUTURE;
             self.now = true;
         }
     }
@@ -109,11 +118,11 @@ mod tests {
         }
         p.on_data(1000, 1000, now, &config);
         assert!(!p.is_due());
-        assert_eq!(p.deadline(), Some(now + config.delayed_ack));
+        assert_eq!(p.deadline(), now + config.delayed_ack);
         p.on_data(1000, 1000, now, &config);
         assert!(p.is_due());
         p.sent(false);
-        assert_eq!((p.is_due(), p.deadline()), (false, None));
+        assert_eq!((p.is_due(), p.deadline()), (false, Instant::FAR_FUTURE));
         p.on_data(1, 1, now, &config);
         p.on_time(now + config.delayed_ack);
         assert!(p.is_due());

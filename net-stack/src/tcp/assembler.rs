@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use hemi_queue::{Buf, BufMut, Pool};
 
-use crate::wire::Seq;
+use crate::{util::fifo::Fifo, wire::Seq};
 
 /// Small segments behind others are copied together into buffers of this size.
 const COMPACT: usize = 2048;
@@ -32,7 +32,7 @@ pub(crate) struct Inserted {
 /// times the window, and the window is a limit of the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
-    ready: VecDeque<Buf>,
+    ready: Fifo<Buf>,
     ready_bytes: usize,
     /// The buffer being filled with small segments: its bytes come after everything in `ready`.
     tail: Option<BufMut>,
@@ -100,6 +100,12 @@ impl Assembler {
             self.fill_hole(next, bytes, pool, &mut done);
         }
         done
+    }
+
+    /// Take in bytes that are next in order, when there are no holes; says whether they were copied.
+    #[inline]
+    pub(crate) fn insert_next(&mut self, bytes: Buf, pool: &Pool) -> bool {
+        self.append(bytes, pool)
     }
 
     /// The next bytes in order.

@@ -63,6 +63,17 @@ impl Tcp {
         }
     }
 
+    pub(crate) fn set_listener_options(&mut self, id: ListenerId, options: TcpOptionsConfig) {
+        if let Some(listener) = self.listeners.slab.named_mut(id.slot, id.generation) {
+            listener.options = options;
+        }
+    }
+
+    /// How many wait to be accepted.
+    pub(crate) fn pending(&self, id: ListenerId) -> usize {
+        self.listeners.slab.named(id.slot, id.generation).map_or(0, |l| l.ready.len())
+    }
+
     /// Stop listening; what was not accepted is reset.
     pub(crate) fn close_listener(&mut self, id: ListenerId, net: &mut Net, now: Instant) {
         if self.listeners.slab.named(id.slot, id.generation).is_none() {
@@ -145,13 +156,7 @@ impl Tcp {
 
     /// Append a unit to a connection's send buffer.
     #[inline]
-    pub(crate) fn push(
-        &mut self,
-        id: ConnId,
-        unit: Sga,
-        net: &mut Net,
-        now: Instant,
-    ) -> Result<(), (ConnError, Sga)> {
+    pub(crate) fn push(&mut self, id: ConnId, unit: Sga) -> Result<(), (ConnError, Sga)> {
         let Some(conn) = self.conns.named_mut(id.slot, id.generation) else {
             return Err((ConnError::Closed, unit));
         };
@@ -162,17 +167,23 @@ impl Tcp {
             return Err((ConnError::Full, unit));
         }
         conn.push(unit);
-        self.settle(id.slot, net, now);
+        // Nothing but output follows from a push.
+        if !conn.dirty && conn.has_output() {
+            conn.dirty = true;
+            self.dirty.push_back(id.slot);
+        }
         Ok(())
     }
 
     /// The next received bytes: `Ok(None)` when there are none now.
     #[inline]
-    pub(crate) fn pop(&mut self, id: ConnId, net: &mut Net, now: Instant) -> Result<Option<Buf>, ConnError> {
+    pub(crate) fn pop(&mut self, id: ConnId, now: Instant) -> Result<Option<Buf>, ConnError> {
         let Some(conn) = self.conns.named_mut(id.slot, id.generation) else { return Err(ConnError::Closed) };
         if let Some(buf) = conn.pop(now) {
-            if !conn.dirty && conn.has_output() {
-                self.settle(id.slot, net, now);
+            // All that can follow from a pop is that the peer must be told of the room.
+            if !conn.dirty && conn.must_acknowledge() {
+                conn.dirty = true;
+                self.dirty.push_back(id.slot);
             }
             return Ok(Some(buf));
         }
@@ -200,6 +211,22 @@ impl Tcp {
         }
     }
 
+    pub(crate) fn want_room(&mut self, id: ConnId, below: usize) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.want_room(below);
+        }
+    }
+
+    pub(crate) fn set_send_buffer(&mut self, id: ConnId, bytes: usize, net: &mut Net, now: Instant) {
+        self.on_named(id, net, now, |conn, _| conn.set_send_limit(bytes));
+    }
+
+    pub(crate) fn set_recv_buffer(&mut self, id: ConnId, bytes: usize) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.set_recv_max(bytes);
+        }
+    }
+
     pub(crate) fn set_nodelay(&mut self, id: ConnId, nodelay: bool, net: &mut Net, now: Instant) {
         self.on_named(id, net, now, |conn, _| conn.options.nodelay = nodelay);
     }
@@ -220,6 +247,12 @@ impl Tcp {
     pub(crate) fn set_linger(&mut self, id: ConnId, linger: Option<std::time::Duration>) {
         if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
             conn.options.linger = linger;
+        }
+    }
+
+    pub(crate) fn set_user_timeout(&mut self, id: ConnId, limit: Option<std::time::Duration>) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.options.user_timeout = limit;
         }
     }
 
@@ -250,7 +283,7 @@ impl Tcp {
 
     /// Every connection, for people.
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = Snapshot> + '_ {
-        self.conns.iter().map(|(_, c)| c.snapshot())
+        self.conns.iter().map(|(_, c)| c.snapshot(&self.config))
     }
 
     /// How many there are: connections, and those in TIME-WAIT.

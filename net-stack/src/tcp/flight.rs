@@ -1,10 +1,11 @@
 //! [`Flight`]: every transmission that the peer has not acknowledged, and what we believe of it (the scoreboard).
 
-use std::collections::VecDeque;
-
 use hemi_queue::time::Instant;
 
-use crate::wire::{SackBlock, Seq};
+use crate::{
+    util::fifo::Fifo,
+    wire::{SackBlock, Seq},
+};
 
 /// One transmission in flight: a run of sequence numbers sent at one time (several segments, when a device cuts them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) struct Sent {
     pub(crate) lost: bool,
     /// It was sent more than once.
     pub(crate) retransmitted: bool,
+    /// It was sent with PSH at its end.
+    pub(crate) pushed: bool,
 }
 
 impl Sent {
@@ -42,7 +45,7 @@ pub(crate) struct Delivered {
 /// > RFC 6675 section 3: The sender SHOULD maintain a "scoreboard".
 #[derive(Debug, Default)]
 pub(crate) struct Flight {
-    sent: VecDeque<Sent>,
+    sent: Fifo<Sent>,
     sacked: u32,
     lost: u32,
     /// Bytes of sequence space in all.
@@ -101,9 +104,17 @@ impl Flight {
 
     /// New data was sent: it follows what is in flight.
     #[inline]
-    pub(crate) fn push(&mut self, start: Seq, end: Seq, now: Instant) {
+    pub(crate) fn push(&mut self, start: Seq, end: Seq, now: Instant, pushed: bool) {
         self.bytes += end.since(start);
-        self.sent.push_back(Sent { start, end, at: now, sacked: false, lost: false, retransmitted: false });
+        self.sent.push_back(Sent {
+            start,
+            end,
+            at: now,
+            sacked: false,
+            lost: false,
+            retransmitted: false,
+            pushed,
+        });
     }
 
     /// Everything before `una` has arrived; `each` sees every transmission that this newly delivers.
@@ -173,7 +184,7 @@ impl Flight {
     /// Mark as lost what `is_lost` says, of what is neither SACKed nor marked already. Returns the bytes marked.
     pub(crate) fn mark_lost(&mut self, mut is_lost: impl FnMut(&Sent) -> bool) -> u32 {
         let mut marked = 0;
-        for sent in &mut self.sent {
+        for sent in self.sent.iter_mut() {
             if !sent.sacked && !sent.lost && is_lost(sent) {
                 sent.lost = true;
                 marked += sent.len();
@@ -195,7 +206,7 @@ impl Flight {
 
     /// The peer went back on its SACKs (it may: RFC 2018 section 8), or a timeout says not to trust them.
     pub(crate) fn forget_sacks(&mut self) {
-        for sent in &mut self.sent {
+        for sent in self.sent.iter_mut() {
             sent.sacked = false;
         }
         self.sacked = 0;
@@ -208,6 +219,11 @@ impl Flight {
             return None;
         }
         self.sent.iter().find(|s| s.lost).copied()
+    }
+
+    /// Whether what ends at `end` was sent with PSH.
+    pub(crate) fn is_pushed(&self, end: Seq) -> bool {
+        self.sent.get(self.index_of(end - 1)).is_some_and(|s| s.pushed && s.end == end)
     }
 
     /// `start..end` was sent again. A transmission that was sent again in part only is cut.
@@ -240,7 +256,7 @@ impl Flight {
         let index = self.index_of(at);
         if let Some(sent) = self.sent.get_mut(index).filter(|s| s.start.before(at) && at.before(s.end)) {
             let rest = Sent { start: at, ..*sent };
-            sent.end = at;
+            (sent.end, sent.pushed) = (at, false);
             self.sent.insert(index + 1, rest);
         }
     }
@@ -267,7 +283,7 @@ mod tests {
     fn flight(n: u32) -> Flight {
         let mut flight = Flight::default();
         for i in 0..n {
-            flight.push(Seq(i * 100), Seq(i * 100 + 100), Instant::from_nanos(u64::from(i)));
+            flight.push(Seq(i * 100), Seq(i * 100 + 100), Instant::from_nanos(u64::from(i)), false);
         }
         flight
     }

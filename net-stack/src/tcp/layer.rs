@@ -1,7 +1,5 @@
 //! [`Tcp`]: all connections of a stack. Segments in, and what follows from them.
 
-use std::collections::VecDeque;
-
 use hemi_queue::time::Instant;
 
 use super::{
@@ -10,6 +8,7 @@ use super::{
     demux::{Demux, Target, Tuple},
     isn::Secrets,
     listen::{HalfOpen, Listeners, cookies, half_open},
+    predicted::LastFlow,
     recv_window::RecvWindow,
     reset,
     state::State,
@@ -18,7 +17,7 @@ use super::{
 use crate::{
     ip::{Net, Packet, Quoted},
     timer::Timer,
-    util::{slab::Slab, token_bucket::TokenBucket},
+    util::{fifo::Fifo, slab::Slab, token_bucket::TokenBucket},
     wire::{Flags, Seq, Sum, TcpHeader, TcpOptions, protocol},
 };
 
@@ -43,6 +42,13 @@ pub struct ListenerId {
     pub(crate) generation: u32,
 }
 
+impl ListenerId {
+    /// The listener's slot: a small number, its own while it lives.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
 /// Something that the application may be waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TcpEvent {
@@ -62,12 +68,13 @@ pub(crate) struct Tcp {
     pub(super) time_wait: TimeWaits,
     pub(super) listeners: Listeners,
     /// Connections with something to send, in the order in which they got it.
-    pub(super) dirty: VecDeque<u32>,
-    pub(super) events: VecDeque<TcpEvent>,
+    pub(super) dirty: Fifo<u32>,
+    pub(super) events: Fifo<TcpEvent>,
     pub(super) challenge: TokenBucket,
     /// Cookies were sent lately: ACKs of unknown connections may be their answers.
     cookies_until: Instant,
     time_wait_armed: bool,
+    pub(super) last: LastFlow,
 }
 
 impl Tcp {
@@ -80,11 +87,12 @@ impl Tcp {
             half_open: Slab::default(),
             time_wait: TimeWaits::default(),
             listeners: Listeners::default(),
-            dirty: VecDeque::new(),
-            events: VecDeque::new(),
+            dirty: Fifo::default(),
+            events: Fifo::default(),
             challenge: TokenBucket::new(per_second, std::time::Duration::from_secs(1) / per_second),
             cookies_until: Instant::ZERO,
             time_wait_armed: false,
+            last: LastFlow::NONE,
             config,
         }
     }
@@ -172,6 +180,7 @@ impl Tcp {
     fn retire(&mut self, slot: u32, net: &mut Net, now: Instant) {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         let (tuple, state) = (conn.tuple, conn.state);
+        self.last = LastFlow::NONE;
         let hash = self.demux.hash(&tuple);
         if state == State::TimeWait {
             // The ACK of the peer's FIN must leave before the connection does.
@@ -244,7 +253,8 @@ impl Tcp {
         let offset = self.secrets.timestamp_offset(&tuple);
         let Some(options) = self.listeners.slab.get(listener).map(|l| &l.options) else { return };
         let window = RecvWindow::initial(&self.config, options);
-        let window = (window.in_syn(), window.shift);
+        let window =
+            half_open::Offer { window: window.in_syn(), shift: window.shift, most: options.max_segment };
         if self.half_open.len() >= self.config.half_open_limit {
             if !self.config.syn_cookies {
                 cx.net.counters.drop_tcp_listen_overflow += 1;
@@ -431,42 +441,32 @@ impl Tcp {
     // ---- out
 
     /// Whether no connection has anything to send now.
+    #[inline]
     pub(crate) fn dirty_is_empty(&self) -> bool {
         self.dirty.is_empty()
     }
 
     /// Let dirty connections send until none is left or the transmit queue is full.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn transmit(&mut self, net: &mut Net, now: Instant) {
-        for _ in 0..self.dirty.len() {
-            let Some(slot) = self.dirty.pop_front() else { return };
-            let Some(conn) = self.conns.get_mut(slot) else { continue };
-            conn.dirty = false;
+        while let Some(slot) = self.dirty.pop_front() {
+            let Some((generation, conn)) = self.conns.entry_mut(slot) else { continue };
             let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
             let blocked = conn.transmit(&mut cx) == super::conn::Transmit::Blocked;
-            if blocked {
-                conn.dirty = true;
-                self.dirty.push_front(slot);
-            }
             // Output the window does not allow now is not dirt: what opens the window is an event of its own.
-            self.after_transmit(slot, net, now);
+            conn.dirty = blocked;
+            let deadline = conn.deadline();
+            if deadline < conn.armed {
+                conn.armed = deadline;
+                net.timers.insert(deadline, Timer::Connection(slot, generation));
+            }
+            if matches!(conn.state, State::Closed | State::TimeWait) {
+                self.retire(slot, net, now);
+            }
             if blocked {
+                self.dirty.push_front(slot);
                 return;
             }
-        }
-    }
-
-    #[inline]
-    fn after_transmit(&mut self, slot: u32, net: &mut Net, now: Instant) {
-        let generation = self.conns.generation(slot);
-        let Some(conn) = self.conns.get_mut(slot) else { return };
-        let deadline = conn.deadline();
-        if deadline < conn.armed {
-            conn.armed = deadline;
-            net.timers.insert(deadline, Timer::Connection(slot, generation));
-        }
-        if matches!(conn.state, State::Closed | State::TimeWait) {
-            self.retire(slot, net, now);
         }
     }
 
@@ -496,6 +496,10 @@ impl Tcp {
     /// The next event, if there is one.
     #[inline]
     pub(crate) fn poll_event(&mut self) -> Option<TcpEvent> {
+        if self.events.is_empty() { None } else { self.next_event() }
+    }
+
+    fn next_event(&mut self) -> Option<TcpEvent> {
         loop {
             match self.events.pop_front()? {
                 TcpEvent::Connection(id, _) => {

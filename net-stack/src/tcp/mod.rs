@@ -28,6 +28,7 @@ mod flight;
 mod isn;
 mod layer;
 mod listen;
+mod predicted;
 mod rack;
 mod recovery;
 mod recv_window;
@@ -45,6 +46,7 @@ pub(crate) use conn::{Connection, Events};
 pub(crate) use demux::Tuple;
 pub use layer::{ConnId, ListenerId};
 pub(crate) use layer::{Tcp, TcpEvent};
+pub use recovery::Phase;
 pub use snapshot::Snapshot;
 pub use state::State;
 

@@ -13,10 +13,10 @@ pub(crate) struct Rack {
     /// RACK.xmit_ts and RACK.end_seq: the most recently sent transmission that was delivered.
     xmit_ts: Instant,
     end_seq: Seq,
-    /// RACK.rtt: the round trip of that transmission.
-    rtt: Duration,
-    /// RACK.min_RTT.
-    min_rtt: Duration,
+    /// RACK.rtt: the round trip of that transmission, in nanoseconds.
+    rtt: u64,
+    /// RACK.min_RTT, in nanoseconds; `u64::MAX` before there is one.
+    min_rtt: u64,
     reordering_seen: bool,
     /// RACK.reo_wnd_mult and RACK.reo_wnd_persist.
     reo_wnd_mult: u8,
@@ -31,8 +31,8 @@ impl Default for Rack {
         Self {
             xmit_ts: Instant::ZERO,
             end_seq: Seq(0),
-            rtt: Duration::ZERO,
-            min_rtt: Duration::MAX,
+            rtt: 0,
+            min_rtt: u64::MAX,
             reordering_seen: false,
             reo_wnd_mult: 1,
             reo_wnd_persist: 16,
@@ -49,24 +49,24 @@ fn sent_after(t1: Instant, seq1: Seq, t2: Instant, seq2: Seq) -> bool {
 }
 
 impl Rack {
-    /// Steps 1 to 3 for one newly delivered transmission. `echoed` is the time that TSecr stands for, as far as it is known:
+    /// Steps 1 to 3 for one newly delivered transmission. `echoed` tells the time that TSecr stands for, as far as it is known:
     /// no retransmission sent after it can have caused this ACK. `fack` is the highest sequence number that was delivered before.
     #[inline]
     pub(crate) fn on_delivered(
         &mut self,
         sent: &Sent,
         now: Instant,
-        echoed: Option<Instant>,
+        echoed: impl FnOnce() -> Option<Instant>,
         fack: Option<Seq>,
     ) {
-        let rtt = now - sent.at;
+        let rtt = now.nanos_since(sent.at);
         // RFC 8985 section 6.2, step 2: [...] ignore the packet if any of its sequences [...] have been retransmitted
         // before and either of two conditions is true:
         if sent.retransmitted {
             // 1. The Timestamp Echo Reply field (TSecr) of the ACK's timestamp option, if available, indicates the ACK was not
             //    acknowledging the last retransmission of the packet.
             // 2. The packet was last retransmitted less than RACK.min_rtt ago.
-            if echoed.is_some_and(|e| e < sent.at) || rtt < self.min_rtt {
+            if echoed().is_some_and(|e| e < sent.at) || rtt < self.min_rtt {
                 return;
             }
         } else {
@@ -106,13 +106,13 @@ impl Rack {
     }
 
     /// Step 4: RACK.reo_wnd.
-    fn reordering_window(&self, in_recovery: bool, sacked_segments: u32, srtt: Duration) -> Duration {
+    fn reordering_window(&self, in_recovery: bool, sacked_segments: u32, srtt: u64) -> u64 {
         if !self.reordering_seen && (in_recovery || sacked_segments >= 3) {
-            return Duration::ZERO;
+            return 0;
         }
         // RACK.reo_wnd = MIN(RACK.reo_wnd_mult * RACK.min_RTT / 4, SRTT)
-        let min_rtt = if self.min_rtt == Duration::MAX { self.rtt } else { self.min_rtt };
-        (min_rtt / 4).saturating_mul(u32::from(self.reo_wnd_mult)).min(srtt)
+        let min_rtt = if self.min_rtt == u64::MAX { self.rtt } else { self.min_rtt };
+        (min_rtt / 4).saturating_mul(u64::from(self.reo_wnd_mult)).min(srtt)
     }
 
     /// Step 5: mark what must be lost by now. Returns the bytes newly marked, and when to look again, if something may yet turn
@@ -123,7 +123,7 @@ impl Rack {
         now: Instant,
         in_recovery: bool,
         mss: u32,
-        srtt: Duration,
+        srtt: u64,
     ) -> (u32, Option<Instant>) {
         if !self.any_delivered || flight.is_empty() {
             return (0, None);
@@ -134,7 +134,7 @@ impl Rack {
             if !sent_after(self.xmit_ts, self.end_seq, sent.at, sent.end) {
                 return false;
             }
-            let due = sent.at + self.rtt + window;
+            let due = sent.at.plus_nanos(self.rtt + window);
             if due <= now {
                 return true;
             }
@@ -145,14 +145,14 @@ impl Rack {
     }
 
     /// RFC 8985 section 6.3, upon RTO: the first segment is lost, and whatever is overdue by RACK's own measure.
-    pub(crate) fn detect_on_timeout(&self, flight: &mut Flight, now: Instant, srtt: Duration) -> u32 {
+    pub(crate) fn detect_on_timeout(&self, flight: &mut Flight, now: Instant, srtt: u64) -> u32 {
         let first = flight.iter().find(|s| !s.sacked).map(|s| s.start);
         let window = self.reordering_window(true, 0, srtt);
-        flight.mark_lost(|sent| Some(sent.start) == first || sent.at + self.rtt + window <= now)
+        flight.mark_lost(|sent| Some(sent.start) == first || sent.at.plus_nanos(self.rtt + window) <= now)
     }
 
     pub(crate) fn min_rtt(&self) -> Option<Duration> {
-        (self.min_rtt != Duration::MAX).then_some(self.min_rtt)
+        (self.min_rtt != u64::MAX).then(|| Duration::from_nanos(self.min_rtt))
     }
 
     pub(crate) fn reordering_seen(&self) -> bool {
@@ -176,6 +176,7 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+    const MS_NANOS: u64 = 1_000_000;
 
     fn at(ms: u32) -> Instant {
         Instant::ZERO + ms * MS
@@ -189,7 +190,7 @@ mod tests {
     fn flight() -> Flight {
         let mut f = Flight::default();
         for i in 0..5 {
-            f.push(Seq(i * 100), Seq(i * 100 + 100), at(i));
+            f.push(Seq(i * 100), Seq(i * 100 + 100), at(i), false);
         }
         f
     }
@@ -200,11 +201,11 @@ mod tests {
         let mut seen = Vec::new();
         f.sack(block(100, 200), |s| seen.push(*s));
         for s in &seen {
-            rack.on_delivered(s, at(41), None, None);
+            rack.on_delivered(s, at(41), || None, None);
         }
         // Sent 1 ms before; the reordering window is a quarter of 40 ms.
-        assert_eq!(rack.detect(&mut f, at(41), false, 100, 40 * MS), (0, Some(at(50))));
-        assert_eq!(rack.detect(&mut f, at(50), false, 100, 40 * MS), (100, None));
+        assert_eq!(rack.detect(&mut f, at(41), false, 100, 40 * MS_NANOS), (0, Some(at(50))));
+        assert_eq!(rack.detect(&mut f, at(50), false, 100, 40 * MS_NANOS), (100, None));
         assert_eq!(f.next_lost().map(|s| s.start), Some(Seq(0)));
     }
 
@@ -214,18 +215,18 @@ mod tests {
         let mut seen = Vec::new();
         f.sack(block(100, 400), |s| seen.push(*s));
         for s in &seen {
-            rack.on_delivered(s, at(43), None, None);
+            rack.on_delivered(s, at(43), || None, None);
         }
         let reordered = Rack { reordering_seen: true, ..rack.clone() };
-        assert_eq!(reordered.detect(&mut f, at(43), false, 100, 40 * MS), (0, Some(at(50))));
-        assert_eq!(rack.detect(&mut f, at(43), false, 100, 40 * MS).0, 100);
+        assert_eq!(reordered.detect(&mut f, at(43), false, 100, 40 * MS_NANOS), (0, Some(at(50))));
+        assert_eq!(rack.detect(&mut f, at(43), false, 100, 40 * MS_NANOS).0, 100);
         rack.on_recovery_end();
         assert_eq!(rack.reo_wnd_persist, 15);
     }
 
     #[test]
     fn a_retransmission_acknowledged_too_soon_is_ignored() {
-        let mut rack = Rack { min_rtt: 40 * MS, ..Rack::default() };
+        let mut rack = Rack { min_rtt: 40 * MS_NANOS, ..Rack::default() };
         let sent = Sent {
             start: Seq(0),
             end: Seq(100),
@@ -233,12 +234,13 @@ mod tests {
             sacked: false,
             lost: false,
             retransmitted: true,
+            pushed: false,
         };
-        rack.on_delivered(&sent, at(110), None, None);
+        rack.on_delivered(&sent, at(110), || None, None);
         assert!(!rack.any_delivered);
-        rack.on_delivered(&sent, at(150), Some(at(99)), None);
+        rack.on_delivered(&sent, at(150), || Some(at(99)), None);
         assert!(!rack.any_delivered);
-        rack.on_delivered(&sent, at(150), Some(at(100)), None);
+        rack.on_delivered(&sent, at(150), || Some(at(100)), None);
         assert!(rack.any_delivered);
     }
 

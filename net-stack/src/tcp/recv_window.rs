@@ -1,7 +1,5 @@
 //! [`RecvWindow`]: what we let the peer send (RFC 9293 section 3.8.6, RFC 7323 section 2), and how it grows.
 
-use std::time::Duration;
-
 use hemi_queue::time::Instant;
 
 use super::{TcpConfig, TcpOptionsConfig};
@@ -45,6 +43,13 @@ impl RecvWindow {
     pub(crate) fn no_scaling(&mut self) {
         self.shift = 0;
         self.max = self.max.min(u32::from(u16::MAX));
+        self.limit = self.limit.min(self.max);
+    }
+
+    /// Change what the window may grow to. The scale was agreed on and stays; what was promised stays too.
+    pub(crate) fn set_max(&mut self, bytes: usize) {
+        let most = u32::from(u16::MAX) << self.shift;
+        self.max = (bytes.min(1 << 30) as u32).clamp(2048, most.max(2048));
         self.limit = self.limit.min(self.max);
     }
 
@@ -104,10 +109,10 @@ impl RecvWindow {
     /// Dynamic right-sizing (Fisk and Feng, 2001): the receiver sees the sender's window as the bytes of one round trip; twice that
     /// lets it double per round trip as slow start does.
     #[inline]
-    pub(crate) fn taken(&mut self, n: u32, now: Instant, rtt: Option<Duration>) {
+    pub(crate) fn taken(&mut self, n: u32, now: Instant, rtt_nanos: Option<u64>) {
         self.taken = self.taken.saturating_add(n);
-        let Some(rtt) = rtt else { return };
-        if now - self.round_began < rtt {
+        let Some(rtt) = rtt_nanos else { return };
+        if now.nanos_since(self.round_began) < rtt {
             return;
         }
         let wanted = self.taken.saturating_mul(2).saturating_add(self.limit / 4);
@@ -132,6 +137,8 @@ pub(crate) fn shift_for(max: u32) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -170,13 +177,14 @@ mod tests {
     fn it_grows_with_the_application_and_stops_at_the_limit() {
         let mut w = RecvWindow::new(64 << 10, 1 << 20);
         let rtt = Duration::from_millis(10);
+        let nanos = Some(rtt.as_nanos() as u64);
         for round in 1..20 {
             let now = Instant::ZERO + rtt * round;
-            w.taken(w.limit(), now, Some(rtt));
+            w.taken(w.limit(), now, nanos);
         }
         assert_eq!(w.limit(), 1 << 20);
         let mut idle = RecvWindow::new(64 << 10, 1 << 20);
-        (1..20).for_each(|round| idle.taken(100, Instant::ZERO + rtt * round, Some(rtt)));
+        (1..20).for_each(|round| idle.taken(100, Instant::ZERO + rtt * round, nanos));
         assert_eq!(idle.limit(), 64 << 10);
     }
 

@@ -6,6 +6,8 @@ use super::TcpConfig;
 
 /// The clock's granularity G, in nanoseconds: the turn's clock is finer, but the timer fires at turns.
 const GRANULARITY: u64 = 1_000_000;
+/// The most of the least timeout that is a margin above the round trip.
+const MAX_MARGIN: u64 = 200_000_000;
 
 /// Round-trip measurements of one connection.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +26,9 @@ impl RttEstimator {
     /// Take a measurement. Karn's rule is the caller's: no sample from a retransmitted segment, unless by timestamps.
     ///
     /// `flight` is FlightSize in segments: with timestamps, every ACK gives a sample, and the gains shrink with it.
-    pub(crate) fn sample(&mut self, rtt: Duration, samples_per_rtt: u32) {
-        let r = (rtt.as_nanos() as u64).max(1);
+    #[inline]
+    pub(crate) fn sample(&mut self, rtt_nanos: u64, samples_per_rtt: u32) {
+        let r = rtt_nanos.clamp(1, i64::MAX as u64);
         if !self.measured {
             // RFC 6298 section 2.2: SRTT <- R, RTTVAR <- R/2
             (self.srtt, self.rttvar, self.measured) = (r, r / 2, true);
@@ -33,15 +36,26 @@ impl RttEstimator {
         }
         // RFC 6298 section 2.3: RTTVAR <- (1 - beta) * RTTVAR + beta * |SRTT - R'|, SRTT <- (1 - alpha) * SRTT + alpha * R'
         // with alpha = 1/8, beta = 1/4. RFC 7323 appendix G: with N samples per round trip, alpha/N and beta/N.
-        let n = u64::from(samples_per_rtt.max(1));
         let delta = self.srtt.abs_diff(r);
-        self.rttvar = weigh(self.rttvar, delta, 4 * n);
-        self.srtt = weigh(self.srtt, r, 8 * n);
+        if samples_per_rtt <= 1 {
+            self.rttvar = weigh(self.rttvar, delta, 4);
+            self.srtt = weigh(self.srtt, r, 8);
+        } else {
+            let n = i64::from(samples_per_rtt);
+            self.rttvar = weigh(self.rttvar, delta, 4 * n);
+            self.srtt = weigh(self.srtt, r, 8 * n);
+        }
     }
 
     /// The smoothed round-trip time, when there was a measurement.
     pub(crate) fn srtt(&self) -> Option<Duration> {
         self.measured.then(|| Duration::from_nanos(self.srtt))
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn srtt_nanos(&self) -> Option<u64> {
+        self.measured.then_some(self.srtt)
     }
 
     pub(crate) fn rttvar(&self) -> Duration {
@@ -51,9 +65,18 @@ impl RttEstimator {
     /// The retransmission timeout, backed off.
     #[inline]
     pub(crate) fn rto(&self, config: &TcpConfig) -> Duration {
+        Duration::from_nanos(self.rto_nanos(config))
+    }
+
+    /// The same in nanoseconds.
+    #[inline(always)]
+    pub(crate) fn rto_nanos(&self, config: &TcpConfig) -> u64 {
         let base = if self.measured {
-            // RFC 6298 section 2.3: RTO <- SRTT + max (G, K*RTTVAR) where K = 4
-            (self.srtt + (4 * self.rttvar).max(GRANULARITY)).max(config.rto_min.as_nanos() as u64)
+            // RFC 6298 section 2.3: RTO <- SRTT + max (G, K*RTTVAR) where K = 4. On a steady path RTTVAR decays to nothing, and any
+            // jitter would be a timeout: as Linux has it, the least timeout (up to 200 ms of it) is a margin above SRTT as well.
+            let min = config.rto_min.as_nanos() as u64;
+            let margin = min.clamp(GRANULARITY, MAX_MARGIN);
+            (self.srtt + (4 * self.rttvar).max(margin)).max(min)
         } else if self.syn_lost {
             // RFC 6298 section 5.7: If the timer expires awaiting the ACK of a SYN segment and the TCP implementation is
             // using an RTO less than 3 seconds, the RTO MUST be re-initialized to 3 seconds when data transmission begins.
@@ -62,8 +85,9 @@ impl RttEstimator {
             config.rto_initial.as_nanos() as u64
         };
         // RFC 6298 section 5.5: The host MUST set RTO <- RTO * 2 ("back off the timer").
-        let backed_off = base.saturating_mul(1 << self.backoff.min(20));
-        Duration::from_nanos(backed_off.min(config.rto_max.as_nanos() as u64))
+        let backed_off =
+            if self.backoff == 0 { base } else { base.saturating_mul(1 << self.backoff.min(20)) };
+        backed_off.min(config.rto_max.as_nanos() as u64)
     }
 
     /// The timeout that a SYN waits: the initial one, backed off.
@@ -92,9 +116,9 @@ impl RttEstimator {
 }
 
 /// `old` moved towards `new` by one part in `weight`.
-#[inline]
-fn weigh(old: u64, new: u64, weight: u64) -> u64 {
-    if new >= old { old + (new - old) / weight } else { old - (old - new) / weight }
+#[inline(always)]
+fn weigh(old: u64, new: u64, weight: i64) -> u64 {
+    old.wrapping_add_signed((new as i64 - old as i64) / weight)
 }
 
 #[cfg(test)]
@@ -103,14 +127,18 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn nanos(rtt: Duration) -> u64 {
+        rtt.as_nanos() as u64
+    }
+
     #[test]
     fn first_and_next_measurements() {
         let config = TcpConfig { rto_min: MS, ..TcpConfig::default() };
         let mut rtt = RttEstimator::default();
         assert_eq!((rtt.rto(&config), rtt.srtt()), (Duration::from_secs(1), None));
-        rtt.sample(100 * MS, 1);
+        rtt.sample(nanos(100 * MS), 1);
         assert_eq!((rtt.srtt(), rtt.rttvar(), rtt.rto(&config)), (Some(100 * MS), 50 * MS, 300 * MS));
-        rtt.sample(180 * MS, 1);
+        rtt.sample(nanos(180 * MS), 1);
         assert_eq!(rtt.srtt(), Some(110 * MS));
         assert_eq!(rtt.rttvar(), Duration::from_micros(57_500));
         assert_eq!(rtt.rto(&config), 340 * MS);
@@ -120,7 +148,7 @@ mod tests {
     fn bounds_and_backoff() {
         let config = TcpConfig::default();
         let mut rtt = RttEstimator::default();
-        rtt.sample(MS, 1);
+        rtt.sample(nanos(MS), 1);
         assert_eq!(rtt.rto(&config), Duration::from_secs(1)); // RFC 6298 (2.4): rounded up to 1 second
         for expected in [2, 4, 8, 16, 32, 60, 60] {
             rtt.back_off();
@@ -135,7 +163,7 @@ mod tests {
         let mut rtt = RttEstimator::default();
         rtt.syn_was_lost();
         assert_eq!(rtt.rto(&TcpConfig::default()), Duration::from_secs(3));
-        rtt.sample(MS, 1);
+        rtt.sample(nanos(MS), 1);
         assert_eq!(rtt.rto(&TcpConfig::default()), Duration::from_secs(1));
     }
 }

@@ -1,10 +1,8 @@
 //! [`SendBuffer`]: what the application pushed and the peer has not acknowledged, as the application's own buffers.
 
-use std::collections::VecDeque;
-
 use hemi_queue::{Buf, Sga};
 
-use crate::wire::Seq;
+use crate::{util::fifo::Fifo, wire::Seq};
 
 /// A run of bytes, by reference.
 ///
@@ -13,7 +11,7 @@ use crate::wire::Seq;
 /// retransmission finds its place by binary search.
 #[derive(Debug)]
 pub(crate) struct SendBuffer {
-    chunks: VecDeque<Chunk>,
+    chunks: Fifo<Chunk>,
     start: Seq,
     end: Seq,
 }
@@ -27,7 +25,7 @@ struct Chunk {
 impl SendBuffer {
     /// An empty buffer whose first byte will have sequence number `start`.
     pub(crate) fn new(start: Seq) -> Self {
-        Self { chunks: VecDeque::new(), start, end: start }
+        Self { chunks: Fifo::default(), start, end: start }
     }
 
     /// The sequence number behind the last byte.
@@ -47,9 +45,17 @@ impl SendBuffer {
     }
 
     /// Append a unit. The caller keeps the total under 2³¹.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append(&mut self, unit: Sga) {
-        for bytes in unit {
+        match unit.into_single() {
+            Ok(bytes) => self.append_one(bytes),
+            Err(several) => several.into_iter().for_each(|bytes| self.append_one(bytes)),
+        }
+    }
+
+    #[inline(always)]
+    fn append_one(&mut self, bytes: Buf) {
+        if !bytes.is_empty() {
             let len = bytes.len() as u32;
             self.chunks.push_back(Chunk { at: self.end, bytes });
             self.end += len;
@@ -99,6 +105,14 @@ impl SendBuffer {
             index += 1;
         }
         out
+    }
+
+    /// The `len` bytes from `from` on, if they lie in the last buffer.
+    #[inline]
+    pub(crate) fn view(&self, from: Seq, len: usize) -> Option<&[u8]> {
+        let last = self.chunks.back()?;
+        let skip = from.since(last.at) as usize;
+        last.bytes[..].get(skip..)?.get(..len)
     }
 
     /// Drop everything (the connection was reset).

@@ -52,6 +52,13 @@ impl<T> Slab<T> {
         self.slots.get_mut(index as usize).filter(|s| s.generation == generation)?.value.as_mut()
     }
 
+    /// A slot's generation and value.
+    #[inline]
+    pub(crate) fn entry_mut(&mut self, index: u32) -> Option<(u32, &mut T)> {
+        let slot = self.slots.get_mut(index as usize)?;
+        Some((slot.generation, slot.value.as_mut()?))
+    }
+
     #[inline]
     pub(crate) fn generation(&self, index: u32) -> u32 {
         self.slots.get(index as usize).map_or(0, |s| s.generation)

@@ -4,10 +4,11 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
-use crate::Result;
+use crate::{Assembler, Result};
 
 /// A queue that units can be popped from.
 ///
@@ -51,6 +52,18 @@ pub trait Pop {
     /// Take the next unit, or register the context's waker for it. `None` is the end of the queue.
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Self::Unit>>>;
 
+    /// As [`poll_pop`](Self::poll_pop), for one who puts larger units together: while this is pending the queue may hand
+    /// what arrives to `assembler` in the reactor's turn, and wake the task when that says so. Default: a plain
+    /// `poll_pop`, woken for everything that arrives, which is always right.
+    fn poll_pop_for(
+        &mut self,
+        assembler: &Rc<dyn Assembler>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Self::Unit>>> {
+        let _ = assembler;
+        self.poll_pop(cx)
+    }
+
     /// The next unit, `None` at the end of the queue. Cancel-safe: dropping the future loses nothing.
     fn pop(&mut self) -> PopNext<'_, Self>
     where
@@ -66,6 +79,14 @@ impl<Q: Pop + ?Sized> Pop for &mut Q {
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Self::Unit>>> {
         (**self).poll_pop(cx)
     }
+    #[inline]
+    fn poll_pop_for(
+        &mut self,
+        assembler: &Rc<dyn Assembler>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Self::Unit>>> {
+        (**self).poll_pop_for(assembler, cx)
+    }
 }
 
 impl<Q: Pop + ?Sized> Pop for Box<Q> {
@@ -73,6 +94,14 @@ impl<Q: Pop + ?Sized> Pop for Box<Q> {
     #[inline]
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Self::Unit>>> {
         (**self).poll_pop(cx)
+    }
+    #[inline]
+    fn poll_pop_for(
+        &mut self,
+        assembler: &Rc<dyn Assembler>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Self::Unit>>> {
+        (**self).poll_pop_for(assembler, cx)
     }
 }
 

@@ -39,6 +39,19 @@ impl Instant {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// Nanoseconds since `earlier`, or zero if `earlier` is later. Cheaper than a [`Duration`], which keeps seconds apart.
+    #[inline]
+    pub const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// `self` and so many nanoseconds more, or [`Instant::FAR_FUTURE`] where that does not fit.
+    #[inline]
+    #[must_use]
+    pub const fn plus_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// `self + d`, or [`Instant::FAR_FUTURE`] where that does not fit.
     #[inline]
     pub fn saturating_add(self, d: Duration) -> Self {

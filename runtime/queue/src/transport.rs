@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{PushError, Reactor, Result, Sga};
+use crate::{Assembler, PushError, Reactor, Result, Sga};
 
 /// The address of a queue's end, on any transport.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -193,6 +193,14 @@ pub trait StreamSocket {
     /// What has arrived next: bytes in any pieces, or one whole unit on a transport with native units; `None` when the
     /// peer has finished sending and everything was popped. What had arrived before an error is delivered first.
     fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>>;
+
+    /// As [`poll_pop`](Self::poll_pop), for one who puts units together ([`PopWaiter`](crate::PopWaiter) does the
+    /// receiving side's part): while it is pending, what arrives goes to `assembler`, and the task is woken when that says
+    /// so. Default: a plain `poll_pop`, woken for every segment.
+    fn poll_pop_for(&self, assembler: &Rc<dyn Assembler>, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
+        let _ = assembler;
+        self.poll_pop(cx)
+    }
 
     /// Wait until less than [`SocketOptions::send_limit`] bytes are accepted and not yet with the device.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>>;

@@ -1,10 +1,9 @@
 //! HyStart++ (RFC 9406): leave slow start when round trips grow, before the bottleneck's queue overflows.
 
-use std::time::Duration;
-
-const MIN_RTT_THRESH: Duration = Duration::from_millis(4);
-const MAX_RTT_THRESH: Duration = Duration::from_millis(16);
-const MIN_RTT_DIVISOR: u32 = 8;
+// Times are in nanoseconds.
+const MIN_RTT_THRESH: u64 = 4_000_000;
+const MAX_RTT_THRESH: u64 = 16_000_000;
+const MIN_RTT_DIVISOR: u64 = 8;
 const N_RTT_SAMPLE: u8 = 8;
 const CSS_GROWTH_DIVISOR: u32 = 4;
 const CSS_ROUNDS: u8 = 5;
@@ -25,9 +24,9 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub(super) struct HyStart {
     phase: Phase,
-    last_round_min: Duration,
-    round_min: Duration,
-    css_baseline: Duration,
+    last_round_min: u64,
+    round_min: u64,
+    css_baseline: u64,
     samples: u8,
 }
 
@@ -35,19 +34,20 @@ impl HyStart {
     pub(super) fn new() -> Self {
         Self {
             phase: Phase::SlowStart,
-            last_round_min: Duration::MAX,
-            round_min: Duration::MAX,
-            css_baseline: Duration::MAX,
+            last_round_min: u64::MAX,
+            round_min: u64::MAX,
+            css_baseline: u64::MAX,
             samples: 0,
         }
     }
 
     /// An ACK in slow start. Returns by how much the window may grow, and whether slow start is over.
+    #[inline]
     pub(super) fn on_ack(
         &mut self,
         acked: u32,
         mss: u32,
-        rtt: Option<Duration>,
+        rtt: Option<u64>,
         round_start: bool,
     ) -> (u32, bool) {
         let mut exit = false;
@@ -69,7 +69,7 @@ impl HyStart {
             Phase::Conservative { .. } => {
                 // RFC 9406 section 4.2: if (currentRoundMinRTT < cssBaselineMinRtt) resume slow start.
                 if self.samples >= N_RTT_SAMPLE && self.round_min < self.css_baseline {
-                    self.css_baseline = Duration::MAX;
+                    self.css_baseline = u64::MAX;
                     self.phase = Phase::SlowStart;
                 }
                 (acked.min(LIMIT * mss) / CSS_GROWTH_DIVISOR, false)
@@ -85,7 +85,7 @@ impl HyStart {
 
     fn next_round(&mut self) -> bool {
         self.last_round_min = self.round_min;
-        self.round_min = Duration::MAX;
+        self.round_min = u64::MAX;
         self.samples = 0;
         if let Phase::Conservative { rounds } = &mut self.phase {
             *rounds += 1;
@@ -98,10 +98,7 @@ impl HyStart {
     }
 
     fn delay_increased(&self) -> bool {
-        if self.samples < N_RTT_SAMPLE
-            || self.round_min == Duration::MAX
-            || self.last_round_min == Duration::MAX
-        {
+        if self.samples < N_RTT_SAMPLE || self.round_min == u64::MAX || self.last_round_min == u64::MAX {
             return false;
         }
         let threshold = (self.last_round_min / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH);

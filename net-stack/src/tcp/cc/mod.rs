@@ -17,7 +17,7 @@ mod newreno;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
 
 use hemi_queue::time::Instant;
 
@@ -34,10 +34,10 @@ pub struct AckEvent {
     pub acked: u32,
     /// Bytes in the network before this ACK.
     pub in_flight: u32,
-    /// A round-trip measurement, if this ACK gave one.
-    pub rtt: Option<Duration>,
-    /// The smoothed round-trip time.
-    pub srtt: Duration,
+    /// A round-trip measurement, if this ACK gave one, in nanoseconds.
+    pub rtt_nanos: Option<u64>,
+    /// The smoothed round-trip time, in nanoseconds.
+    pub srtt_nanos: u64,
     /// The window was what kept us from sending more: RFC 9438 section 5.8 and RFC 7661 ask not to grow it otherwise.
     pub cwnd_limited: bool,
     /// This ACK is the first that acknowledges data sent after the last round began.

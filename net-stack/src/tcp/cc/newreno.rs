@@ -6,10 +6,11 @@ use super::{AckEvent, CongestionControl, initial_window};
 
 /// The standard controller.
 #[derive(Clone, Debug)]
+#[repr(C, align(8))] // the window at the same place in every controller: asking for it needs no branch
 pub struct NewReno {
-    mss: u32,
     cwnd: u32,
     ssthresh: u32,
+    mss: u32,
     /// Bytes acknowledged in congestion avoidance and not yet worth a segment (RFC 3465).
     acked: u32,
     /// Window and threshold before the last reduction.

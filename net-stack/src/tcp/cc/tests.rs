@@ -7,6 +7,10 @@ use super::{AckEvent, Algorithm, CongestionControl, Controller, initial_window};
 const MSS: u32 = 1000;
 const RTT: Duration = Duration::from_millis(50);
 
+fn nanos(time: Duration) -> u64 {
+    time.as_nanos() as u64
+}
+
 /// Rounds of full windows: every segment of the window acknowledged, one ACK per segment. `queue` is added to each RTT.
 fn rounds(cc: &mut Controller, from: u32, n: u32, ecn: bool, queue: Duration) -> Instant {
     let mut now = Instant::ZERO;
@@ -18,8 +22,8 @@ fn rounds(cc: &mut Controller, from: u32, n: u32, ecn: bool, queue: Duration) ->
                 now,
                 acked: MSS,
                 in_flight: cc.cwnd(),
-                rtt: Some(RTT + queue * (round - from)),
-                srtt: RTT,
+                rtt_nanos: Some(nanos(RTT + queue * (round - from))),
+                srtt_nanos: nanos(RTT),
                 cwnd_limited: true,
                 round_start: i == 0,
                 ecn_echo: ecn,
@@ -102,8 +106,8 @@ fn nothing_grows_while_the_application_does_not_fill_the_window() {
                 now: Instant::ZERO + RTT * i,
                 acked: MSS,
                 in_flight: MSS,
-                rtt: Some(RTT),
-                srtt: RTT,
+                rtt_nanos: Some(nanos(RTT)),
+                srtt_nanos: nanos(RTT),
                 cwnd_limited: false,
                 round_start: true,
                 ecn_echo: false,

@@ -1,10 +1,8 @@
 //! An acknowledgement arrives: RFC 9293 section 3.10.7.4, fifth, and what it means for the round trip, the window and the network.
 
-use std::time::Duration;
-
 use hemi_queue::time::Instant;
 
-use super::{Connection, Cx, Events, Fin, Segment, State};
+use super::{Connection, Cx, Events, Fin, Segment, State, TimestampState};
 use crate::{
     tcp::{
         cc::{AckEvent, Algorithm, CongestionControl},
@@ -12,7 +10,7 @@ use crate::{
         rack::is_dsack,
         recovery::Phase,
     },
-    wire::{Flags, Seq},
+    wire::{Flags, Seq, Timestamps},
 };
 
 const NEVER: Instant = Instant::FAR_FUTURE;
@@ -25,8 +23,8 @@ pub(super) struct Told {
     pub(super) delivered: Delivered,
     /// Bytes in the network before.
     pub(super) pipe_before: u32,
-    /// The round trip of the latest transmission that it acknowledges, unless that was a retransmission.
-    pub(super) rtt: Option<Duration>,
+    /// The round trip of the latest transmission that it acknowledges, in nanoseconds, unless that was a retransmission.
+    pub(super) rtt: Option<u64>,
     /// TSecr.
     pub(super) echo: Option<u32>,
     /// The first SACK block reports a duplicate.
@@ -36,46 +34,70 @@ pub(super) struct Told {
     pub(super) ecn_echo: bool,
 }
 
+impl Told {
+    /// That `ack` was acknowledged, with `una` before it, and nothing else.
+    #[inline]
+    pub(super) fn of(ack: Seq, una: Seq, pipe: u32) -> Self {
+        Self {
+            ack,
+            advanced: ack.since(una),
+            delivered: Delivered::default(),
+            pipe_before: pipe,
+            rtt: None,
+            echo: None,
+            dsack: false,
+            is_duplicate: false,
+            ecn_echo: false,
+        }
+    }
+}
+
 impl Connection {
+    /// RFC 5961 section 5.2: The ACK value is considered acceptable only if it is in the range of ((SND.UNA - MAX.SND.WND) <= SEG.ACK <=
+    /// SND.NXT).
+    #[inline]
+    pub(super) fn is_plausible_ack(&self, ack: Seq) -> bool {
+        !(ack.after(self.nxt) || ack.before(self.una - self.max_wnd))
+    }
+
     /// Process the ACK field. Says whether to go on with the segment's text.
     #[inline]
     pub(super) fn on_ack(&mut self, seg: &Segment, cx: &mut Cx<'_>) -> bool {
         let ack = seg.header.ack;
-        if ack.after(self.nxt) || ack.before(self.una - self.max_wnd) {
-            // RFC 5961 section 5.2: The ACK value is considered acceptable only if it is in the range of ((SND.UNA - MAX.SND.WND) <=
-            // SEG.ACK <= SND.NXT). All incoming segments whose ACK value doesn't satisfy the above condition MUST be discarded and an
+        if !self.is_plausible_ack(ack) {
+            // RFC 5961 section 5.2: All incoming segments whose ACK value doesn't satisfy the above condition MUST be discarded and an
             // ACK sent back.
             cx.net.counters.drop_tcp_bad_ack += 1;
             self.challenge(cx);
             return false;
         }
-        if ack.before(self.una) {
-            // Old: its text counts, its acknowledgement and window do not. Its SACK blocks are older than what we know.
+        let blocks = if self.sack_ok { seg.options.sack.as_slice() } else { &[] };
+        let old = ack.before(self.una);
+        if old && blocks.is_empty() {
+            // Overtaken: its text counts, its acknowledgement and window do not.
             return true;
         }
-        let window_changed = self.update_window(seg, cx);
-        let blocks = if self.sack_ok { seg.options.sack.as_slice() } else { &[] };
+        // The SACK blocks of an overtaken ACK may be news: it can carry blocks that the later one had no room for.
+        let ack = ack.max(self.una);
+        let window_changed = !old && self.update_window(seg, cx);
         let mut told = Told {
-            ack,
-            advanced: ack.since(self.una),
-            delivered: Delivered::default(),
-            pipe_before: self.flight.pipe(),
-            rtt: None,
             echo: seg.options.timestamps.map(|t| t.echo).filter(|e| *e != 0),
-            dsack: !blocks.is_empty() && is_dsack(blocks, ack),
+            dsack: !blocks.is_empty() && !old && is_dsack(blocks, ack),
             is_duplicate: ack == self.una
+                && !old
                 && !self.flight.is_empty()
                 && seg.payload.is_empty()
                 && !seg.header.flags.has(Flags::FIN)
                 && !window_changed,
-            ecn_echo: self.ecn.enabled && seg.header.flags.has(Flags::ECE),
+            ecn_echo: self.ecn.enabled && !old && seg.header.flags.has(Flags::ECE),
+            ..Told::of(ack, self.una, self.flight.pipe())
         };
         if told.advanced == 0 && blocks.is_empty() && !told.is_duplicate && !told.ecn_echo {
             return true; // data or a window update: nothing was acknowledged
         }
         self.deliver(seg, &mut told, cx.now);
         if told.advanced > 0 {
-            self.on_progress(seg, &told, cx);
+            self.on_progress(seg.options.timestamps, &told, cx);
         }
         if self.state == State::Closed {
             return false;
@@ -116,12 +138,12 @@ impl Connection {
     #[inline]
     fn deliver(&mut self, seg: &Segment, told: &mut Told, now: Instant) {
         let fack = self.flight.fack();
-        let echoed = self.echoed_at(seg);
+        let echoed = Self::echoed_at(self.timestamps, self.last_send, seg.options.timestamps);
         let (rack, rtt) = (&mut self.rack, &mut told.rtt);
         let mut each = |sent: &crate::tcp::flight::Sent| {
-            rack.on_delivered(sent, now, echoed, fack);
+            rack.on_delivered(sent, now, || echoed, fack);
             if !sent.retransmitted {
-                *rtt = Some(now - sent.at);
+                *rtt = Some(now.nanos_since(sent.at));
             }
         };
         let mut delivered = self.flight.acknowledge(told.ack, &mut each);
@@ -142,21 +164,24 @@ impl Connection {
     }
 
     /// The time that TSecr stands for, at the latest.
-    fn echoed_at(&self, seg: &Segment) -> Option<Instant> {
-        self.timestamps?;
-        let echo = seg.options.timestamps?.echo;
+    pub(super) fn echoed_at(
+        state: Option<TimestampState>,
+        last_send: Instant,
+        timestamps: Option<Timestamps>,
+    ) -> Option<Instant> {
+        let (state, echo) = (state?, timestamps?.echo);
         if echo == 0 {
             return None;
         }
-        let ago = (self.timestamp_now(self.last_send).wrapping_sub(echo)) as i32;
-        let last = self.last_send.as_nanos() / 1_000_000;
+        let last = last_send.as_nanos() / 1_000_000;
+        let ago = (last as u32).wrapping_add(state.offset).wrapping_sub(echo) as i32;
         let tick = last.checked_add_signed(-i64::from(ago))?;
         Some(Instant::from_nanos(tick.saturating_mul(1_000_000) + 999_999))
     }
 
     /// New data, or our FIN, was acknowledged.
     #[inline]
-    fn on_progress(&mut self, seg: &Segment, told: &Told, cx: &mut Cx<'_>) {
+    pub(super) fn on_progress(&mut self, timestamps: Option<Timestamps>, told: &Told, cx: &mut Cx<'_>) {
         self.una = told.ack;
         self.buffer.acknowledge(told.ack);
         self.retries = 0;
@@ -164,22 +189,23 @@ impl Connection {
         self.stalled_since = cx.now;
         match told.rtt {
             Some(rtt) => {
-                let per_round = (told.pipe_before / (2 * u32::from(self.mss))).max(1);
-                self.rtt.sample(rtt, per_round);
+                let every_second = 2 * u32::from(self.mss);
+                let few = told.pipe_before < 2 * every_second;
+                self.rtt.sample(rtt, if few { 1 } else { told.pipe_before / every_second });
             }
             // RFC 7323 section 4.1: with timestamps a retransmitted segment is measured too: the echo tells which one it was. RTTM
             // rule: only an ACK that acknowledges new data gives a sample.
             None => {
-                if let (Some(_), Some(ts)) = (self.timestamps, seg.options.timestamps) {
+                if let (Some(_), Some(ts)) = (self.timestamps, timestamps) {
                     let ms = self.timestamp_now(cx.now).wrapping_sub(ts.echo);
                     if ts.echo != 0 && ms < 1 << 20 {
-                        self.rtt.sample(Duration::from_millis(u64::from(ms)), 1);
+                        self.rtt.sample(u64::from(ms) * 1_000_000, 1);
                     }
                 }
             }
         }
-        if self.wants_write && self.buffer.len() < self.send_limit as usize {
-            self.wants_write = false;
+        if self.buffer.len() < self.write_below as usize {
+            self.write_below = 0;
             self.events.add(Events::WRITABLE);
         }
         if self.wants_acked && self.buffer.is_empty() {
@@ -193,6 +219,7 @@ impl Connection {
 
     /// Our FIN was acknowledged: transition 10 of `state.rs`.
     fn on_fin_acked(&mut self, cx: &mut Cx<'_>) {
+        self.events.add(Events::ACKED);
         match self.state {
             State::FinWait1 => {
                 self.set_state(State::FinWait2);
@@ -210,10 +237,7 @@ impl Connection {
     /// Congestion control and loss recovery hear of the ACK.
     #[inline]
     fn react(&mut self, told: &Told, cx: &mut Cx<'_>) {
-        let round_start = told.advanced > 0 && told.ack.after(self.round_end);
-        if round_start {
-            self.round_end = self.nxt;
-        }
+        let round_start = self.begin_round(told);
         if told.dsack {
             cx.net.counters.tcp_dsacks_received += 1;
             self.rack.on_dsack(self.una, self.nxt);
@@ -227,24 +251,48 @@ impl Connection {
             self.on_ecn_echo(told, cx);
         }
         let dctcp = told.ecn_echo && self.algorithm() == Algorithm::Dctcp;
-        if told.delivered.bytes > 0
+        // RFC 5681 section 3.1: the window grows by what "cumulatively acknowledges new data"; section 3.2 (1), for segments that
+        // limited transmit lets out: "the TCP sender MUST NOT change cwnd". What is SACKed while a hole is open makes room as it is.
+        if told.advanced > 0
+            && told.delivered.bytes > 0
             && !recovering
             && self.recovery.phase != Phase::Recovery
             && (dctcp || !told.ecn_echo || round_start)
         {
-            let limited = self.limited_at.is_some_and(|at| self.una.at_or_before(at + u32::from(self.mss)));
-            let limited = limited || self.recovery.phase == Phase::Loss;
-            self.cc.on_ack(&AckEvent {
-                now: cx.now,
-                acked: told.delivered.bytes,
-                in_flight: told.pipe_before,
-                rtt: told.rtt,
-                srtt: self.rtt.srtt().unwrap_or_default(),
-                cwnd_limited: limited,
-                round_start,
-                ecn_echo: told.ecn_echo,
-            });
+            self.grow_window(told, round_start, cx);
         }
+    }
+
+    /// Whether a round trip ends here and another begins.
+    #[inline]
+    pub(super) fn begin_round(&mut self, told: &Told) -> bool {
+        let round_start = told.advanced > 0 && told.ack.after(self.round_end);
+        if round_start {
+            self.round_end = self.nxt;
+        }
+        round_start
+    }
+
+    /// The congestion controller hears of data that was delivered.
+    #[inline]
+    pub(super) fn grow_window(&mut self, told: &Told, round_start: bool, cx: &Cx<'_>) {
+        let limited = self.limited_at.is_some_and(|at| self.una.at_or_before(at + u32::from(self.mss)));
+        let limited = limited || self.recovery.phase == Phase::Loss;
+        // Slow start with a window that nobody uses: it may not grow (RFC 7661), and the round trips of so little say nothing
+        // of a queue that fills (RFC 9406). DCTCP counts marks all the same.
+        if !limited && self.cc.cwnd() < self.cc.ssthresh() && self.algorithm() != Algorithm::Dctcp {
+            return;
+        }
+        self.cc.on_ack(&AckEvent {
+            now: cx.now,
+            acked: told.delivered.bytes,
+            in_flight: told.pipe_before,
+            rtt_nanos: told.rtt,
+            srtt_nanos: self.rtt.srtt_nanos().unwrap_or_default(),
+            cwnd_limited: limited,
+            round_start,
+            ecn_echo: told.ecn_echo,
+        });
     }
 
     /// RFC 3168 section 6.1.2: react at most once per window of data.
@@ -260,7 +308,7 @@ impl Connection {
     }
 
     #[inline]
-    fn manage_timers(&mut self, told: &Told, cx: &mut Cx<'_>) {
+    pub(super) fn manage_timers(&mut self, told: &Told, cx: &mut Cx<'_>) {
         if self.flight.is_empty() {
             // RFC 6298 section 5.2: When all outstanding data has been acknowledged, turn off the retransmission timer.
             self.deadlines.rto = NEVER;

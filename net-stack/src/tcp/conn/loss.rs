@@ -34,6 +34,7 @@ impl Connection {
         if told.advanced > 0 && self.recovery.phase != Phase::Open && self.was_spurious(told) {
             self.undo(cx.now);
         }
+        let lost_before = self.flight.lost();
         if self.sack_ok {
             self.detect_losses(cx);
         } else {
@@ -42,7 +43,8 @@ impl Connection {
         if self.recovery.phase == Phase::Recovery {
             let delivered = told.delivered.bytes
                 + if told.is_duplicate && !self.sack_ok { u32::from(self.mss) } else { 0 };
-            self.recovery.on_ack(delivered, self.pipe(), self.cc.ssthresh(), u32::from(self.mss));
+            let safe = told.advanced > 0 && self.flight.lost() <= lost_before;
+            self.recovery.on_ack(delivered, self.pipe(), self.cc.ssthresh(), u32::from(self.mss), safe);
             if !self.sack_ok && told.advanced > 0 {
                 // RFC 6582 section 3.2: the retransmission that a partial ACK asks for is sent at once.
                 self.recovery.allow_one(self.pipe(), u32::from(self.mss));
@@ -59,7 +61,7 @@ impl Connection {
     /// RACK step 5, and the start of recovery if it finds something.
     pub(super) fn detect_losses(&mut self, cx: &mut Cx<'_>) {
         let in_recovery = self.recovery.phase != Phase::Open;
-        let srtt = self.rtt.srtt().unwrap_or_default();
+        let srtt = self.rtt.srtt_nanos().unwrap_or_default();
         let (lost, again) =
             self.rack.detect(&mut self.flight, cx.now, in_recovery, u32::from(self.mss), srtt);
         self.deadlines.reorder = again.unwrap_or(NEVER);
@@ -181,7 +183,7 @@ impl Connection {
             if self.flight.first().is_some_and(|f| f.sacked) {
                 self.flight.forget_sacks();
             }
-            let srtt = self.rtt.srtt().unwrap_or_default();
+            let srtt = self.rtt.srtt_nanos().unwrap_or_default();
             self.rack.detect_on_timeout(&mut self.flight, cx.now, srtt);
             if self.retries > 1 {
                 self.flight.mark_lost(|_| true);

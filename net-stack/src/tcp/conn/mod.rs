@@ -15,6 +15,7 @@
 //! from within `input`: it notes what is owed, and `output::transmit` is the only place that makes segments.
 
 mod ack;
+mod fast;
 mod input;
 mod loss;
 mod output;
@@ -200,7 +201,8 @@ pub(crate) struct Connection {
     keepalive_due: bool,
     /// The application has let go: what arrives now has no reader.
     closed: bool,
-    wants_write: bool,
+    /// Tell when less than this is in the send buffer; 0: nobody waits.
+    write_below: u32,
     wants_acked: bool,
     pub(crate) error: Option<ConnError>,
     pub(crate) events: Events,
@@ -309,7 +311,7 @@ impl Connection {
             syn_due: false,
             keepalive_due: false,
             closed: false,
-            wants_write: false,
+            write_below: 0,
             wants_acked: false,
             error: None,
             events: Events::default(),
@@ -340,7 +342,7 @@ impl Connection {
         self.wl1 = agreed.irs;
         self.wl2 = agreed.iss + 1;
         if let Some(rtt) = agreed.rtt {
-            self.rtt.sample(rtt, 1);
+            self.rtt.sample(rtt.as_nanos() as u64, 1);
         } else if agreed.syn_lost {
             self.rtt.syn_was_lost();
         }
@@ -362,7 +364,8 @@ impl Connection {
     fn set_mss(&mut self, cx: &Cx<'_>) {
         let path = self.path.mtu.saturating_sub((self.path.ip_len() + TcpHeader::LEN) as u16);
         let options = if self.timestamps.is_some() { 12 } else { 0 };
-        let mss = self.peer_mss.min(path).max(cx.config.mss_floor).saturating_sub(options);
+        let most = self.options.max_segment.unwrap_or(u16::MAX);
+        let mss = self.peer_mss.min(path).min(most).max(cx.config.mss_floor).saturating_sub(options);
         self.mss = mss.max(8);
     }
 
@@ -385,14 +388,16 @@ impl Connection {
     }
 
     /// Take a unit to be sent. The caller has asked [`may_push`](Self::may_push).
+    #[inline(always)]
     pub(crate) fn push(&mut self, unit: Sga) {
         self.buffer.append(unit);
         if self.buffer.len() >= self.send_limit as usize {
-            self.wants_write = true;
+            self.write_below = self.send_limit;
         }
     }
 
     /// Why nothing may be pushed, if so.
+    #[inline]
     pub(crate) fn may_push(&self) -> Result<(), ConnError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -404,6 +409,31 @@ impl Connection {
         }
     }
 
+    /// Pushed and not acknowledged.
+    #[inline]
+    pub(crate) fn send_queue(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Tell when less than `below` is in the send buffer.
+    pub(crate) fn want_room(&mut self, below: usize) {
+        self.write_below = below.clamp(1, 1 << 30) as u32;
+    }
+
+    /// Change the send buffer's limit.
+    pub(crate) fn set_send_limit(&mut self, bytes: usize) {
+        self.send_limit = bytes.clamp(1, 1 << 30) as u32;
+        if self.buffer.len() < bytes && self.write_below > 0 {
+            self.write_below = 0;
+            self.events.add(Events::WRITABLE);
+        }
+    }
+
+    /// Change what the receive window may grow to.
+    pub(crate) fn set_recv_max(&mut self, bytes: usize) {
+        self.window.set_max(bytes);
+    }
+
     /// Tell when the send buffer is empty again.
     pub(crate) fn want_acked(&mut self) {
         self.wants_acked = true;
@@ -413,7 +443,7 @@ impl Connection {
     #[inline]
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Buf> {
         let buf = self.assembler.pop()?;
-        self.window.taken(buf.len() as u32, now, self.rtt.srtt());
+        self.window.taken(buf.len() as u32, now, self.rtt.srtt_nanos());
         let mss = self.acks.full_size().max(1);
         if self.state.may_receive()
             && self.window.wants_update(self.rcv_nxt, self.assembler.ready() as u32, mss)
@@ -520,7 +550,7 @@ impl Connection {
     }
 
     /// A line of `ss`.
-    pub(crate) fn snapshot(&self) -> super::snapshot::Snapshot {
+    pub(crate) fn snapshot(&self, config: &TcpConfig) -> super::snapshot::Snapshot {
         use super::cc::CongestionControl as _;
         super::snapshot::Snapshot {
             local: (self.tuple.local, self.tuple.local_port).into(),
@@ -544,6 +574,11 @@ impl Connection {
             pinned: self.assembler.pinned(),
             retransmits: self.retransmits,
             backoff: self.rtt.backoff(),
+            rto: self.rtt.rto(config),
+            phase: self.recovery.phase,
+            sacked: self.flight.sacked(),
+            lost: self.flight.lost(),
+            window_scaling: self.window.shift > 0 || self.snd_shift > 0,
             reordering: self.rack.reordering_seen(),
             sack: self.sack_ok,
             timestamps: self.timestamps.is_some(),
@@ -563,10 +598,10 @@ pub(crate) fn mss_to_tell(tuple: &Tuple, mtu: u16) -> u16 {
     mtu.saturating_sub(if tuple.remote.is_ipv4() { 40 } else { 60 })
 }
 
-/// The options that we offer in a SYN.
-pub(crate) fn offer(config: &TcpConfig, tuple: &Tuple, mtu: u16, shift: u8) -> TcpOptions {
+/// The options that we offer in a SYN. `most`: [`TcpOptionsConfig::max_segment`].
+pub(crate) fn offer(config: &TcpConfig, tuple: &Tuple, mtu: u16, shift: u8, most: Option<u16>) -> TcpOptions {
     TcpOptions {
-        mss: Some(mss_to_tell(tuple, mtu)),
+        mss: Some(mss_to_tell(tuple, mtu).min(most.unwrap_or(u16::MAX))),
         window_scale: config.window_scaling.then_some(shift),
         sack_permitted: config.sack,
         ..TcpOptions::default()

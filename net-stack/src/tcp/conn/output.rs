@@ -26,7 +26,7 @@ pub(crate) enum Transmit {
 
 impl Connection {
     /// Whether `transmit` would have something to look at.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_output(&self) -> bool {
         self.syn_due
             || self.keepalive_due
@@ -36,23 +36,35 @@ impl Connection {
     }
 
     /// Whether an acknowledgement must not wait for the end of the turn.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn must_acknowledge(&self) -> bool {
         self.acks.is_due() && !matches!(self.state, State::Closed | State::SynSent)
     }
 
+    #[inline(always)]
     fn may_transmit(&self) -> bool {
         self.state.is_synchronized() && self.state != State::TimeWait
     }
 
     /// Nothing waits: no byte and no FIN.
     #[inline]
-    pub(super) fn nothing_to_send(&self) -> bool {
+    pub(crate) fn nothing_to_send(&self) -> bool {
         self.fin == Fin::Sent || (self.nxt == self.buffer.end() && self.fin == Fin::No)
     }
 
     /// Send what may be sent.
+    #[inline]
     pub(crate) fn transmit(&mut self, cx: &mut Cx<'_>) -> Transmit {
+        // One segment like any other, and nothing behind it: the way of nearly every request and response.
+        if cx.net.tx.has_room() && self.send_predicted(cx) && !self.has_output() {
+            self.deadlines.persist = Instant::FAR_FUTURE;
+            return Transmit::Done;
+        }
+        self.transmit_all(cx)
+    }
+
+    #[inline(never)]
+    fn transmit_all(&mut self, cx: &mut Cx<'_>) -> Transmit {
         if self.syn_due {
             if !cx.net.tx.has_room() {
                 return Transmit::Blocked;
@@ -64,7 +76,7 @@ impl Connection {
                 if !cx.net.tx.has_room() {
                     return Transmit::Blocked;
                 }
-                if !self.send_lost(cx) && !self.send_new_segment(cx, false) {
+                if !self.send_predicted(cx) && !self.send_lost(cx) && !self.send_new_segment(cx, false) {
                     break;
                 }
             }
@@ -74,7 +86,9 @@ impl Connection {
             if !cx.net.tx.has_room() {
                 return Transmit::Blocked;
             }
-            self.send_bare(cx);
+            if !self.send_predicted_ack(cx) {
+                self.send_bare(cx);
+            }
         }
         Transmit::Done
     }
@@ -101,12 +115,19 @@ impl Connection {
         let len = end.since(start);
         let payload = self.buffer.slice(start, len as usize);
         let fin = self.fin == Fin::Sent && end == self.nxt;
-        let flags = Flags::ACK | if fin { Flags::FIN } else { Flags::PSH };
+        let mut flags = Flags::ACK;
+        if fin {
+            flags |= Flags::FIN;
+        }
+        if self.flight.is_pushed(end) && len > u32::from(fin) {
+            flags |= Flags::PSH;
+        }
         self.flight.retransmitted(start, end, cx.now);
         self.note_retransmission(len);
         // RFC 3168 section 6.1.5: retransmitted packets are not ECN-capable.
         self.emit(flags, start, payload, Ecn::NotCapable, 0, cx);
         self.last_send = cx.now;
+        self.note_limit();
     }
 
     /// Send one segment of new data (several, when the device cuts them), or the FIN. `probe`: for a tail-loss probe, which the
@@ -129,7 +150,8 @@ impl Connection {
         let pipe = self.pipe();
         let room = self.recovery.window(&self.cc).saturating_sub(pipe);
         let fits = unsent.min(usable);
-        if room < fits.min(mss).max(1) && !probe && pipe > 0 {
+        // A FIN alone is not data: no window of the network's holds it back.
+        if room < fits.min(mss) && !probe && pipe > 0 {
             // RFC 5681 section 3.1: a TCP MUST NOT send data with a sequence number higher than the sum of the highest acknowledged
             // sequence number and the minimum of cwnd and rwnd.
             self.limited_at = Some(self.nxt);
@@ -154,7 +176,7 @@ impl Connection {
 
     /// How many bytes one call may send: a segment, or what the device cuts.
     #[inline]
-    fn burst(&self, room: u32, mss: u32, cx: &Cx<'_>) -> u32 {
+    pub(super) fn burst(&self, room: u32, mss: u32, cx: &Cx<'_>) -> u32 {
         // A segment that carries SACK blocks has less room for text: it is never cut by the device.
         let blocks = if self.sack_ok && !self.sacks.is_empty() { 36 } else { 0 };
         if cx.net.caps.tso == 0 || blocks > 0 {
@@ -181,9 +203,12 @@ impl Connection {
     fn send_data(&mut self, len: u32, last: bool, fin: bool, cx: &mut Cx<'_>) {
         let start = self.nxt;
         let payload = self.buffer.slice(start, len as usize);
-        // RFC 9293 section 3.9.1.2 (MUST-60, 61): PSH on the last segment of what was pushed.
+        // RFC 9293 section 3.9.1.2 (MUST-60, 61): PSH on the last segment of what was pushed. The end of a burst that the device cuts
+        // has it too, as a hint to a receiver that puts segments together that nothing more comes at once.
+        let cut = if len > u32::from(self.mss) { self.mss } else { 0 };
+        let push = len > 0 && (last || cut > 0);
         let mut flags = Flags::ACK;
-        if last && len > 0 {
+        if push {
             flags |= Flags::PSH;
         }
         if fin {
@@ -193,30 +218,34 @@ impl Connection {
             self.ecn.say_cwr = false;
             flags |= Flags::CWR;
         }
-        let end = start + len + u32::from(fin);
-        if self.flight.is_empty() {
-            self.stalled_since = cx.now;
-        }
-        self.flight.push(start, end, cx.now);
-        self.nxt = end;
-        self.recovery.on_sent(len);
         let ecn = if self.ecn.enabled && len > 0 { Ecn::Capable0 } else { Ecn::NotCapable };
-        let cut = if len > u32::from(self.mss) { self.mss } else { 0 };
         self.emit(flags, start, payload, ecn, cut, cx);
-        self.last_send = cx.now;
-        self.note_limit();
+        self.note_sent(len, start + len + u32::from(fin), push, cx);
         if fin {
             self.on_fin_sent();
         }
+        self.pace(len, cx);
+    }
+
+    /// `len` bytes of new data have left, and with a FIN one sequence number more: SND.NXT is `end`.
+    #[inline(always)]
+    pub(super) fn note_sent(&mut self, len: u32, end: Seq, pushed: bool, cx: &Cx<'_>) {
+        if self.flight.is_empty() {
+            self.stalled_since = cx.now;
+        }
+        self.flight.push(self.nxt, end, cx.now, pushed);
+        self.nxt = end;
+        self.recovery.on_sent(len);
+        self.last_send = cx.now;
+        self.note_limit();
         if self.deadlines.rto == Instant::FAR_FUTURE {
             self.start_rto(cx);
         }
         self.schedule_probe(cx);
-        self.pace(len, cx);
     }
 
     /// Remember when the congestion window is what limits us: it is full, or (in slow start, RFC 7661 section 4.2) half full.
-    #[inline]
+    #[inline(always)]
     fn note_limit(&mut self) {
         let (pipe, cwnd) = (self.pipe(), self.cc.cwnd());
         let full = pipe + u32::from(self.mss) > cwnd;
@@ -238,8 +267,7 @@ impl Connection {
     /// RFC 5681 section 4.1: after an idle period longer than the RTO, cwnd is reduced to the restart window.
     #[inline]
     fn restart_after_idle(&mut self, cx: &Cx<'_>) {
-        let idle = cx.now - self.last_send;
-        if idle > cx.config.rto_min && self.flight.is_empty() && idle > self.rtt.rto(cx.config) {
+        if self.flight.is_empty() && cx.now.nanos_since(self.last_send) > self.rtt.rto_nanos(cx.config) {
             self.cc.on_idle(cx.now);
             self.last_send = cx.now;
         }
@@ -299,7 +327,7 @@ impl Connection {
         }
         self.nxt = self.nxt.max(self.una + 1);
         self.flight.clear();
-        self.flight.push(self.una, self.nxt, cx.now);
+        self.flight.push(self.una, self.nxt, cx.now, false);
         self.flight.retransmitted(self.una, self.nxt, cx.now);
         self.emit(Flags::ACK, self.una, payload, Ecn::NotCapable, 0, cx);
         self.last_send = cx.now;
@@ -322,7 +350,8 @@ impl Connection {
     fn send_syn(&mut self, cx: &mut Cx<'_>) {
         self.syn_due = false;
         let mut flags = Flags::SYN;
-        let mut options = offer(cx.config, &self.tuple, cx.net.caps.mtu, self.window.shift);
+        let mut options =
+            offer(cx.config, &self.tuple, cx.net.caps.mtu, self.window.shift, self.options.max_segment);
         if self.state == State::SynReceived {
             flags |= Flags::ACK;
             // Offer again, in our half, only what the peer offered too.
@@ -362,6 +391,13 @@ impl Connection {
         self.emit_with(flags, seq, payload, TcpOptions::default(), ecn, cut, cx);
     }
 
+    /// The window to tell now.
+    #[inline(always)]
+    pub(super) fn next_window(&mut self) -> u16 {
+        let mss = self.acks.full_size().clamp(1, u32::from(self.peer_mss).max(1));
+        self.window.advertise(self.rcv_nxt, self.assembler.ready() as u32, mss)
+    }
+
     /// Make the segment: acknowledgement, window and options are those of this moment.
     #[inline]
     #[allow(clippy::too_many_arguments)] // the fields of a segment
@@ -379,8 +415,7 @@ impl Connection {
         let window = if flags.has(Flags::SYN) {
             self.window.in_syn()
         } else if with_ack {
-            let mss = self.acks.full_size().clamp(1, u32::from(self.peer_mss).max(1));
-            self.window.advertise(self.rcv_nxt, self.assembler.ready() as u32, mss)
+            self.next_window()
         } else {
             0
         };
@@ -412,7 +447,7 @@ impl Connection {
             header_len: 0,
         };
         // RFC 4861 section 7.3.1: that the peer acknowledges what we send proves that the neighbour forwards it.
-        let confirmed = cx.now - self.heard < Duration::from_secs(30) && self.state.is_synchronized();
+        let confirmed = cx.now.nanos_since(self.heard) < 30_000_000_000 && self.state.is_synchronized();
         let segment = TcpSegment { header, options, payload, ecn, segment_size: cut };
         let mtu = self.path.mtu;
         // A missing route is not a reason to fail: routes come back, and the timers go on.

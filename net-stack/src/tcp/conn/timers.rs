@@ -11,6 +11,8 @@ use crate::{
 };
 
 const NEVER: Instant = Instant::FAR_FUTURE;
+/// In nanoseconds.
+const MILLISECOND: u64 = 1_000_000;
 
 /// The deadlines of a connection; [`Instant::FAR_FUTURE`] when one is not set.
 ///
@@ -20,7 +22,7 @@ const NEVER: Instant = Instant::FAR_FUTURE;
 pub(crate) struct Deadlines {
     /// Retransmission (RFC 6298), or the next SYN.
     pub(super) rto: Instant,
-    /// Tail-loss probe (RFC 8985 section 7), always earlier than `rto`.
+    /// Tail-loss probe (RFC 8985 section 7), never later than `rto`.
     pub(super) tlp: Instant,
     /// RACK's reordering timer.
     pub(super) reorder: Instant,
@@ -52,10 +54,10 @@ impl Deadlines {
 
     /// The earliest.
     #[inline]
-    pub(super) fn next(&self, delayed_ack: Option<Instant>) -> Instant {
+    pub(super) fn next(&self, delayed_ack: Instant) -> Instant {
         let a = self.rto.min(self.tlp).min(self.reorder.min(self.persist));
         let b = self.keep_alive.min(self.fin_wait).min(self.linger.min(self.pace));
-        a.min(b).min(delayed_ack.unwrap_or(NEVER))
+        a.min(b).min(delayed_ack)
     }
 }
 
@@ -102,9 +104,9 @@ impl Connection {
     ///
     /// > RFC 6298 section 5.1: Every time a packet containing data is sent (including a retransmission), if the timer is not
     /// > running, start it running so that it will expire after RTO seconds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn start_rto(&mut self, cx: &Cx<'_>) {
-        self.deadlines.rto = cx.now + self.rtt.rto(cx.config);
+        self.deadlines.rto = cx.now.plus_nanos(self.rtt.rto_nanos(cx.config));
         if let Some(limit) = self.options.user_timeout {
             self.deadlines.rto =
                 self.deadlines.rto.min((self.stalled_since + limit).max(cx.now + Duration::from_millis(1)));
@@ -112,7 +114,7 @@ impl Connection {
     }
 
     /// Schedule a tail-loss probe: RFC 8985 section 7.2.
-    #[inline]
+    #[inline(always)]
     pub(super) fn schedule_probe(&mut self, cx: &Cx<'_>) {
         self.deadlines.tlp = NEVER;
         // "the sender is not in loss recovery, SACK is negotiated, there is no SACKed sequence in the SACK scoreboard"
@@ -125,19 +127,17 @@ impl Connection {
         {
             return;
         }
-        let pto = match self.rtt.srtt() {
+        let pto = match self.rtt.srtt_nanos() {
             Some(srtt) => {
                 // PTO = 2 * SRTT, and "If FlightSize is one segment, then [...] PTO += TLP.max_ack_delay"
                 let alone = self.flight.bytes() <= u32::from(self.mss);
-                2 * srtt + if alone { Duration::from_millis(200) } else { Duration::from_millis(2) }
+                2 * srtt + if alone { 200 * MILLISECOND } else { 2 * MILLISECOND }
             }
-            None => Duration::from_secs(1),
+            None => 1000 * MILLISECOND,
         };
-        // "If (Now() + PTO > TCP_RTO_expiration()): PTO = TCP_RTO_expiration() - Now()": then the RTO does the work.
-        let at = cx.now + pto;
-        if at < self.deadlines.rto {
-            self.deadlines.tlp = at;
-        }
+        // "If (Now() + PTO > TCP_RTO_expiration()): PTO = TCP_RTO_expiration() - Now()": the probe goes out in the timeout's place, and
+        // the timeout starts again (`on_time` asks for the probe first).
+        self.deadlines.tlp = cx.now.plus_nanos(pto).min(self.deadlines.rto);
     }
 
     /// A retransmission timeout, or its equivalent in the handshake.
@@ -215,6 +215,8 @@ impl Connection {
         }
         self.retries += 1;
         if self.retries > cx.config.keep_alive_probes {
+            // Its own segments may get through though ours do not come back: as everyone does, with a last word.
+            self.send_reset(cx);
             return self.fail(ConnError::TimedOut, cx);
         }
         self.keepalive_due = true;
@@ -227,12 +229,14 @@ impl Connection {
         self.deadlines.keep_alive = self.options.keep_alive.map_or(NEVER, |idle| now + idle);
     }
 
-    /// Give up, and tell the peer if it may still be there.
+    /// Give up.
+    ///
+    /// > RFC 9293 section 3.10.8: if the user timeout expires, flush all queues, signal the user "error: connection aborted due to user
+    /// > timeout" [...], delete the TCB, enter the CLOSED state, and return.
+    ///
+    /// Nothing is sent: a peer that does not answer would not hear it, and one that comes back is reset by what it sends then.
     pub(super) fn fail(&mut self, error: ConnError, cx: &mut Cx<'_>) {
         cx.net.counters.tcp_connections_failed += 1;
-        if self.state.is_synchronized() {
-            self.send_reset(cx);
-        }
         self.end(Some(error));
     }
 

@@ -29,13 +29,19 @@ pub struct Sga {
 
 impl Sga {
     /// No bytes.
+    #[inline]
     pub fn new() -> Self {
         Self { parts: SmallVec::new() }
     }
 
     /// Bytes in all.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.parts.iter().map(Buf::len).sum()
+        match &self.parts[..] {
+            [] => 0,
+            [one] => one.len(),
+            several => several.iter().map(Buf::len).sum(),
+        }
     }
 
     /// Whether there are no bytes.
@@ -130,7 +136,11 @@ impl Sga {
     }
 
     /// Copy from the front into `out`; returns how many bytes that was. Drops nothing.
+    #[inline]
     pub fn copy_to(&self, out: &mut [u8]) -> usize {
+        if self.parts.is_empty() {
+            return 0;
+        }
         let mut at = 0;
         for part in &self.parts {
             let n = part.len().min(out.len() - at);
@@ -148,6 +158,7 @@ impl Sga {
     }
 
     /// The unit as one buffer when it is in one already; else gives itself back.
+    #[inline]
     pub fn into_single(mut self) -> Result<Buf, Self> {
         match self.parts.len() {
             0 => Ok(Buf::new()),
@@ -158,6 +169,7 @@ impl Sga {
 }
 
 impl From<Buf> for Sga {
+    #[inline]
     fn from(buf: Buf) -> Self {
         let mut parts = SmallVec::new();
         if !buf.is_empty() {
