@@ -28,6 +28,12 @@ pub struct Record {
     pub unit: Sga,
 }
 
+impl From<Record> for Sga {
+    fn from(record: Record) -> Self {
+        record.unit
+    }
+}
+
 /// What a pop gave.
 #[derive(Debug)]
 pub enum Popped {
