@@ -43,15 +43,6 @@ macro_rules! contiguous {
 }
 contiguous!(Buf, Vec<u8>, String, str);
 
-impl Payload for crate::storage::Record {
-    fn byte_len(&self) -> usize {
-        self.unit.len()
-    }
-    fn read_at(&self, at: usize, out: &mut [u8]) -> bool {
-        self.unit.read_at(at, out)
-    }
-}
-
 impl Payload for Sga {
     fn byte_len(&self) -> usize {
         self.len()
