@@ -141,12 +141,13 @@ pub(crate) struct Settings {
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) user_timeout: Option<Duration>,
     pub(crate) linger: Option<Duration>,
+    pub(crate) max_segment: Option<u16>,
 }
 
 impl Settings {
     fn of(options: &TcpOptionsConfig) -> Self {
-        let TcpOptionsConfig { nodelay, keep_alive, user_timeout, linger, .. } = *options;
-        Self { nodelay, keep_alive, user_timeout, linger }
+        let TcpOptionsConfig { nodelay, keep_alive, user_timeout, linger, max_segment, .. } = *options;
+        Self { nodelay, keep_alive, user_timeout, linger, max_segment }
     }
 }
 
