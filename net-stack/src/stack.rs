@@ -156,7 +156,9 @@ impl Stack {
     fn receive_looped(&mut self, now: Instant) {
         for _ in 0..64 {
             let Some(frame) = self.net.looped.pop_front() else { return };
+            self.net.looping = true;
             self.receive(frame, now);
+            self.net.looping = false;
             if self.net.looped.is_empty() {
                 self.tcp.transmit(&mut self.net, now);
             }
