@@ -19,8 +19,10 @@ impl Dice {
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(name);
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("the corpus is in the tree").map(|e| e.expect("a file").path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("the corpus is in the tree")
+        .map(|e| e.expect("a file").path())
+        .collect();
     files.sort();
     files.into_iter().map(|path| std::fs::read(path).expect("readable")).collect()
 }

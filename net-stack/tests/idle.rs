@@ -50,7 +50,8 @@ fn an_idle_connection_takes_a_kibibyte_at_most() {
     let mut now = Instant::ZERO;
     let mut open = |n: usize| {
         for _ in 0..n {
-            let client = a.stack.tcp_connect(([10, 0, 0, 2], 80).into(), None, options(), now).expect("a port");
+            let client =
+                a.stack.tcp_connect(([10, 0, 0, 2], 80).into(), None, options(), now).expect("a port");
             let server = loop {
                 now += Duration::from_micros(5);
                 a.poll(now).expect("alive");

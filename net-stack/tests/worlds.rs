@@ -25,7 +25,8 @@ fn ten_thousand_worlds() {
                         if seed >= seeds {
                             return seen;
                         }
-                        seen += world::run(seed, &pool, false).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+                        seen += world::run(seed, &pool, false)
+                            .unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
                     }
                 })
             })
@@ -37,5 +38,8 @@ fn ten_thousand_worlds() {
         all
     });
     // Worlds in which nothing goes wrong show nothing.
-    assert!(seen.delivered > seeds * 1_000 && seen.retransmits > seeds && seen.broken > seeds / 8, "{seen:?}");
+    assert!(
+        seen.delivered > seeds * 1_000 && seen.retransmits > seeds && seen.broken > seeds / 8,
+        "{seen:?}"
+    );
 }

@@ -194,9 +194,9 @@ pub(crate) fn run(seed: u64, pool: &Pool, trace: bool) -> Result<Seen, String> {
         // The handshake has its own tests, and may rightly fail: the trouble begins behind it.
         let (a, b) = pair.connect_with(1 + n as u16, client, server).map_err(|e| e.to_string())?;
         let streams = [Stream::random(Side::A, &mut dice), Stream::random(Side::B, &mut dice)];
-        let breaks = dice.one_in(3).then(|| {
-            (dice.below(300), if dice.one_in(2) { Side::A } else { Side::B }, dice.one_in(2))
-        });
+        let breaks = dice
+            .one_in(3)
+            .then(|| (dice.below(300), if dice.one_in(2) { Side::A } else { Side::B }, dice.one_in(2)));
         let patience = Instant::FAR_FUTURE;
         links.push(Link { ends: [a, b], streams, breaks, broken: false, patience, released: [false; 2] });
     }
@@ -213,7 +213,8 @@ pub(crate) fn run(seed: u64, pool: &Pool, trace: bool) -> Result<Seen, String> {
             let left: Vec<_> = stacks.iter().flat_map(|s| s.snapshots()).map(|s| s.to_string()).collect();
             return Err(format!("not over after {:?}: {}", pair.now(), left.join("; ")));
         }
-        let patience = if turn < 400 { dice.micros(4_000) } else { Duration::from_millis(1 << (turn / 400).min(10)) };
+        let patience =
+            if turn < 400 { dice.micros(4_000) } else { Duration::from_millis(1 << (turn / 400).min(10)) };
         pair.run_for(patience + Duration::from_micros(1));
         turn += 1;
     }
@@ -228,8 +229,7 @@ pub(crate) fn run(seed: u64, pool: &Pool, trace: bool) -> Result<Seen, String> {
     if left != (0, 0) {
         return Err(format!("frames and buffers are left: {left:?}"));
     }
-    let retransmits =
-        pair.a.stack.counters().tcp_retransmits + pair.b.stack.counters().tcp_retransmits;
+    let retransmits = pair.a.stack.counters().tcp_retransmits + pair.b.stack.counters().tcp_retransmits;
     let delivered = links.iter().flat_map(|l| &l.streams).map(|s| s.popped as u64).sum();
     Ok(Seen { delivered, retransmits, broken: links.iter().filter(|l| l.broken).count() as u64 })
 }
@@ -244,7 +244,9 @@ fn show(direction: usize, at: Instant, frame: &[u8]) -> bool {
     if let Some((tcp, len)) = tcp {
         let (from, to) = if direction == 0 { ("A", "B") } else { ("B", "A") };
         let TcpHeader { src_port, dst_port, seq, ack, flags, window, .. } = tcp;
-        println!("{at:?} {from}:{src_port} > {to}:{dst_port} [{flags}] seq {seq} ack {ack} win {window} len {len}");
+        println!(
+            "{at:?} {from}:{src_port} > {to}:{dst_port} [{flags}] seq {seq} ack {ack} win {window} len {len}"
+        );
     }
     true
 }
@@ -285,7 +287,10 @@ fn work(pair: &mut Pair, link: &mut Link, turn: u64) -> Result<(), String> {
         }
         if over || error.is_some() || now > link.patience {
             if !link.broken && incoming.popped != incoming.total {
-                return Err(format!("{} of {} bytes arrived before the end", incoming.popped, incoming.total));
+                return Err(format!(
+                    "{} of {} bytes arrived before the end",
+                    incoming.popped, incoming.total
+                ));
             }
             stack.tcp_release(conn, now);
             link.released[side as usize] = true;

@@ -11,7 +11,8 @@ use hemi_net::{
     sim::{Pair, Side, WireConfig},
     wire::{
         EtherType, EthernetHeader, Flags, Ipv4Header, Ipv6Header, MacAddr, Seq, Sum, TcpHeader, TcpOptions,
-        UdpHeader, arp::ArpPacket, icmpv4::IcmpV4, icmpv6::IcmpV6, ipv6::follow_extensions, ndp::Ndp, protocol,
+        UdpHeader, arp::ArpPacket, icmpv4::IcmpV4, icmpv6::IcmpV6, ipv6::follow_extensions, ndp::Ndp,
+        protocol,
     },
 };
 use hemi_queue::{Buf, Pool};
@@ -142,7 +143,11 @@ pub fn stack(data: &[u8]) {
     }
     pair.run_for(Duration::from_secs(5_000));
     assert_eq!(pool.stats().in_use, before, "buffers are left");
-    assert_eq!((pair.a.stack.tcp_counts(), pair.b.stack.tcp_counts()), ((0, 0), (0, 0)), "connections are left");
+    assert_eq!(
+        (pair.a.stack.tcp_counts(), pair.b.stack.tcp_counts()),
+        ((0, 0), (0, 0)),
+        "connections are left"
+    );
 }
 
 fn instruction(pair: &mut Pair, (a, b): (ConnId, ConnId), place: (u32, u32), what: u8, bytes: &[u8]) {
@@ -259,7 +264,8 @@ fn segment(pair: &Pair, b: ConnId, (rcv_nxt, snd_nxt): (u32, u32), bytes: &[u8])
     header.emit(segment.first_chunk_mut()?);
     segment.extend(options);
     segment.extend(text);
-    let sum = Sum::pseudo(remote.ip(), local.ip(), protocol::TCP, segment.len() as u32).bytes(&segment).finish();
+    let sum =
+        Sum::pseudo(remote.ip(), local.ip(), protocol::TCP, segment.len() as u32).bytes(&segment).finish();
     segment[16..18].copy_from_slice(&sum.to_be_bytes());
     let mut packet = vec![protocol::TCP, 0];
     packet.extend(segment);
