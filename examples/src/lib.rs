@@ -19,4 +19,5 @@ pub mod echo;
 pub mod kv;
 pub mod pipeline;
 pub mod relay;
+pub mod testbed;
 pub mod wordcount;

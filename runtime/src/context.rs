@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use hemi_net::DeviceQueue;
 use hemi_park::Park;
 use hemi_queue::{Error, Pool, Reactor, Result, Wakeup, time::Instant};
 
@@ -25,7 +26,7 @@ use crate::{
 pub(crate) struct Core {
     pub(crate) exec: Exec,
     /// Has the reading of this turn.
-    pub(crate) alarms: Rc<Alarms>,
+    pub(crate) alarms: Alarms,
     pub(crate) clock: Clock,
     pub(crate) spin: RefCell<Spin>,
     pub(crate) pool: Pool,
@@ -58,6 +59,11 @@ impl Core {
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         self.alarms.now()
+    }
+
+    /// Which of a device's queues are this core's.
+    pub(crate) fn device_queue(&self) -> DeviceQueue {
+        DeviceQueue { index: self.core_index, of: self.cores.max(1) }
     }
 
     /// Poll `reactor` once per turn from now on.

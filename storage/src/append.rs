@@ -1,39 +1,106 @@
 //! [`Appender`]: units to bytes.
 
-use hemi_queue::{AllocError, Buf, Pool, Sga};
+use hemi_queue::{AllocError, BufMut, Pool, Sga};
 
 use crate::{
     Geometry, Lsn, RecordHeader, RecordKind, SegmentHeader,
     record::{ALIGN, RECORD_HEADER, Seed},
 };
 
+/// The size of the buffers that bytes are gathered in, and what a gathered write is aligned to in memory.
+const CHUNK: usize = 64 << 10;
+
 /// Lays units out in one segment after the other.
 ///
 /// # How it is driven
-/// For a batch: [`append`](Self::append) each unit, then [`seal`](Self::seal), and write what they put into `out` at the
-/// [`offset`](Self::offset) that was current before the batch. When `append` leaves a rest, the segment is full: seal and
-/// write it, wait until it is durable, write the header that [`next_segment`](Self::next_segment) returns, and append the
-/// rest. Payloads are not copied: `out` holds the units' own buffers between headers.
-#[derive(Clone, Debug)]
+/// For each unit: [`begin`](Self::begin), then [`fill`](Self::fill) until it says [`Whole`](Filled::Whole). At the end of a
+/// batch [`seal`](Self::seal). [`take`](Self::take) gives what is to be written, in whole blocks; it may be called at
+/// any time, so that a unit of any size goes through a few buffers. When `fill` says
+/// [`SegmentFull`](Filled::SegmentFull): seal and write, wait until all of it is durable, then
+/// [`next_segment`](Self::next_segment), whose header is laid out before the rest. When the pool has no buffer nothing is
+/// lost: call the same method again later.
+///
+/// Small payloads are copied next to their headers into buffers of the pool, which begin at a multiple of 4 KiB where the
+/// pool's do; payload parts of `gather` bytes or more are not copied but written from where they are.
+#[derive(Debug)]
 pub struct Appender {
     geometry: Geometry,
     salt: u64,
+    epoch: u32,
+    gather: usize,
     segment: SegmentHeader,
     seed: Seed,
-    /// Where the next record begins, in bytes from the segment's first.
+    /// Where the next byte goes, in bytes from the segment's first.
     offset: u64,
     next: Lsn,
-    /// The fragment that `append` must begin with: not 0 in the middle of a record.
+    unit: Option<Unit>,
+    /// A header to be laid out before anything else.
+    opening: bool,
+    /// What is laid out and not taken: `out`, then the content of `chunk`. Ends at `offset`.
+    out: Sga,
+    out_len: usize,
+    chunk: Option<BufMut>,
+    copied: u64,
+}
+
+/// A unit that is being laid out.
+#[derive(Debug)]
+struct Unit {
+    /// Payload behind the current fragment.
+    rest: Sga,
+    time: u64,
     fragment: u32,
+    /// Payload of the current fragment that is not laid out.
+    body: Sga,
+    /// Zeros behind it.
+    pad: usize,
+    /// The current fragment's header is laid out.
+    begun: bool,
+    more: bool,
+}
+
+/// How far [`Appender::fill`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// The unit is laid out.
+    Whole,
+    /// The segment is full and the unit is not.
+    SegmentFull,
+    /// As much as was asked for is laid out: take it.
+    Much,
 }
 
 impl Appender {
-    /// Go on at `offset` of a segment, where a walk has found the log's end, or right behind a new segment's header block.
-    /// The offset is rounded up to a block: what is there already is never written again.
-    pub fn resume(geometry: Geometry, salt: u64, segment: SegmentHeader, offset: u64, next: Lsn) -> Self {
-        let offset = geometry.round_up(offset.max(geometry.block()));
-        let seed = Seed::new(salt, segment.sequence);
-        Self { geometry, salt, segment, seed, offset, next, fragment: 0 }
+    /// Go on at `offset` of a segment, where a walk has found the log's end. The offset is rounded up to a block: what is
+    /// there already is never written again.
+    pub fn resume(
+        geometry: Geometry,
+        (salt, epoch): (u64, u32),
+        segment: SegmentHeader,
+        offset: u64,
+        next: Lsn,
+    ) -> Self {
+        Self {
+            geometry,
+            salt,
+            epoch,
+            gather: usize::MAX,
+            segment,
+            seed: Seed::new(salt, segment.sequence),
+            offset: geometry.round_up(offset.max(geometry.block())),
+            next,
+            unit: None,
+            opening: false,
+            out: Sga::new(),
+            out_len: 0,
+            chunk: None,
+            copied: 0,
+        }
+    }
+
+    /// Write payload parts of `bytes` or more from where they are. Default: copy all.
+    pub fn gather_from(&mut self, bytes: usize) {
+        self.gather = bytes;
     }
 
     /// Where the next byte goes, from the segment's first.
@@ -41,7 +108,7 @@ impl Appender {
         self.offset
     }
 
-    /// The LSN of the next unit.
+    /// The LSN of the next unit: of the one that is being laid out, if there is one.
     pub fn next_lsn(&self) -> Lsn {
         self.next
     }
@@ -51,97 +118,245 @@ impl Appender {
         self.segment
     }
 
-    /// Lay out `unit`, appended at `time`, into `out`. Returns what did not fit into the segment, to be appended
-    /// after [`next_segment`](Self::next_segment); `None` when the unit is in whole. Headers are taken from `pool`; when that has none
-    /// nothing has changed.
-    pub fn append(
-        &mut self,
-        unit: Sga,
-        time: u64,
-        pool: &Pool,
-        out: &mut Sga,
-    ) -> Result<Option<Sga>, AllocError> {
-        let room = self.geometry.segment().saturating_sub(self.offset) as usize;
-        let len = unit.len();
-        let whole = RECORD_HEADER + len.next_multiple_of(ALIGN) <= room;
-        // A fragment is worth its header only if it takes something along.
-        if !whole && room < RECORD_HEADER + ALIGN {
-            return Ok(Some(unit));
-        }
-        let take = if whole { len } else { (room - RECORD_HEADER) / ALIGN * ALIGN };
-        let mut rest = unit;
-        let payload = rest.split_to(take);
-        let header = RecordHeader {
-            kind: RecordKind::Unit,
-            lsn: self.next,
-            time,
-            length: take as u32,
-            fragment: self.fragment,
-            more: !whole,
-        };
-        let mut bytes = pool.try_alloc(RECORD_HEADER)?;
-        bytes.put(&header.encode(self.seed, &payload));
-        out.push(bytes.freeze());
-        out.append(payload);
-        out.push(zeros(take.next_multiple_of(ALIGN) - take));
-        self.offset += header.footprint() as u64;
-        if whole {
-            self.next = self.next.next();
-            self.fragment = 0;
-            return Ok(None);
-        }
-        self.fragment += 1;
-        Ok(Some(rest))
+    /// Payload bytes that were copied.
+    pub fn copied(&self) -> u64 {
+        self.copied
     }
 
-    /// End a batch: fill `out` up to the next block boundary.
-    pub fn seal(&mut self, time: u64, pool: &Pool, out: &mut Sga) -> Result<(), AllocError> {
-        let end = self.geometry.round_up(self.offset).min(self.geometry.segment());
-        let gap = (end - self.offset) as usize;
-        if gap >= RECORD_HEADER {
-            let length = gap - RECORD_HEADER;
-            let mut payload = Sga::new();
-            push_zeros(length, &mut payload);
-            let header = RecordHeader {
-                kind: RecordKind::Padding,
-                lsn: self.next,
-                time,
-                length: length as u32,
-                fragment: self.fragment,
-                more: false,
-            };
-            let mut bytes = pool.try_alloc(RECORD_HEADER)?;
-            bytes.put(&header.encode(self.seed, &payload));
-            out.push(bytes.freeze());
-            out.append(payload);
+    /// Whether a unit is laid out in part.
+    pub fn is_mid_unit(&self) -> bool {
+        self.unit.is_some()
+    }
+
+    /// Bytes laid out and not taken.
+    pub fn out_len(&self) -> usize {
+        self.out_len
+    }
+
+    /// Whether anything is laid out that was not taken.
+    pub fn has_out(&self) -> bool {
+        self.out_len > 0
+    }
+
+    /// Begin with `unit`, appended at `time`. The one before must be whole; if it is not, it is given up.
+    #[inline]
+    pub fn begin(&mut self, unit: Sga, time: u64) {
+        self.unit =
+            Some(Unit { rest: unit, time, fragment: 0, body: Sga::new(), pad: 0, begun: false, more: false });
+    }
+
+    /// Lay out the unit, or as much of it as makes `much` bytes. `durable` is the LSN below which everything is durable.
+    pub fn fill(&mut self, pool: &Pool, durable: Lsn, much: usize) -> Result<Filled, AllocError> {
+        self.open(pool)?;
+        let Some(mut unit) = self.unit.take() else { return Ok(Filled::Whole) };
+        let filled = self.fill_unit(&mut unit, pool, durable, much);
+        if filled == Ok(Filled::Whole) {
+            self.next = self.next.next();
         } else {
-            out.push(zeros(gap));
+            self.unit = Some(unit);
         }
-        self.offset = end;
+        filled
+    }
+
+    fn fill_unit(
+        &mut self,
+        unit: &mut Unit,
+        pool: &Pool,
+        durable: Lsn,
+        much: usize,
+    ) -> Result<Filled, AllocError> {
+        loop {
+            if unit.begun {
+                if !self.body(unit, pool, much)? {
+                    return Ok(Filled::Much);
+                }
+                if !unit.more {
+                    return Ok(Filled::Whole);
+                }
+                unit.begun = false;
+                unit.fragment += 1;
+                return Ok(Filled::SegmentFull);
+            }
+            // A header never lies in two blocks.
+            let tail = self.left_in_block();
+            if tail < RECORD_HEADER {
+                self.put_zeros(tail, pool)?;
+            }
+            let len = unit.rest.len();
+            let room = self.room();
+            let whole = RECORD_HEADER + len.next_multiple_of(ALIGN) <= room;
+            // A fragment is worth its header only if it takes something along.
+            if !whole && room < RECORD_HEADER + ALIGN {
+                return Ok(Filled::SegmentFull);
+            }
+            self.reserve(RECORD_HEADER, pool)?;
+            let take = if whole { len } else { (room - RECORD_HEADER) / ALIGN * ALIGN };
+            unit.body = if whole { std::mem::take(&mut unit.rest) } else { unit.rest.split_to(take) };
+            unit.pad = take.next_multiple_of(ALIGN) - take;
+            unit.more = !whole;
+            let header = RecordHeader {
+                kind: RecordKind::Unit,
+                lsn: self.next,
+                time: unit.time,
+                epoch: self.epoch,
+                behind: self.behind(durable),
+                length: take as u32,
+                fragment: unit.fragment,
+                more: unit.more,
+            };
+            let bytes = header.encode(self.seed, &unit.body);
+            self.put(&bytes);
+            unit.begun = true;
+        }
+    }
+
+    fn behind(&self, durable: Lsn) -> u32 {
+        u32::try_from(self.next.0.saturating_sub(durable.0)).unwrap_or(u32::MAX)
+    }
+
+    /// Lay out the fragment's payload. False: there is much to take first.
+    fn body(&mut self, unit: &mut Unit, pool: &Pool, much: usize) -> Result<bool, AllocError> {
+        while let Some(part) = unit.body.first() {
+            if self.out_len >= much {
+                return Ok(false);
+            }
+            let len = part.len();
+            if len >= self.gather {
+                self.freeze();
+                self.out.append(unit.body.split_to(len));
+                self.out_len += len;
+                self.offset += len as u64;
+                continue;
+            }
+            self.reserve(1, pool)?;
+            let Some(chunk) = &mut self.chunk else { break };
+            let n = chunk.put(part);
+            self.out_len += n;
+            self.offset += n as u64;
+            self.copied += n as u64;
+            if n == len && unit.body.parts() == 1 {
+                unit.body = Sga::new();
+            } else {
+                unit.body.advance(n);
+            }
+        }
+        self.put_zeros(unit.pad, pool)?;
+        unit.pad = 0;
+        Ok(true)
+    }
+
+    /// End a batch: fill up to the next block boundary. Not in the middle of a fragment.
+    pub fn seal(&mut self, time: u64, durable: Lsn, pool: &Pool) -> Result<(), AllocError> {
+        self.open(pool)?;
+        let gap = (self.geometry.round_up(self.offset).min(self.geometry.segment()) - self.offset) as usize;
+        if gap < RECORD_HEADER {
+            return self.put_zeros(gap, pool);
+        }
+        self.reserve(gap, pool)?;
+        let length = gap - RECORD_HEADER;
+        let header = RecordHeader {
+            kind: RecordKind::Padding,
+            lsn: self.next,
+            time,
+            epoch: self.epoch,
+            behind: self.behind(durable),
+            length: length as u32,
+            fragment: 0,
+            more: false,
+        };
+        let mut zeros = Sga::new();
+        zeros.push(hemi_queue::Buf::from_static(&ZEROS[..length]));
+        let bytes = header.encode(self.seed, &zeros);
+        self.put(&bytes);
+        self.put_zeros(length, pool)
+    }
+
+    /// Turn to segment number `sequence`, begun at `time`: everything before must be durable and taken. Its header is laid
+    /// out before what follows.
+    pub fn next_segment(&mut self, sequence: u64, time: u64) -> SegmentHeader {
+        let continues = self.unit.as_ref().is_some_and(|unit| unit.fragment > 0);
+        let first = if continues { self.next.next() } else { self.next };
+        self.segment = SegmentHeader { sequence, first, continues, time };
+        self.seed = Seed::new(self.salt, sequence);
+        self.offset = 0;
+        self.opening = true;
+        self.segment
+    }
+
+    /// Whole blocks that are laid out, and where they begin in the segment.
+    pub fn take(&mut self) -> Option<(u64, Sga)> {
+        let begin = self.offset - self.out_len as u64;
+        let whole = (self.out_len as u64 / self.geometry.block() * self.geometry.block()) as usize;
+        if whole == 0 {
+            return None;
+        }
+        self.freeze();
+        self.out_len -= whole;
+        let data = if self.out_len == 0 { std::mem::take(&mut self.out) } else { self.out.split_to(whole) };
+        Some((begin, data))
+    }
+
+    fn open(&mut self, pool: &Pool) -> Result<(), AllocError> {
+        if self.opening {
+            let block = self.geometry.block() as usize;
+            self.reserve(block, pool)?;
+            self.opening = false;
+            let bytes = self.segment.encode(self.salt);
+            self.put(&bytes);
+            self.put_zeros(block - bytes.len(), pool)?;
+        }
         Ok(())
     }
 
-    /// Turn to the next segment: its header, to be written as its first block once everything before is durable.
-    pub fn next_segment(&mut self) -> SegmentHeader {
-        let continues = self.fragment > 0;
-        let first = if continues { self.next.next() } else { self.next };
-        self.segment = SegmentHeader { sequence: self.segment.sequence + 1, first, continues };
-        self.seed = Seed::new(self.salt, self.segment.sequence);
-        self.offset = self.geometry.block();
-        self.segment
+    fn left_in_block(&self) -> usize {
+        (self.geometry.round_up(self.offset + 1) - self.offset) as usize
+    }
+
+    fn room(&self) -> usize {
+        (self.geometry.segment() - self.offset) as usize
+    }
+
+    /// Have `len` bytes of room in the chunk. Chunks hold whole blocks, so what lies within one block always fits.
+    #[inline]
+    fn reserve(&mut self, len: usize, pool: &Pool) -> Result<(), AllocError> {
+        if self.chunk.as_mut().is_none_or(|chunk| chunk.spare_mut().len() < len) {
+            let size = CHUNK.min(pool.largest());
+            let fresh = pool.try_alloc(size)?;
+            self.freeze();
+            self.chunk = Some(fresh);
+        }
+        Ok(())
+    }
+
+    /// Into the chunk, which has room.
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(chunk) = &mut self.chunk {
+            let n = chunk.put(bytes);
+            debug_assert_eq!(n, bytes.len(), "a header fits into the room reserved");
+            self.out_len += n;
+            self.offset += n as u64;
+        }
+    }
+
+    fn put_zeros(&mut self, len: usize, pool: &Pool) -> Result<(), AllocError> {
+        if len > 0 {
+            self.reserve(len, pool)?;
+            self.put(&ZEROS[..len]);
+        }
+        Ok(())
+    }
+
+    fn freeze(&mut self) {
+        if let Some(chunk) = &mut self.chunk {
+            let len = chunk.len();
+            self.out.push(chunk.split_frozen(len));
+            if chunk.capacity() == 0 {
+                self.chunk = None;
+            }
+        }
     }
 }
 
-static ZEROS: [u8; 65_536] = [0; 65_536];
-
-fn zeros(len: usize) -> Buf {
-    Buf::from_static(&ZEROS[..len.min(ZEROS.len())])
-}
-
-fn push_zeros(mut len: usize, out: &mut Sga) {
-    while len > 0 {
-        let part = len.min(ZEROS.len());
-        out.push(zeros(part));
-        len -= part;
-    }
-}
+/// As large as the largest block.
+static ZEROS: [u8; 32 << 10] = [0; 32 << 10];

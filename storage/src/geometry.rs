@@ -3,7 +3,7 @@
 use crate::FormatError;
 
 /// Where segment slots begin, whatever the block size.
-pub(crate) const DATA_START: u64 = 64 << 10;
+pub const DATA_START: u64 = 64 << 10;
 
 /// The sizes of one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +13,12 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Blocks of `block` bytes (a power of two, 512 to 65,536) and segments of `segment` bytes (a multiple of the block,
+    /// Blocks of `block` bytes (a power of two, 512 to 32,768) and segments of `segment` bytes (a multiple of the block,
     /// at least four of them, at most 4 GiB - one block).
     pub fn new(block: u32, segment: u64) -> Result<Self, FormatError> {
         let wrong = |why| Err(FormatError::Geometry { block, segment, why });
-        if !block.is_power_of_two() || !(512..=65_536).contains(&block) {
-            return wrong("a block is a power of two from 512 to 65536");
+        if !block.is_power_of_two() || !(512..=32_768).contains(&block) {
+            return wrong("a block is a power of two from 512 to 32768");
         }
         if !segment.is_multiple_of(u64::from(block)) || segment < 4 * u64::from(block) {
             return wrong("a segment is a multiple of the block, and at least four blocks");

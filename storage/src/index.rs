@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     fn segment(slot: u64, sequence: u64, first: u64) -> Segment {
-        Segment { slot, header: SegmentHeader { sequence, first: Lsn(first), continues: false } }
+        Segment { slot, header: SegmentHeader { sequence, first: Lsn(first), continues: false, time: 0 } }
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //!
 //! | what | where |
 //! |---|---|
+//! | [`Log`]: the engine: group commit, order, segments, readers | `log/` |
+//! | [`Opening`]: creating a log, and recovery | `log/opening.rs` |
+//! | [`BlockDevice`]: what a driver is | `device.rs` |
 //! | [`Superblock`]: what the log is, twice | `superblock.rs` |
 //! | [`SegmentHeader`]: one stretch of it | `segment.rs` |
 //! | [`RecordHeader`]: one unit, or a fragment of one | `record.rs` |
@@ -13,24 +16,29 @@
 //! | [`Walker`]: bytes to records, and where the log ends | `walk.rs` |
 //! | [`index`]: segments in order | `index.rs` |
 //!
-//! It deliberately leaves out: when to flush, which slot to use next, readers and their cursors. Those are the log
-//! driver's.
+//! It deliberately leaves out: waiting, and telling tasks. That is the runtime's (`hemi::storage`).
 
 #![forbid(unsafe_code)]
 
 mod append;
+mod device;
 mod error;
 mod geometry;
 pub mod index;
+mod log;
+mod quantity;
 mod record;
 mod segment;
 mod superblock;
 mod walk;
 
-pub use append::Appender;
-pub use error::FormatError;
-pub use geometry::Geometry;
+pub use append::{Appender, Filled};
+pub use device::{BlockDevice, Command, CommandId, DeviceCaps, Done};
+pub use error::{FormatError, LogError};
+pub use geometry::{DATA_START, Geometry};
+pub use log::{CursorId, Cut, Log, LogConfig, NewLog, OpenMode, Opening, Popped, Record, Recovery, Stats};
+pub use quantity::{ByteSize, Delay};
 pub use record::{Lsn, RecordHeader, RecordKind};
 pub use segment::SegmentHeader;
 pub use superblock::Superblock;
-pub use walk::{Ending, Step, Walker};
+pub use walk::{Ending, Step, Survivors, Walker};

@@ -7,7 +7,7 @@ use zerocopy::{
 };
 
 /// Bytes of a record's header.
-pub(crate) const RECORD_HEADER: usize = 32;
+pub(crate) const RECORD_HEADER: usize = 40;
 /// Records begin at multiples of this.
 pub(crate) const ALIGN: usize = 8;
 
@@ -20,6 +20,12 @@ impl Lsn {
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+}
+
+impl std::fmt::Display for Lsn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -39,6 +45,8 @@ struct Layout {
     length: U32,
     lsn: U64,
     time: U64,
+    epoch: U32,
+    behind: U32,
     fragment: U32,
     kind: u8,
     flags: u8,
@@ -54,6 +62,10 @@ pub struct RecordHeader {
     pub lsn: Lsn,
     /// When it was appended, nanoseconds since the Unix epoch.
     pub time: u64,
+    /// Which opening of the log wrote it. Never less than that of the record before it.
+    pub epoch: u32,
+    /// How many records before it were not yet durable when it was laid out: all with an LSN below `lsn - behind` were.
+    pub behind: u32,
     /// Bytes of payload behind this header.
     pub length: u32,
     /// Which piece of the record this is, from 0.
@@ -64,7 +76,7 @@ pub struct RecordHeader {
 
 /// What every checksum of one segment begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seed(u32);
+pub(crate) struct Seed(pub(crate) u32);
 
 impl Seed {
     pub(crate) fn new(salt: u64, sequence: u64) -> Self {
@@ -79,12 +91,15 @@ impl RecordHeader {
     }
 
     /// The header's bytes, its checksum over `payload` included.
+    #[inline]
     pub(crate) fn encode(&self, seed: Seed, payload: &Sga) -> [u8; RECORD_HEADER] {
         let mut layout = Layout {
             crc: 0.into(),
             length: self.length.into(),
             lsn: self.lsn.0.into(),
             time: self.time.into(),
+            epoch: self.epoch.into(),
+            behind: self.behind.into(),
             fragment: self.fragment.into(),
             kind: match self.kind {
                 RecordKind::Unit => 1,
@@ -115,10 +130,18 @@ impl RecordHeader {
             kind,
             lsn: Lsn(layout.lsn.get()),
             time: layout.time.get(),
+            epoch: layout.epoch.get(),
+            behind: layout.behind.get(),
             length: layout.length.get(),
             fragment: layout.fragment.get(),
             more: layout.flags == 1,
         })
+    }
+
+    /// The checksum of the header's `bytes` so far, and the one that they say it must be with the payload.
+    pub(crate) fn checksum(seed: Seed, bytes: &[u8; RECORD_HEADER]) -> (u32, u32) {
+        let said = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        (crc32c::crc32c_append(seed.0, &bytes[4..]), said)
     }
 
     /// Whether header and payload, `bytes` from the header's first on, are what was written in this segment.
@@ -126,5 +149,10 @@ impl RecordHeader {
         let end = RECORD_HEADER + self.length as usize;
         let (Some(crc), Some(covered)) = (bytes.first_chunk::<4>(), bytes.get(4..end)) else { return false };
         u32::from_le_bytes(*crc) == crc32c::crc32c_append(seed.0, covered)
+    }
+
+    /// The LSN below which everything was durable when this was laid out.
+    pub(crate) fn durable(&self) -> Lsn {
+        Lsn(self.lsn.0.saturating_sub(self.behind.into()))
     }
 }

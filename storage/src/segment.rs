@@ -19,7 +19,7 @@ struct Layout {
     sequence: U64,
     first: U64,
     continues: U32,
-    zero: [u8; 8],
+    time: U64,
     crc: U32,
 }
 
@@ -32,6 +32,8 @@ pub struct SegmentHeader {
     pub first: Lsn,
     /// It opens with the rest of the record before `first`.
     pub continues: bool,
+    /// When it was begun, nanoseconds since the Unix epoch: no record in it is older.
+    pub time: u64,
 }
 
 impl SegmentHeader {
@@ -43,7 +45,7 @@ impl SegmentHeader {
             sequence: self.sequence.into(),
             first: self.first.0.into(),
             continues: u32::from(self.continues).into(),
-            zero: [0; 8],
+            time: self.time.into(),
             crc: 0.into(),
         };
         layout.crc = crc32c::crc32c(&layout.as_bytes()[..SEGMENT_HEADER - 4]).into();
@@ -63,6 +65,7 @@ impl SegmentHeader {
             sequence: layout.sequence.get(),
             first: Lsn(layout.first.get()),
             continues: layout.continues.get() == 1,
+            time: layout.time.get(),
         })
     }
 }
@@ -73,7 +76,7 @@ mod tests {
 
     #[test]
     fn of_another_log_or_damaged_it_is_nothing() {
-        let header = SegmentHeader { sequence: 3, first: Lsn(40), continues: true };
+        let header = SegmentHeader { sequence: 3, first: Lsn(40), continues: true, time: 5 };
         let bytes = header.encode(11);
         assert_eq!(SegmentHeader::decode(&bytes, 11), Some(header));
         assert_eq!(SegmentHeader::decode(&bytes, 12), None);

@@ -2,10 +2,12 @@
 
 use std::{
     any::Any,
+    ffi::OsStr,
     future::Future,
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream, UdpSocket},
-    path::PathBuf,
+    ops::Deref,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -67,11 +69,40 @@ pub fn thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> i
     }
 }
 
-/// A path that nobody has, for a Unix socket. Whoever binds it removes it.
-pub fn fresh_path(what: &str) -> PathBuf {
+/// A path that nobody has, for a Unix socket.
+pub fn fresh_path(what: &str) -> SocketPath {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("hemi-{}-{what}-{number}.sock", std::process::id()))
+    SocketPath(std::env::temp_dir().join(format!("hemi-{}-{what}-{number}.sock", std::process::id())))
+}
+
+/// Where a Unix socket is bound. What is there is removed with it: a kernel's socket leaves its file behind.
+#[derive(Debug)]
+pub struct SocketPath(PathBuf);
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0); // nobody may have bound it
+    }
+}
+
+impl Deref for SocketPath {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl AsRef<Path> for SocketPath {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl AsRef<OsStr> for SocketPath {
+    fn as_ref(&self) -> &OsStr {
+        self.0.as_os_str()
+    }
 }
 
 /// `len` bytes whose order can be checked: see [`check`].

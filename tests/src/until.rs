@@ -9,7 +9,7 @@ use crate::kernels::HANG;
 /// Go on as soon as `holds`; other tasks and the devices run meanwhile.
 ///
 /// # Panics
-/// When it still does not hold after a minute: `what` says what did not happen.
+/// When it still does not hold after [`HANG`]: `what` says what did not happen.
 #[track_caller]
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) -> impl Future<Output = ()> {
     let at = std::panic::Location::caller();

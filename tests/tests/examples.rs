@@ -388,7 +388,7 @@ mod peers_wire {
             }
         }
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.set_read_timeout(Some(hemi_tests::kernels::HANG)).unwrap();
         socket.send_to(b"datagram", server.udp).unwrap();
         let mut reply = [0; 16];
         let (n, from) = socket.recv_from(&mut reply).unwrap();

@@ -75,13 +75,8 @@ fn few_files(uri: &str) {
             sleep(Duration::from_millis(100)).await;
             assert_eq!(told.get(), 0, "accepted without a file to accept into");
             aside.clear();
-            for _ in 0..400 {
-                if told.get() >= 15 {
-                    return Ok(());
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-            panic!("only {} connections were accepted after files were closed", told.get());
+            hemi_tests::until("connections are accepted after files were closed", || told.get() >= 15).await;
+            Ok(())
         })
         .unwrap_or_else(|e: hemi::Error| panic!("{e}"));
 }

@@ -37,10 +37,13 @@ pub struct Driven {
     pub ceiling: Option<f64>,
 }
 
+/// How a server is driven.
+pub type Drive = fn(SocketAddr, &Scenario) -> Result<Driven, Error>;
+
 /// A datagram of a closed loop not echoed by then is lost.
 const LOST_AFTER: u64 = 200_000_000;
 /// How long the first answer, and the stragglers of an open loop, are waited for after the end.
-const GRACE: u64 = 1_000_000_000;
+const GRACE: u64 = 5_000_000_000;
 /// Messages one link may have in flight; an open loop over that sends late, and is charged for it.
 const IN_FLIGHT: usize = 1 << 20;
 /// Turns between two looks at the clock while nothing happens.
@@ -116,7 +119,8 @@ impl<'a, L: Link> Driver<'a, L> {
         // On a machine that is busy elsewhere a brief window can pass without a single answer: wait for one.
         while now < until || (self.latencies.count() == 0 && now < until + GRACE) {
             let mut active = match &mut schedule {
-                Some(schedule) => self.send_due(schedule, now)?,
+                // Not what falls due after the end, also when the loop goes on to wait for its first answer.
+                Some(schedule) => self.send_due(schedule, now.min(until - 1))?,
                 None => false,
             };
             self.flush_unsent()?;

@@ -106,9 +106,9 @@ impl Net {
             if v4 {
                 mark_v4_fragment(head, self.ident as u16, offset as u16, more);
             } else {
-                head[EthernetHeader::LEN + 6] = protocol::IPV6_FRAGMENT;
+                let next_header =
+                    std::mem::replace(&mut head[EthernetHeader::LEN + 6], protocol::IPV6_FRAGMENT);
                 if let Some(out) = head[ip_end..].first_chunk_mut() {
-                    let next_header = protocol::UDP;
                     FragmentHeader { next_header, offset: offset as u16, more, ident: self.ident }.emit(out);
                 }
             }

@@ -7,7 +7,7 @@ use crate::{
 
 /// The packets of a frame, each with its own lengths, sequence number and checksums. FIN and PSH are on the last only, CWR on the first
 /// (RFC 3168 section 6.1.2).
-pub(super) fn cut(frame: &TxFrame) -> Vec<Vec<u8>> {
+pub fn cut(frame: &TxFrame) -> Vec<Vec<u8>> {
     let mut whole = vec![0; frame.len()];
     frame.copy_to(&mut whole);
     let size = usize::from(frame.segment_size);

@@ -63,6 +63,17 @@ impl Tcp {
         }
     }
 
+    pub(crate) fn set_listener_options(&mut self, id: ListenerId, options: TcpOptionsConfig) {
+        if let Some(listener) = self.listeners.slab.named_mut(id.slot, id.generation) {
+            listener.options = options;
+        }
+    }
+
+    /// How many wait to be accepted.
+    pub(crate) fn pending(&self, id: ListenerId) -> usize {
+        self.listeners.slab.named(id.slot, id.generation).map_or(0, |l| l.ready.len())
+    }
+
     /// Stop listening; what was not accepted is reset.
     pub(crate) fn close_listener(&mut self, id: ListenerId, net: &mut Net, now: Instant) {
         if self.listeners.slab.named(id.slot, id.generation).is_none() {
@@ -200,6 +211,22 @@ impl Tcp {
         }
     }
 
+    pub(crate) fn want_room(&mut self, id: ConnId, below: usize) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.want_room(below);
+        }
+    }
+
+    pub(crate) fn set_send_buffer(&mut self, id: ConnId, bytes: usize, net: &mut Net, now: Instant) {
+        self.on_named(id, net, now, |conn, _| conn.set_send_limit(bytes));
+    }
+
+    pub(crate) fn set_recv_buffer(&mut self, id: ConnId, bytes: usize) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.set_recv_max(bytes);
+        }
+    }
+
     pub(crate) fn set_nodelay(&mut self, id: ConnId, nodelay: bool, net: &mut Net, now: Instant) {
         self.on_named(id, net, now, |conn, _| conn.options.nodelay = nodelay);
     }
@@ -220,6 +247,12 @@ impl Tcp {
     pub(crate) fn set_linger(&mut self, id: ConnId, linger: Option<std::time::Duration>) {
         if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
             conn.options.linger = linger;
+        }
+    }
+
+    pub(crate) fn set_user_timeout(&mut self, id: ConnId, limit: Option<std::time::Duration>) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.options.user_timeout = limit;
         }
     }
 
@@ -250,7 +283,7 @@ impl Tcp {
 
     /// Every connection, for people.
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = Snapshot> + '_ {
-        self.conns.iter().map(|(_, c)| c.snapshot())
+        self.conns.iter().map(|(_, c)| c.snapshot(&self.config))
     }
 
     /// How many there are: connections, and those in TIME-WAIT.

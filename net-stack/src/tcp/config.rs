@@ -112,6 +112,8 @@ pub struct TcpOptionsConfig {
     pub recv_buffer: Option<usize>,
     /// The send buffer in bytes. Default: [`TcpConfig::send_buffer`].
     pub send_buffer: Option<usize>,
+    /// The largest segment, in either direction. Default: what the interface and the path carry.
+    pub max_segment: Option<u16>,
 }
 
 impl Default for TcpOptionsConfig {
@@ -124,6 +126,7 @@ impl Default for TcpOptionsConfig {
             congestion: None,
             recv_buffer: None,
             send_buffer: None,
+            max_segment: None,
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Sent {
     pub(crate) lost: bool,
     /// It was sent more than once.
     pub(crate) retransmitted: bool,
+    /// It was sent with PSH at its end.
+    pub(crate) pushed: bool,
 }
 
 impl Sent {
@@ -102,9 +104,17 @@ impl Flight {
 
     /// New data was sent: it follows what is in flight.
     #[inline]
-    pub(crate) fn push(&mut self, start: Seq, end: Seq, now: Instant) {
+    pub(crate) fn push(&mut self, start: Seq, end: Seq, now: Instant, pushed: bool) {
         self.bytes += end.since(start);
-        self.sent.push_back(Sent { start, end, at: now, sacked: false, lost: false, retransmitted: false });
+        self.sent.push_back(Sent {
+            start,
+            end,
+            at: now,
+            sacked: false,
+            lost: false,
+            retransmitted: false,
+            pushed,
+        });
     }
 
     /// Everything before `una` has arrived; `each` sees every transmission that this newly delivers.
@@ -211,6 +221,11 @@ impl Flight {
         self.sent.iter().find(|s| s.lost).copied()
     }
 
+    /// Whether what ends at `end` was sent with PSH.
+    pub(crate) fn is_pushed(&self, end: Seq) -> bool {
+        self.sent.get(self.index_of(end - 1)).is_some_and(|s| s.pushed && s.end == end)
+    }
+
     /// `start..end` was sent again. A transmission that was sent again in part only is cut.
     pub(crate) fn retransmitted(&mut self, start: Seq, end: Seq, now: Instant) {
         self.split(start);
@@ -241,7 +256,7 @@ impl Flight {
         let index = self.index_of(at);
         if let Some(sent) = self.sent.get_mut(index).filter(|s| s.start.before(at) && at.before(s.end)) {
             let rest = Sent { start: at, ..*sent };
-            sent.end = at;
+            (sent.end, sent.pushed) = (at, false);
             self.sent.insert(index + 1, rest);
         }
     }
@@ -268,7 +283,7 @@ mod tests {
     fn flight(n: u32) -> Flight {
         let mut flight = Flight::default();
         for i in 0..n {
-            flight.push(Seq(i * 100), Seq(i * 100 + 100), Instant::from_nanos(u64::from(i)));
+            flight.push(Seq(i * 100), Seq(i * 100 + 100), Instant::from_nanos(u64::from(i)), false);
         }
         flight
     }

@@ -42,6 +42,13 @@ pub struct ListenerId {
     pub(crate) generation: u32,
 }
 
+impl ListenerId {
+    /// The listener's slot: a small number, its own while it lives.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
 /// Something that the application may be waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TcpEvent {
@@ -246,7 +253,8 @@ impl Tcp {
         let offset = self.secrets.timestamp_offset(&tuple);
         let Some(options) = self.listeners.slab.get(listener).map(|l| &l.options) else { return };
         let window = RecvWindow::initial(&self.config, options);
-        let window = (window.in_syn(), window.shift);
+        let window =
+            half_open::Offer { window: window.in_syn(), shift: window.shift, most: options.max_segment };
         if self.half_open.len() >= self.config.half_open_limit {
             if !self.config.syn_cookies {
                 cx.net.counters.drop_tcp_listen_overflow += 1;

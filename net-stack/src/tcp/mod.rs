@@ -46,6 +46,7 @@ pub(crate) use conn::{Connection, Events};
 pub(crate) use demux::Tuple;
 pub use layer::{ConnId, ListenerId};
 pub(crate) use layer::{Tcp, TcpEvent};
+pub use recovery::Phase;
 pub use snapshot::Snapshot;
 pub use state::State;
 

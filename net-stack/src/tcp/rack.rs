@@ -190,7 +190,7 @@ mod tests {
     fn flight() -> Flight {
         let mut f = Flight::default();
         for i in 0..5 {
-            f.push(Seq(i * 100), Seq(i * 100 + 100), at(i));
+            f.push(Seq(i * 100), Seq(i * 100 + 100), at(i), false);
         }
         f
     }
@@ -234,6 +234,7 @@ mod tests {
             sacked: false,
             lost: false,
             retransmitted: true,
+            pushed: false,
         };
         rack.on_delivered(&sent, at(110), || None, None);
         assert!(!rack.any_delivered);

@@ -5,7 +5,7 @@ use crate::wire::Seq;
 
 /// What the sender believes of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// Nothing is known to be lost.
     #[default]
     Open,
@@ -76,8 +76,9 @@ impl Recovery {
         self.first_retransmit = None;
     }
 
-    /// An ACK arrived in recovery and delivered `delivered` bytes (RFC 6937 section 3).
-    pub(crate) fn on_ack(&mut self, delivered: u32, pipe: u32, ssthresh: u32, mss: u32) {
+    /// An ACK arrived in recovery and delivered `delivered` bytes (RFC 9937 section 6, which RFC 6937 became). `safe`: it advanced
+    /// SND.UNA, and tells of no further loss.
+    pub(crate) fn on_ack(&mut self, delivered: u32, pipe: u32, ssthresh: u32, mss: u32, safe: bool) {
         self.delivered = self.delivered.saturating_add(delivered);
         let send = if pipe > ssthresh {
             // Proportional rate reduction: sndcnt = CEIL(prr_delivered * ssthresh / RecoverFS) - prr_out
@@ -85,11 +86,11 @@ impl Recovery {
                 (u64::from(self.delivered) * u64::from(ssthresh)).div_ceil(u64::from(self.flight_at_start));
             (target as u32).saturating_sub(self.out)
         } else {
-            // Slow-start reduction bound: limit = MAX(prr_delivered - prr_out, DeliveredData) + MSS
-            let limit = self.delivered.saturating_sub(self.out).max(delivered) + mss;
+            // PRR-CRB: SndCnt = MAX(prr_delivered - prr_out, DeliveredData); PRR-SSRB: "If (SafeACK): SndCnt += SMSS"
+            let limit = self.delivered.saturating_sub(self.out).max(delivered) + if safe { mss } else { 0 };
             (ssthresh - pipe).min(limit)
         };
-        // Section 3: the first retransmission is sent at once.
+        // "Force a fast retransmit upon entering recovery".
         let send = if self.out == 0 { send.max(mss) } else { send };
         self.cwnd = pipe + send;
     }
@@ -126,7 +127,7 @@ mod tests {
         let (mut pipe, mut sent) = (18_000_u32, 0_u32);
         for _ in 0..18 {
             pipe -= 1000;
-            r.on_ack(1000, pipe, 10_000, 1000);
+            r.on_ack(1000, pipe, 10_000, 1000, false);
             while r.cwnd >= pipe + 1000 {
                 pipe += 1000;
                 sent += 1;

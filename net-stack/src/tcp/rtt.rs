@@ -6,6 +6,8 @@ use super::TcpConfig;
 
 /// The clock's granularity G, in nanoseconds: the turn's clock is finer, but the timer fires at turns.
 const GRANULARITY: u64 = 1_000_000;
+/// The most of the least timeout that is a margin above the round trip.
+const MAX_MARGIN: u64 = 200_000_000;
 
 /// Round-trip measurements of one connection.
 #[derive(Clone, Debug, Default)]
@@ -70,8 +72,11 @@ impl RttEstimator {
     #[inline(always)]
     pub(crate) fn rto_nanos(&self, config: &TcpConfig) -> u64 {
         let base = if self.measured {
-            // RFC 6298 section 2.3: RTO <- SRTT + max (G, K*RTTVAR) where K = 4
-            (self.srtt + (4 * self.rttvar).max(GRANULARITY)).max(config.rto_min.as_nanos() as u64)
+            // RFC 6298 section 2.3: RTO <- SRTT + max (G, K*RTTVAR) where K = 4. On a steady path RTTVAR decays to nothing, and any
+            // jitter would be a timeout: as Linux has it, the least timeout (up to 200 ms of it) is a margin above SRTT as well.
+            let min = config.rto_min.as_nanos() as u64;
+            let margin = min.clamp(GRANULARITY, MAX_MARGIN);
+            (self.srtt + (4 * self.rttvar).max(margin)).max(min)
         } else if self.syn_lost {
             // RFC 6298 section 5.7: If the timer expires awaiting the ACK of a SYN segment and the TCP implementation is
             // using an RTO less than 3 seconds, the RTO MUST be re-initialized to 3 seconds when data transmission begins.

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use hemi_queue::time::Instant;
 
-use super::{Algorithm, State};
+use super::{Algorithm, State, recovery::Phase};
 
 /// One connection, as it is now. All quantities are bytes unless they say otherwise.
 #[derive(Clone, Debug)]
@@ -52,6 +52,16 @@ pub struct Snapshot {
     pub retransmits: u32,
     /// How often the retransmission timeout is doubled now.
     pub backoff: u8,
+    /// The retransmission timeout, doubled as often.
+    pub rto: Duration,
+    /// What loss recovery is doing.
+    pub phase: Phase,
+    /// Sent, and selectively acknowledged.
+    pub sacked: u32,
+    /// Sent, and believed lost.
+    pub lost: u32,
+    /// Both ends scale their windows.
+    pub window_scaling: bool,
     /// The network was seen to reorder.
     pub reordering: bool,
     /// Selective acknowledgements were agreed on.

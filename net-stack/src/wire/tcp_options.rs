@@ -156,16 +156,13 @@ impl TcpOptions {
     }
 
     /// Write the options, padded to a multiple of four, and return their length. SACK blocks that find no room are left
-    /// out, last first.
+    /// out, last first. The order of a SYN's options is the most common one, so that nothing on the way takes offence.
     #[inline]
     pub fn emit(&self, out: &mut [u8; Self::MAX_LEN]) -> usize {
         let mut w = Writer { out, at: 0 };
         if let Some(mss) = self.mss {
             w.put(&[MSS, 4]);
             w.put(&mss.to_be_bytes());
-        }
-        if let Some(shift) = self.window_scale {
-            w.put(&[NOP, WINDOW_SCALE, 3, shift]);
         }
         if let Some(ts) = self.timestamps {
             // RFC 2018's permission takes the place of the padding where both are sent.
@@ -178,6 +175,9 @@ impl TcpOptions {
             w.put(&ts.echo.to_be_bytes());
         } else if self.sack_permitted {
             w.put(&[NOP, NOP, SACK_PERMITTED, 2]);
+        }
+        if let Some(shift) = self.window_scale {
+            w.put(&[NOP, WINDOW_SCALE, 3, shift]);
         }
         if let Some(seconds) = self.user_timeout {
             let field =

@@ -44,6 +44,6 @@ fn epoll_takes_over() {
     assert_eq!(e.raw_os_error(), Some(libc::EPERM), "{e}");
     let unparker = park.unparker();
     let waker = thread::spawn(move || unparker.unpark());
-    park.park(Some(Duration::from_secs(20)), || true);
+    park.park(Some(Duration::from_secs(600)), || true);
     waker.join().unwrap();
 }

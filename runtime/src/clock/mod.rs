@@ -192,9 +192,10 @@ mod tests {
         // As after a suspend that set it back, and one that set it forward.
         for jumped in [ticks.wrapping_add(1 << 40), ticks.wrapping_sub(1 << 40)] {
             clock.base.set((jumped, nanos));
+            let before = clock.epoch.elapsed().as_nanos() as u64;
             let now = clock.read();
-            let real = clock.epoch.elapsed().as_nanos() as u64;
-            assert!(now <= real && now + 100_000_000 > real, "{now} against {real}");
+            let after = clock.epoch.elapsed().as_nanos() as u64;
+            assert!(now <= after && now + 100_000_000 > before, "{now} is not in {before}..={after}");
         }
     }
 

@@ -38,6 +38,9 @@ pub struct UnixListener {
 impl UnixListener {
     /// Listen at the path `at`, which must not exist, on the default transport.
     ///
+    /// Over kernel sockets a file is made there, and it stays when the socket is closed, as with every other program:
+    /// a successor may have bound the path meanwhile. Remove it before a bind, or after the close.
+    ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the path is taken or not permitted;
     /// [`Error::Unsupported`](crate::Error::Unsupported) on a transport without Unix sockets.

@@ -20,7 +20,7 @@ pub fn udp_echo(world: &World) {
             }
             Ok::<(), Error>(())
         });
-        let mut client = UdpQueue::bind(world.any()).await?;
+        let mut client = world.client().bind_udp(world.client_any()).await?;
         let mut rng = world.rng(20);
         for len in [0, 1, 2, 100, 1472, 1473, 9000, 30_000, 65_507] {
             let unit = random_unit(&mut rng, len);
@@ -40,8 +40,8 @@ pub fn udp_connected(world: &World) {
     }
     world.run(async {
         let mut a = UdpQueue::bind(world.any()).await?;
-        let mut b = UdpQueue::bind(world.any()).await?;
-        let mut stranger = UdpQueue::bind(world.any()).await?;
+        let mut b = world.client().bind_udp(world.client_any()).await?;
+        let mut stranger = world.client().bind_udp(world.client_any()).await?;
         a.connect(b.local_addr()?).await?;
         b.connect(a.local_addr()?).await?;
         assert_eq!(a.peer_addr()?, b.local_addr()?);
@@ -87,11 +87,11 @@ pub fn unix_datagrams(world: &World) {
         for n in 0..20_u8 {
             client.push_to(vec![n; 1 + usize::from(n) * 50], &server_path).await?;
             let (unit, from) = server.pop_from().await?.unwrap();
-            assert_eq!(from, Endpoint::Unix(client_path.clone()));
+            assert_eq!(from, Endpoint::Unix(client_path.to_path_buf()));
             server.push_to(unit, &client_path).await?;
             assert_eq!(client.pop_from().await?.unwrap().0.to_vec(), vec![n; 1 + usize::from(n) * 50]);
         }
-        let nobody = client.push_to("x", world.path("nobody")).await;
+        let nobody = client.push_to("x", &world.path("nobody")).await;
         let lost = match nobody {
             Ok(()) => client.flush().await.is_err() || client.pop_from().await.is_err(),
             Err(_) => true,

@@ -20,6 +20,11 @@ pub(crate) enum Command {
     /// password); otherwise says which packages are missing, what is skipped for it, and how to install
     /// them. The last line is `N passed, N failed, N skipped`; the reasons of every skip stand above it.
     Test(Test),
+    /// Check everything that must hold before a change lands
+    ///
+    /// Format, lints, documentation and licences, then every test suite. Goes on after a failure; what failed,
+    /// with the end of what it said, stands right above the last line.
+    Ci(Test),
 }
 
 #[derive(clap::Args)]

@@ -1,12 +1,13 @@
 //! Reads what `cargo test` and the test harness print, line by line, into a [`Tally`].
 //!
 //! The counts come from the `test result:` lines, the names of failures from the `failures:` list above
-//! them. On top of libtest's words stands one of ours: a line `SKIPPED: WHAT: WHY`, printed by a test
+//! them, and what they said from the sections above that. On top of libtest's words stands one of ours: a line `SKIPPED: WHAT: WHY`, printed by a test
 //! that finds on its way that it cannot run here (see the `hemi-skip` crate). libtest counts such a test
 //! as passed; here it counts as skipped, with its reason.
 //!
 //! Left out: the JSON output of libtest (unstable), and per-test times.
 
+use crate::excerpt::Excerpt;
 use crate::tally::Tally;
 
 const SKIPPED: &str = "SKIPPED: ";
@@ -22,10 +23,16 @@ pub(crate) struct Reader {
     failed: u64,
     names: Vec<String>,
     in_failures: bool,
+    /// What failed tests said, by name; the last one may be under way.
+    said: Vec<(String, Excerpt)>,
+    in_section: bool,
+    /// What the test program that runs, or the compiler, has said lately.
+    recent: Excerpt,
 }
 
 impl Reader {
     pub(crate) fn line(&mut self, line: &str) {
+        self.keep(line);
         if let Some((whole, what)) = skip_line(line) {
             self.announced += u64::from(whole);
             self.tally.skip(what);
@@ -43,7 +50,7 @@ impl Reader {
             }
         } else if let Some(how) = line.trim_start().strip_prefix("process didn't exit successfully: ") {
             // A test program that died: cargo says so only when the harness did not report by itself.
-            self.tally.fail(format!("a test program died: {how}"));
+            self.tally.fail(format!("a test program died: {how}"), self.recent.clone());
         } else if !line.is_empty() && !line.starts_with(' ') {
             self.in_failures = false;
         }
@@ -54,13 +61,39 @@ impl Reader {
         (self.tally.passed, self.failed + self.tally.failures.len() as u64)
     }
 
+    /// What was said since the last test program began; the end of it, if that is much.
+    pub(crate) fn recent(&self) -> &Excerpt {
+        &self.recent
+    }
+
     pub(crate) fn finish(mut self) -> Tally {
         let named = self.names.len() as u64;
-        self.tally.failures.extend(self.names);
+        for name in self.names {
+            let said = self.said.iter().position(|(test, _)| *test == name);
+            let output = said.map(|at| self.said.swap_remove(at).1).unwrap_or_default();
+            self.tally.fail(name, output);
+        }
         for _ in named..self.failed {
-            self.tally.fail("a test that its harness did not name");
+            self.tally.fail("a test that its harness did not name", Excerpt::default());
         }
         self.tally
+    }
+
+    /// Keeps what the closing report repeats.
+    fn keep(&mut self, line: &str) {
+        if line.trim_start().starts_with("Running ") || line.trim_start().starts_with("Doc-tests ") {
+            self.recent.clear();
+        }
+        self.recent.push(line);
+        let section = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----"));
+        if let Some(test) = section {
+            self.said.push((test.to_owned(), Excerpt::default()));
+            self.in_section = true;
+        } else if line == "failures:" {
+            self.in_section = false;
+        } else if let Some((_, output)) = self.said.last_mut().filter(|_| self.in_section) {
+            output.push(line);
+        }
     }
 
     /// `ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
@@ -110,7 +143,10 @@ mod tests {
             "test a::b ... FAILED\n\nfailures:\n\n---- a::b stdout ----\nthread 'a::b' panicked at x:1:\n    left: 1\n\n\
              failures:\n    a::b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n",
         );
-        assert_eq!(tally.failures, ["a::b"]);
+        assert_eq!(tally.failures.len(), 1);
+        assert_eq!(tally.failures[0].what, "a::b");
+        let said: Vec<_> = tally.failures[0].output.lines().collect();
+        assert_eq!(said, ["thread 'a::b' panicked at x:1:", "    left: 1", ""]);
         assert_eq!(tally.passed, 1);
     }
 
@@ -158,7 +194,8 @@ mod tests {
              process didn't exit successfully: `target/debug/deps/x-1` (signal: 6, SIGABRT: process abort signal)\n",
         );
         assert_eq!(tally.failures.len(), 1);
-        assert!(tally.failures[0].contains("SIGABRT"));
+        assert!(tally.failures[0].what.contains("SIGABRT"));
+        assert!(tally.failures[0].output.lines().any(|line| line.contains("to rerun pass")));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The test command: `cargo xtask test`.
+//! The test command, `cargo xtask test`, and `cargo xtask ci`, which checks format, lints, documentation and
+//! licences before it.
 //!
 //! One line that installs what the suites need through the system's package manager when it may, runs
 //! every suite that can run on this machine, and closes with `N passed, N failed, N skipped`, preceded by
@@ -11,7 +12,8 @@
 //! * [`suites`]: the table of suites, one small file each. A new suite is a new file and a row;
 //! * [`runner`]: what a suite uses to run `cargo`: streams its output, counts, keeps the time limit;
 //! * [`process`]: one child in a process group of its own, killed with everything it started;
-//! * [`libtest`]: reads what the test harness prints; [`tally`]: the counts and reasons;
+//! * [`libtest`]: reads what the test harness prints; [`tally`]: the counts and reasons; [`excerpt`]: what is
+//!   repeated of a failure's output at the end;
 //! * [`machine`] and [`packages`]: what is on this machine, and how to get what is not.
 //!
 //! Left out on purpose: building test programs itself or running them side by side (cargo and libtest do
@@ -20,6 +22,7 @@
 
 mod cli;
 mod error;
+mod excerpt;
 mod libtest;
 mod machine;
 mod packages;
@@ -35,8 +38,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let cli::Command::Test(options) = cli::Cli::parse().command;
-    match plan::run(&options) {
+    let outcome = match cli::Cli::parse().command {
+        cli::Command::Test(options) => plan::run(&options, &[]),
+        cli::Command::Ci(options) => plan::run(&options, suites::checks::ALL),
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

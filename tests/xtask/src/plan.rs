@@ -10,11 +10,12 @@ use crate::process;
 use crate::runner::Runner;
 use crate::screen::Screen;
 use crate::suites::{self, Suite};
-use crate::tally::Tally;
+use crate::tally::{Failure, Tally};
 
-/// Runs what the options choose; true when nothing failed.
-pub(crate) fn run(options: &cli::Test) -> Result<bool> {
-    let chosen: Vec<&Suite> = suites::ALL.iter().filter(|suite| is_chosen(suite, options)).collect();
+/// Runs the checks, and the suites that the options choose; true when nothing failed.
+pub(crate) fn run(options: &cli::Test, checks: &'static [Suite]) -> Result<bool> {
+    let suites = suites::ALL.iter().filter(|suite| is_chosen(suite, options));
+    let chosen: Vec<&Suite> = checks.iter().chain(suites).collect();
     if options.list {
         list(&chosen);
         return Ok(true);
@@ -34,7 +35,7 @@ pub(crate) fn run(options: &cli::Test) -> Result<bool> {
         screen.heading(&format!("{} ({}/{}): {}", suite.name, index + 1, chosen.len(), suite.about));
         screen.progress(suite.name.to_owned());
         let started = Instant::now();
-        let tally = run_suite(suite, &workspace, &screen);
+        let tally = run_suite(suite, &workspace, &screen, !options.no_install);
         total.absorb(suite.name, &tally);
         rows.push((suite.name, tally, started.elapsed()));
     }
@@ -61,8 +62,8 @@ fn tools(suites: &[&Suite]) -> Vec<Tool> {
     tools
 }
 
-fn run_suite(suite: &'static Suite, workspace: &Workspace, screen: &Screen) -> Tally {
-    let mut runner = Runner::new(workspace, screen, suite.name, suite.limit);
+fn run_suite(suite: &'static Suite, workspace: &Workspace, screen: &Screen, may_install: bool) -> Tally {
+    let mut runner = Runner::new(workspace, screen, suite.name, suite.limit, may_install);
     if let Err(error) = (suite.run)(&mut runner) {
         runner.say(&format!("xtask: {error}"));
         runner.fail(format!("could not be run: {error}"));
@@ -86,17 +87,25 @@ fn list(suites: &[&Suite]) {
     }
 }
 
-/// Every reason first, the counts last: the end of the output is what people look at.
+/// The counts last, what failed right above them, with what it said above that: the end of the output is what people
+/// look at, and often all that is kept.
 fn report(screen: &Screen, rows: &[(&str, Tally, Duration)], total: &Tally) {
     screen.heading("summary");
+    for skip in &total.skips {
+        screen.line(&format!("SKIPPED  {skip}"));
+    }
+    for Failure { what, output } in &total.failures {
+        screen.line(&format!("\n---- {what}"));
+        for line in output.lines() {
+            screen.line(&format!("     {line}"));
+        }
+    }
+    screen.line("");
     for (name, tally, took) in rows {
         screen.line(&format!("{name:14} {tally} in {:.1} s", took.as_secs_f64()));
     }
-    for failure in &total.failures {
-        screen.line(&format!("FAILED   {failure}"));
-    }
-    for skip in &total.skips {
-        screen.line(&format!("SKIPPED  {skip}"));
+    for Failure { what, .. } in &total.failures {
+        screen.line(&format!("FAILED   {what}"));
     }
     screen.line(&total.to_string());
 }

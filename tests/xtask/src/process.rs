@@ -179,7 +179,7 @@ mod tests {
 
     /// SIGKILL takes effect a moment after it was sent; a running `sleep` would outlive any patience.
     fn wait_for_death(pid: &str) {
-        for _ in 0..1000 {
+        for _ in 0..30_000 {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
             if matches!(state, None | Some('Z' | 'X')) {

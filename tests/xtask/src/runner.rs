@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
+use crate::excerpt::Excerpt;
 use crate::libtest::Reader;
 use crate::machine::{self, Workspace};
 use crate::process::{self, End};
@@ -20,6 +21,7 @@ use crate::tally::Tally;
 /// One suite's run.
 pub(crate) struct Runner<'a> {
     pub(crate) workspace: &'a Workspace,
+    pub(crate) may_install: bool,
     screen: &'a Screen,
     suite: &'static str,
     limit: Duration,
@@ -33,8 +35,17 @@ impl<'a> Runner<'a> {
         screen: &'a Screen,
         suite: &'static str,
         limit: Duration,
+        may_install: bool,
     ) -> Self {
-        Self { workspace, screen, suite, limit, deadline: Instant::now() + limit, tally: Tally::default() }
+        Self {
+            workspace,
+            may_install,
+            screen,
+            suite,
+            limit,
+            deadline: Instant::now() + limit,
+            tally: Tally::default(),
+        }
     }
 
     /// `cargo ARGUMENTS`, with the workspace as its folder and back traces on.
@@ -75,14 +86,20 @@ impl<'a> Runner<'a> {
 
     /// Runs a command that passes or fails as one, and counts it under the name `what`. True if it passed.
     pub(crate) fn step(&mut self, command: Command, what: &str) -> Result<bool> {
-        let (_, end) = self.stream(command)?;
+        let (reader, end) = self.stream(command)?;
         let wrong = self.what_went_wrong(&end);
         let passed = wrong.is_none();
         match wrong {
             None => self.tally.passed += 1,
-            Some(how) => self.tally.fail(format!("{what} {how}")),
+            Some(how) => self.tally.fail(format!("{what} {how}"), reader.recent().clone()),
         }
         Ok(passed)
+    }
+
+    /// Runs a command whose failure is no failure of the suite. True if it succeeded.
+    pub(crate) fn attempt(&mut self, command: Command) -> Result<bool> {
+        let (_, end) = self.stream(command)?;
+        Ok(self.what_went_wrong(&end).is_none())
     }
 
     /// Counts a part that cannot run here, with the reason.
@@ -96,7 +113,7 @@ impl<'a> Runner<'a> {
     }
 
     pub(crate) fn fail(&mut self, what: impl Into<String>) {
-        self.tally.fail(what);
+        self.tally.fail(what, Excerpt::default());
     }
 
     pub(crate) fn into_tally(self) -> Tally {
@@ -113,10 +130,11 @@ impl<'a> Runner<'a> {
     fn count(&mut self, command: Command) -> Result<Tally> {
         let words = command.get_args().map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
         let (reader, end) = self.stream(command)?;
+        let recent = reader.recent().clone();
         let mut tally = reader.finish();
         let unexplained = tally.failures.is_empty() || matches!(end, End::TimedOut);
         if let Some(how) = self.what_went_wrong(&end).filter(|_| unexplained) {
-            tally.fail(format!("`cargo {words}` {how}"));
+            tally.fail(format!("`cargo {words}` {how}"), recent);
         }
         Ok(tally)
     }

@@ -2,19 +2,29 @@
 
 use std::fmt;
 
+use crate::excerpt::Excerpt;
+
+/// One failure.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The test's name, or what happened to a program as a whole.
+    pub(crate) what: String,
+    /// What it said.
+    pub(crate) output: Excerpt,
+}
+
 /// What a suite, or all of them, came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
-    /// One line for each failure: the test's name, or what happened to a program as a whole.
-    pub(crate) failures: Vec<String>,
+    pub(crate) failures: Vec<Failure>,
     /// One line for each skip: what was skipped, and why.
     pub(crate) skips: Vec<String>,
 }
 
 impl Tally {
-    pub(crate) fn fail(&mut self, what: impl Into<String>) {
-        self.failures.push(what.into());
+    pub(crate) fn fail(&mut self, what: impl Into<String>, output: Excerpt) {
+        self.failures.push(Failure { what: what.into(), output });
     }
 
     pub(crate) fn skip(&mut self, why: impl Into<String>) {
@@ -24,7 +34,10 @@ impl Tally {
     /// Adds another tally's counts and reasons, each reason marked with the suite it comes from.
     pub(crate) fn absorb(&mut self, suite: &str, other: &Tally) {
         self.passed += other.passed;
-        self.failures.extend(other.failures.iter().map(|line| format!("{suite}: {line}")));
+        self.failures.extend(other.failures.iter().map(|Failure { what, output }| Failure {
+            what: format!("{suite}: {what}"),
+            output: output.clone(),
+        }));
         self.skips.extend(other.skips.iter().map(|line| format!("{suite}: {line}")));
     }
 
@@ -55,12 +68,12 @@ mod tests {
     #[test]
     fn absorbing_keeps_every_reason_and_names_its_suite() {
         let mut suite = Tally { passed: 2, ..Tally::default() };
-        suite.fail("x");
+        suite.fail("x", Excerpt::default());
         suite.skip("y");
         let mut all = Tally { passed: 1, ..Tally::default() };
         all.absorb("unit", &suite);
         assert_eq!(all.passed, 3);
-        assert_eq!(all.failures, ["unit: x"]);
+        assert_eq!(all.failures[0].what, "unit: x");
         assert_eq!(all.skips, ["unit: y"]);
     }
 }

@@ -65,8 +65,12 @@ impl Fixture {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        self.subcommand("test", arguments)
+    }
+
+    fn subcommand(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.current_dir(&self.0).args(["test", "--no-install"]).args(arguments);
+        command.current_dir(&self.0).args([name, "--no-install"]).args(arguments);
         command.env("CARGO_TARGET_DIR", self.0.join("target")).env_remove("RUSTFLAGS");
         command
     }
@@ -101,6 +105,32 @@ fn every_way_to_end_is_counted_and_explained() {
         text.lines().any(|line| line.starts_with("FAILED   unit: ") && line.contains("SIGABRT")),
         "{text}"
     );
+    // What the failed test said is repeated at the end, without its back trace.
+    let (_, summary) = text.rsplit_once("==== summary").unwrap();
+    let (_, said) = summary.split_once("---- unit: tests::fails\n").expect("its section");
+    let said: Vec<_> = said.lines().take_while(|line| !line.is_empty()).collect();
+    assert!(said.iter().any(|line| line.trim() == "on purpose"), "{said:?}");
+    assert!(
+        !said.iter().any(|line| line.contains("begin_unwind") || line.contains("rust_begin")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn after_a_failure_it_goes_on() {
+    let fixture = Fixture::new("goes-on");
+    fixture.write("one/src/lib.rs", &LIB.replace("fn passes() {}", "fn passes()  {}"));
+    let output = fixture.subcommand("ci", &["--only", "unit", "--only", "doc"]).output().unwrap();
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let (_, summary) = text.rsplit_once("==== summary").unwrap();
+    let failed: Vec<_> = summary.lines().filter(|line| line.starts_with("FAILED")).collect();
+    let [format, test] = failed[..] else { panic!("{failed:?} in:\n{text}") };
+    assert!(format.starts_with("FAILED   fmt: `cargo fmt --all --check` ended with"), "{format}");
+    assert_eq!(test, "FAILED   unit: tests::fails");
+    assert!(summary.contains("fn passes()  {}"), "rustfmt's words are repeated: {summary}");
+    // clippy and rustdoc pass, 2 unit tests do, and the documentation's.
+    assert!(text.lines().last().unwrap().starts_with("5 passed, 2 failed, "), "{text}");
 }
 
 #[test]
@@ -146,7 +176,7 @@ fn an_interrupt_leaves_no_process_behind() {
     kill(Pid::from_raw(xtask.id() as i32), Signal::SIGINT).unwrap();
     assert_eq!(xtask.wait().unwrap().code(), Some(130));
     // SIGKILL takes effect a moment after it was sent; the sleep would outlive any patience.
-    let gone = (0..1000).any(|_| {
+    let gone = (0..30_000).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
         let stat = fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
         stat.is_empty() || stat.contains(") Z ")

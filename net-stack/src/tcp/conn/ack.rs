@@ -53,33 +53,43 @@ impl Told {
 }
 
 impl Connection {
+    /// RFC 5961 section 5.2: The ACK value is considered acceptable only if it is in the range of ((SND.UNA - MAX.SND.WND) <= SEG.ACK <=
+    /// SND.NXT).
+    #[inline]
+    pub(super) fn is_plausible_ack(&self, ack: Seq) -> bool {
+        !(ack.after(self.nxt) || ack.before(self.una - self.max_wnd))
+    }
+
     /// Process the ACK field. Says whether to go on with the segment's text.
     #[inline]
     pub(super) fn on_ack(&mut self, seg: &Segment, cx: &mut Cx<'_>) -> bool {
         let ack = seg.header.ack;
-        if ack.after(self.nxt) || ack.before(self.una - self.max_wnd) {
-            // RFC 5961 section 5.2: The ACK value is considered acceptable only if it is in the range of ((SND.UNA - MAX.SND.WND) <=
-            // SEG.ACK <= SND.NXT). All incoming segments whose ACK value doesn't satisfy the above condition MUST be discarded and an
+        if !self.is_plausible_ack(ack) {
+            // RFC 5961 section 5.2: All incoming segments whose ACK value doesn't satisfy the above condition MUST be discarded and an
             // ACK sent back.
             cx.net.counters.drop_tcp_bad_ack += 1;
             self.challenge(cx);
             return false;
         }
-        if ack.before(self.una) {
-            // Old: its text counts, its acknowledgement and window do not. Its SACK blocks are older than what we know.
+        let blocks = if self.sack_ok { seg.options.sack.as_slice() } else { &[] };
+        let old = ack.before(self.una);
+        if old && blocks.is_empty() {
+            // Overtaken: its text counts, its acknowledgement and window do not.
             return true;
         }
-        let window_changed = self.update_window(seg, cx);
-        let blocks = if self.sack_ok { seg.options.sack.as_slice() } else { &[] };
+        // The SACK blocks of an overtaken ACK may be news: it can carry blocks that the later one had no room for.
+        let ack = ack.max(self.una);
+        let window_changed = !old && self.update_window(seg, cx);
         let mut told = Told {
             echo: seg.options.timestamps.map(|t| t.echo).filter(|e| *e != 0),
-            dsack: !blocks.is_empty() && is_dsack(blocks, ack),
+            dsack: !blocks.is_empty() && !old && is_dsack(blocks, ack),
             is_duplicate: ack == self.una
+                && !old
                 && !self.flight.is_empty()
                 && seg.payload.is_empty()
                 && !seg.header.flags.has(Flags::FIN)
                 && !window_changed,
-            ecn_echo: self.ecn.enabled && seg.header.flags.has(Flags::ECE),
+            ecn_echo: self.ecn.enabled && !old && seg.header.flags.has(Flags::ECE),
             ..Told::of(ack, self.una, self.flight.pipe())
         };
         if told.advanced == 0 && blocks.is_empty() && !told.is_duplicate && !told.ecn_echo {
@@ -194,8 +204,8 @@ impl Connection {
                 }
             }
         }
-        if self.wants_write && self.buffer.len() < self.send_limit as usize {
-            self.wants_write = false;
+        if self.buffer.len() < self.write_below as usize {
+            self.write_below = 0;
             self.events.add(Events::WRITABLE);
         }
         if self.wants_acked && self.buffer.is_empty() {
@@ -209,6 +219,7 @@ impl Connection {
 
     /// Our FIN was acknowledged: transition 10 of `state.rs`.
     fn on_fin_acked(&mut self, cx: &mut Cx<'_>) {
+        self.events.add(Events::ACKED);
         match self.state {
             State::FinWait1 => {
                 self.set_state(State::FinWait2);
@@ -240,7 +251,10 @@ impl Connection {
             self.on_ecn_echo(told, cx);
         }
         let dctcp = told.ecn_echo && self.algorithm() == Algorithm::Dctcp;
-        if told.delivered.bytes > 0
+        // RFC 5681 section 3.1: the window grows by what "cumulatively acknowledges new data"; section 3.2 (1), for segments that
+        // limited transmit lets out: "the TCP sender MUST NOT change cwnd". What is SACKed while a hole is open makes room as it is.
+        if told.advanced > 0
+            && told.delivered.bytes > 0
             && !recovering
             && self.recovery.phase != Phase::Recovery
             && (dctcp || !told.ecn_echo || round_start)

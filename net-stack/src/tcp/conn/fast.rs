@@ -135,7 +135,8 @@ impl Connection {
         {
             return false;
         }
-        let segment = self.express(if len == unsent { Flags::ACK | Flags::PSH } else { Flags::ACK }, cx);
+        let push = len == unsent || len > mss; // as `send_data` has it
+        let segment = self.express(if push { Flags::ACK | Flags::PSH } else { Flags::ACK }, cx);
         let small = if len as usize <= Net::COPIED { self.buffer.view(self.nxt, len as usize) } else { None };
         if let Some(text) = small {
             cx.net.send_express_copy(&self.path, &segment, text);
@@ -144,7 +145,7 @@ impl Connection {
             cx.net.send_express(&self.path, &segment, text, if len > mss { self.mss } else { 0 });
         }
         self.acks.sent(true);
-        self.note_sent(len, self.nxt + len, cx);
+        self.note_sent(len, self.nxt + len, push, cx);
         true
     }
 

@@ -42,7 +42,7 @@ impl Connection {
     #[inline]
     pub(crate) fn on_segment(&mut self, mut seg: Segment, cx: &mut Cx<'_>) {
         match self.state {
-            State::SynSent => return self.on_segment_in_syn_sent(&seg, cx),
+            State::SynSent => return self.on_segment_in_syn_sent(&mut seg, cx),
             State::Closed | State::Listen | State::TimeWait => return,
             _ => {}
         }
@@ -58,8 +58,10 @@ impl Connection {
             return;
         }
         // RFC 7323 section 4.3 (2): If SEG.SEQ <= Last.ACK.sent, TS.Recent is set to SEG.TSval: in order only, so that a late ACK cannot
-        // move it and a hole does not hide it.
+        // move it and a hole does not hide it. An ACK that RFC 5961 section 5.2 discards (below) does not set it: a blind attacker's would.
+        let plausible = !flags.has(Flags::ACK) || self.is_plausible_ack(seg.header.ack);
         if let (Some(ts), Some(state)) = (seg.options.timestamps, &mut self.timestamps)
+            && plausible
             && seg.header.seq.at_or_before(self.last_ack_sent)
             && ts.value.wrapping_sub(state.recent) as i32 >= 0
         {
@@ -135,7 +137,12 @@ impl Connection {
         }
         let acceptable = match (len, window) {
             (0, 0) => seq == self.rcv_nxt,
-            (0, w) => seq.within(self.rcv_nxt, w),
+            // A peer that has filled the window sends its ACKs from the window's very end, and may have to while what it filled it with is
+            // lost: they are taken, as everybody takes them. SYN and RST are not.
+            (0, w) => {
+                seq.within(self.rcv_nxt, w)
+                    || (seq == self.window.edge() && !seg.header.flags.any(Flags::RST | Flags::SYN))
+            }
             // "If the RCV.WND is zero, no segments will be acceptable, but special allowance should be made to accept valid ACKs,
             // URGs, and RSTs": its text is cut away later.
             (_, 0) => seq == self.rcv_nxt,

@@ -34,6 +34,7 @@ impl Connection {
         if told.advanced > 0 && self.recovery.phase != Phase::Open && self.was_spurious(told) {
             self.undo(cx.now);
         }
+        let lost_before = self.flight.lost();
         if self.sack_ok {
             self.detect_losses(cx);
         } else {
@@ -42,7 +43,8 @@ impl Connection {
         if self.recovery.phase == Phase::Recovery {
             let delivered = told.delivered.bytes
                 + if told.is_duplicate && !self.sack_ok { u32::from(self.mss) } else { 0 };
-            self.recovery.on_ack(delivered, self.pipe(), self.cc.ssthresh(), u32::from(self.mss));
+            let safe = told.advanced > 0 && self.flight.lost() <= lost_before;
+            self.recovery.on_ack(delivered, self.pipe(), self.cc.ssthresh(), u32::from(self.mss), safe);
             if !self.sack_ok && told.advanced > 0 {
                 // RFC 6582 section 3.2: the retransmission that a partial ACK asks for is sent at once.
                 self.recovery.allow_one(self.pipe(), u32::from(self.mss));

@@ -217,7 +217,8 @@ pub(crate) struct Connection {
     keepalive_due: bool,
     /// The application has let go: what arrives now has no reader.
     closed: bool,
-    wants_write: bool,
+    /// Tell when less than this is in the send buffer; 0: nobody waits.
+    write_below: u32,
     wants_acked: bool,
     pub(crate) error: Option<ConnError>,
     pub(crate) events: Events,
@@ -326,7 +327,7 @@ impl Connection {
             syn_due: false,
             keepalive_due: false,
             closed: false,
-            wants_write: false,
+            write_below: 0,
             wants_acked: false,
             error: None,
             events: Events::default(),
@@ -379,7 +380,8 @@ impl Connection {
     fn set_mss(&mut self, cx: &Cx<'_>) {
         let path = self.path.mtu.saturating_sub((self.path.ip_len() + TcpHeader::LEN) as u16);
         let options = if self.timestamps.is_some() { 12 } else { 0 };
-        let mss = self.peer_mss.min(path).max(cx.config.mss_floor).saturating_sub(options);
+        let most = self.options.max_segment.unwrap_or(u16::MAX);
+        let mss = self.peer_mss.min(path).min(most).max(cx.config.mss_floor).saturating_sub(options);
         self.mss = mss.max(8);
     }
 
@@ -406,7 +408,7 @@ impl Connection {
     pub(crate) fn push(&mut self, unit: Sga) {
         self.buffer.append(unit);
         if self.buffer.len() >= self.send_limit as usize {
-            self.wants_write = true;
+            self.write_below = self.send_limit;
         }
     }
 
@@ -421,6 +423,31 @@ impl Connection {
             State::SynSent | State::SynReceived | State::Established | State::CloseWait => Ok(()),
             _ => Err(ConnError::Closed),
         }
+    }
+
+    /// Pushed and not acknowledged.
+    #[inline]
+    pub(crate) fn send_queue(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Tell when less than `below` is in the send buffer.
+    pub(crate) fn want_room(&mut self, below: usize) {
+        self.write_below = below.clamp(1, 1 << 30) as u32;
+    }
+
+    /// Change the send buffer's limit.
+    pub(crate) fn set_send_limit(&mut self, bytes: usize) {
+        self.send_limit = bytes.clamp(1, 1 << 30) as u32;
+        if self.buffer.len() < bytes && self.write_below > 0 {
+            self.write_below = 0;
+            self.events.add(Events::WRITABLE);
+        }
+    }
+
+    /// Change what the receive window may grow to.
+    pub(crate) fn set_recv_max(&mut self, bytes: usize) {
+        self.window.set_max(bytes);
     }
 
     /// Tell when the send buffer is empty again.
@@ -539,7 +566,7 @@ impl Connection {
     }
 
     /// A line of `ss`.
-    pub(crate) fn snapshot(&self) -> super::snapshot::Snapshot {
+    pub(crate) fn snapshot(&self, config: &TcpConfig) -> super::snapshot::Snapshot {
         use super::cc::CongestionControl as _;
         super::snapshot::Snapshot {
             local: (self.tuple.local, self.tuple.local_port).into(),
@@ -563,6 +590,11 @@ impl Connection {
             pinned: self.assembler.pinned(),
             retransmits: self.retransmits,
             backoff: self.rtt.backoff(),
+            rto: self.rtt.rto(config),
+            phase: self.recovery.phase,
+            sacked: self.flight.sacked(),
+            lost: self.flight.lost(),
+            window_scaling: self.window.shift > 0 || self.snd_shift > 0,
             reordering: self.rack.reordering_seen(),
             sack: self.sack_ok,
             timestamps: self.timestamps.is_some(),
@@ -582,10 +614,10 @@ pub(crate) fn mss_to_tell(tuple: &Tuple, mtu: u16) -> u16 {
     mtu.saturating_sub(if tuple.remote.is_ipv4() { 40 } else { 60 })
 }
 
-/// The options that we offer in a SYN.
-pub(crate) fn offer(config: &TcpConfig, tuple: &Tuple, mtu: u16, shift: u8) -> TcpOptions {
+/// The options that we offer in a SYN. `most`: [`TcpOptionsConfig::max_segment`].
+pub(crate) fn offer(config: &TcpConfig, tuple: &Tuple, mtu: u16, shift: u8, most: Option<u16>) -> TcpOptions {
     TcpOptions {
-        mss: Some(mss_to_tell(tuple, mtu)),
+        mss: Some(mss_to_tell(tuple, mtu).min(most.unwrap_or(u16::MAX))),
         window_scale: config.window_scaling.then_some(shift),
         sack_permitted: config.sack,
         ..TcpOptions::default()

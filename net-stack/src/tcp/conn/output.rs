@@ -115,12 +115,19 @@ impl Connection {
         let len = end.since(start);
         let payload = self.buffer.slice(start, len as usize);
         let fin = self.fin == Fin::Sent && end == self.nxt;
-        let flags = Flags::ACK | if fin { Flags::FIN } else { Flags::PSH };
+        let mut flags = Flags::ACK;
+        if fin {
+            flags |= Flags::FIN;
+        }
+        if self.flight.is_pushed(end) && len > u32::from(fin) {
+            flags |= Flags::PSH;
+        }
         self.flight.retransmitted(start, end, cx.now);
         self.note_retransmission(len);
         // RFC 3168 section 6.1.5: retransmitted packets are not ECN-capable.
         self.emit(flags, start, payload, Ecn::NotCapable, 0, cx);
         self.last_send = cx.now;
+        self.note_limit();
     }
 
     /// Send one segment of new data (several, when the device cuts them), or the FIN. `probe`: for a tail-loss probe, which the
@@ -143,7 +150,8 @@ impl Connection {
         let pipe = self.pipe();
         let room = self.recovery.window(&self.cc).saturating_sub(pipe);
         let fits = unsent.min(usable);
-        if room < fits.min(mss).max(1) && !probe && pipe > 0 {
+        // A FIN alone is not data: no window of the network's holds it back.
+        if room < fits.min(mss) && !probe && pipe > 0 {
             // RFC 5681 section 3.1: a TCP MUST NOT send data with a sequence number higher than the sum of the highest acknowledged
             // sequence number and the minimum of cwnd and rwnd.
             self.limited_at = Some(self.nxt);
@@ -195,9 +203,12 @@ impl Connection {
     fn send_data(&mut self, len: u32, last: bool, fin: bool, cx: &mut Cx<'_>) {
         let start = self.nxt;
         let payload = self.buffer.slice(start, len as usize);
-        // RFC 9293 section 3.9.1.2 (MUST-60, 61): PSH on the last segment of what was pushed.
+        // RFC 9293 section 3.9.1.2 (MUST-60, 61): PSH on the last segment of what was pushed. The end of a burst that the device cuts
+        // has it too, as a hint to a receiver that puts segments together that nothing more comes at once.
+        let cut = if len > u32::from(self.mss) { self.mss } else { 0 };
+        let push = len > 0 && (last || cut > 0);
         let mut flags = Flags::ACK;
-        if last && len > 0 {
+        if push {
             flags |= Flags::PSH;
         }
         if fin {
@@ -208,9 +219,8 @@ impl Connection {
             flags |= Flags::CWR;
         }
         let ecn = if self.ecn.enabled && len > 0 { Ecn::Capable0 } else { Ecn::NotCapable };
-        let cut = if len > u32::from(self.mss) { self.mss } else { 0 };
         self.emit(flags, start, payload, ecn, cut, cx);
-        self.note_sent(len, start + len + u32::from(fin), cx);
+        self.note_sent(len, start + len + u32::from(fin), push, cx);
         if fin {
             self.on_fin_sent();
         }
@@ -219,11 +229,11 @@ impl Connection {
 
     /// `len` bytes of new data have left, and with a FIN one sequence number more: SND.NXT is `end`.
     #[inline(always)]
-    pub(super) fn note_sent(&mut self, len: u32, end: Seq, cx: &Cx<'_>) {
+    pub(super) fn note_sent(&mut self, len: u32, end: Seq, pushed: bool, cx: &Cx<'_>) {
         if self.flight.is_empty() {
             self.stalled_since = cx.now;
         }
-        self.flight.push(self.nxt, end, cx.now);
+        self.flight.push(self.nxt, end, cx.now, pushed);
         self.nxt = end;
         self.recovery.on_sent(len);
         self.last_send = cx.now;
@@ -317,7 +327,7 @@ impl Connection {
         }
         self.nxt = self.nxt.max(self.una + 1);
         self.flight.clear();
-        self.flight.push(self.una, self.nxt, cx.now);
+        self.flight.push(self.una, self.nxt, cx.now, false);
         self.flight.retransmitted(self.una, self.nxt, cx.now);
         self.emit(Flags::ACK, self.una, payload, Ecn::NotCapable, 0, cx);
         self.last_send = cx.now;
@@ -340,7 +350,8 @@ impl Connection {
     fn send_syn(&mut self, cx: &mut Cx<'_>) {
         self.syn_due = false;
         let mut flags = Flags::SYN;
-        let mut options = offer(cx.config, &self.tuple, cx.net.caps.mtu, self.window.shift);
+        let mut options =
+            offer(cx.config, &self.tuple, cx.net.caps.mtu, self.window.shift, self.options.max_segment);
         if self.state == State::SynReceived {
             flags |= Flags::ACK;
             // Offer again, in our half, only what the peer offered too.

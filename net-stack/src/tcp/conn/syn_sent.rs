@@ -4,7 +4,7 @@ use super::{Agreed, Connection, Cx, Events, Segment, State, default_mss};
 use crate::{tcp::ConnError, wire::Flags};
 
 impl Connection {
-    pub(super) fn on_segment_in_syn_sent(&mut self, seg: &Segment, cx: &mut Cx<'_>) {
+    pub(super) fn on_segment_in_syn_sent(&mut self, seg: &mut Segment, cx: &mut Cx<'_>) {
         let (flags, ack) = (seg.header.flags, seg.header.ack);
         let has_ack = flags.has(Flags::ACK);
         // First, check the ACK bit. "If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is set)
@@ -46,13 +46,18 @@ impl Connection {
             self.wl2 = ack;
             self.acks.at_once();
             self.established(cx);
+            // "If there are other controls or text in the segment, then continue processing at the sixth step": they lie behind the SYN.
+            if !seg.payload.is_empty() || flags.has(Flags::FIN) {
+                seg.header.seq += 1;
+                self.on_text(seg, cx);
+            }
         } else {
             // "Otherwise, enter SYN-RECEIVED, form a SYN,ACK segment <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK> and send it."
             self.set_state(State::SynReceived);
             self.una = self.iss;
             self.syn_due = true;
         }
-        // Text in a SYN is kept for ESTABLISHED by those who may have state for it; we let the peer send it again.
+        // Text in a SYN without an ACK may be kept until ESTABLISHED; we let the peer send it again.
     }
 
     /// Take what the peer's SYN offers of what ours offered.

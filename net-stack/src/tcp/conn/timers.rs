@@ -22,7 +22,7 @@ const MILLISECOND: u64 = 1_000_000;
 pub(crate) struct Deadlines {
     /// Retransmission (RFC 6298), or the next SYN.
     pub(super) rto: Instant,
-    /// Tail-loss probe (RFC 8985 section 7), always earlier than `rto`.
+    /// Tail-loss probe (RFC 8985 section 7), never later than `rto`.
     pub(super) tlp: Instant,
     /// RACK's reordering timer.
     pub(super) reorder: Instant,
@@ -135,11 +135,9 @@ impl Connection {
             }
             None => 1000 * MILLISECOND,
         };
-        // "If (Now() + PTO > TCP_RTO_expiration()): PTO = TCP_RTO_expiration() - Now()": then the RTO does the work.
-        let at = cx.now.plus_nanos(pto);
-        if at < self.deadlines.rto {
-            self.deadlines.tlp = at;
-        }
+        // "If (Now() + PTO > TCP_RTO_expiration()): PTO = TCP_RTO_expiration() - Now()": the probe goes out in the timeout's place, and
+        // the timeout starts again (`on_time` asks for the probe first).
+        self.deadlines.tlp = cx.now.plus_nanos(pto).min(self.deadlines.rto);
     }
 
     /// A retransmission timeout, or its equivalent in the handshake.
@@ -217,6 +215,8 @@ impl Connection {
         }
         self.retries += 1;
         if self.retries > cx.config.keep_alive_probes {
+            // Its own segments may get through though ours do not come back: as everyone does, with a last word.
+            self.send_reset(cx);
             return self.fail(ConnError::TimedOut, cx);
         }
         self.keepalive_due = true;
@@ -229,12 +229,14 @@ impl Connection {
         self.deadlines.keep_alive = self.options.keep_alive.map_or(NEVER, |idle| now + idle);
     }
 
-    /// Give up, and tell the peer if it may still be there.
+    /// Give up.
+    ///
+    /// > RFC 9293 section 3.10.8: if the user timeout expires, flush all queues, signal the user "error: connection aborted due to user
+    /// > timeout" [...], delete the TCB, enter the CLOSED state, and return.
+    ///
+    /// Nothing is sent: a peer that does not answer would not hear it, and one that comes back is reset by what it sends then.
     pub(super) fn fail(&mut self, error: ConnError, cx: &mut Cx<'_>) {
         cx.net.counters.tcp_connections_failed += 1;
-        if self.state.is_synchronized() {
-            self.send_reset(cx);
-        }
         self.end(Some(error));
     }
 

@@ -15,6 +15,7 @@ use crate::{
     tcp::{
         conn::{Cx, Segment, default_mss, offer},
         demux::Tuple,
+        listen::half_open::Offer,
     },
     util::siphash::SipKey,
     wire::{Flags, Seq, Timestamps},
@@ -48,14 +49,14 @@ pub(crate) fn send(
     key: SipKey,
     tuple: &Tuple,
     timestamp_offset: u32,
-    window: (u16, u8),
+    offered: Offer,
     seg: &Segment,
     cx: &mut Cx<'_>,
 ) {
     let wanted = seg.options.mss.unwrap_or(default_mss(tuple));
     let index = SIZES.iter().rposition(|size| *size <= wanted).unwrap_or(0) as u32;
     let iss = cookie(key, tuple, seg.header.seq, tick(cx.now), index);
-    let mut options = offer(cx.config, tuple, cx.net.caps.mtu, window.1);
+    let mut options = offer(cx.config, tuple, cx.net.caps.mtu, offered.shift, offered.most);
     if let Some(ts) = seg.options.timestamps.filter(|_| cx.config.timestamps) {
         let scale = seg.options.window_scale.filter(|_| cx.config.window_scaling).map(|s| s.min(14));
         let sack = cx.config.sack && seg.options.sack_permitted;
@@ -71,7 +72,15 @@ pub(crate) fn send(
         options.sack_permitted = false;
     }
     cx.net.counters.tcp_cookies_sent += 1;
-    super::half_open::send(tuple, Flags::SYN | Flags::ACK, iss, seg.header.seq + 1, window.0, options, cx);
+    super::half_open::send(
+        tuple,
+        Flags::SYN | Flags::ACK,
+        iss,
+        seg.header.seq + 1,
+        offered.window,
+        options,
+        cx,
+    );
 }
 
 /// What the ACK of a cookie proves, if it is one.

@@ -13,6 +13,17 @@ use crate::{
     wire::{Ecn, Flags, Seq, TcpHeader, Timestamps, protocol},
 };
 
+/// What we tell of ourselves in a SYN-ACK.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Offer {
+    /// The window field.
+    pub(crate) window: u16,
+    /// Our shift.
+    pub(crate) shift: u8,
+    /// The largest segment that the listener wants.
+    pub(crate) most: Option<u16>,
+}
+
 /// What a SYN asked for and what we answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HalfOpen {
@@ -25,8 +36,7 @@ pub(crate) struct HalfOpen {
     sack: bool,
     ecn: bool,
     pub(crate) timestamps: Option<(u32, u32)>,
-    /// What we tell of our window, and our shift.
-    offer: (u16, u8),
+    offer: Offer,
     sent_at: Instant,
     pub(crate) retries: u8,
 }
@@ -49,7 +59,7 @@ impl HalfOpen {
         listener: (u32, u32),
         iss: Seq,
         timestamp_offset: u32,
-        offer: (u16, u8),
+        offer: Offer,
         seg: &Segment,
         cx: &Cx<'_>,
     ) -> Self {
@@ -93,7 +103,7 @@ impl HalfOpen {
             sack: facts.sack,
             ecn: false,
             timestamps: seg.options.timestamps.map(|ts| (timestamp_offset, ts.value)),
-            offer: (0, 0), // nothing more is sent from here
+            offer: Offer::default(), // nothing more is sent from here
             sent_at: now,
             retries: 1, // the time of the SYN-ACK is not known: no round-trip sample
         }
@@ -138,7 +148,8 @@ impl HalfOpen {
             self.challenge(cx);
             return Verdict::Done;
         }
-        let acceptable = seq.within(next, 0x1_0000) || (seg.len() > 0 && next.within(seq, seg.len()));
+        let acceptable = seq.within(next, u32::from(self.offer.window).max(1))
+            || (seg.len() > 0 && next.within(seq, seg.len()));
         if !acceptable {
             cx.net.counters.drop_tcp_out_of_window += 1;
             if !flags.has(Flags::RST) {
@@ -191,7 +202,7 @@ impl HalfOpen {
     fn emit(&self, mut flags: Flags, seq: Seq, cx: &mut Cx<'_>) {
         let mut options = crate::wire::TcpOptions::default();
         if flags.has(Flags::SYN) {
-            options = offer(cx.config, &self.tuple, cx.net.caps.mtu, self.offer.1);
+            options = offer(cx.config, &self.tuple, cx.net.caps.mtu, self.offer.shift, self.offer.most);
             options.window_scale = options.window_scale.filter(|_| self.scale.is_some());
             options.sack_permitted = self.sack;
             if self.ecn {
@@ -202,7 +213,7 @@ impl HalfOpen {
             let ms = (cx.now.as_nanos() / Duration::from_millis(1).as_nanos() as u64) as u32;
             options.timestamps = Some(Timestamps { value: ms.wrapping_add(offset), echo: recent });
         }
-        send(&self.tuple, flags, seq, self.irs + 1, self.offer.0, options, cx);
+        send(&self.tuple, flags, seq, self.irs + 1, self.offer.window, options, cx);
     }
 }
 

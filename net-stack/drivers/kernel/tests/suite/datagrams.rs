@@ -1,13 +1,13 @@
 //! UDP and Unix datagrams.
 
-use std::{net::UdpSocket, os::unix::net::UnixDatagram, path::PathBuf, rc::Rc, task::Poll, time::Duration};
+use std::{net::UdpSocket, os::unix::net::UnixDatagram, path::PathBuf, rc::Rc, task::Poll};
 
 use hemi_queue::{
     Error,
     transport::{DatagramSocket, Endpoint, SocketOptions, Transport},
 };
 
-use crate::rig::{Rig, buf, each, ip, pattern};
+use crate::rig::{HANG, Rig, buf, calm, each, ip, pattern};
 
 fn options() -> SocketOptions {
     SocketOptions::default()
@@ -15,7 +15,7 @@ fn options() -> SocketOptions {
 
 fn std_udp(at: &str) -> UdpSocket {
     let s = UdpSocket::bind(at).unwrap();
-    s.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    s.set_read_timeout(Some(HANG)).unwrap();
     s
 }
 
@@ -29,7 +29,7 @@ fn bounce(rig: &Rig, s: &Rc<dyn DatagramSocket>, peer: &UdpSocket, n: usize) {
     s.start_push_to(unit, Some(&from)).unwrap();
     rig.until(|cx| s.poll_flushed(cx)).unwrap();
     let mut got = vec![0; 70_000];
-    let (len, _) = peer.recv_from(&mut got).unwrap();
+    let (len, _) = calm(|| peer.recv_from(&mut got)).unwrap();
     assert!(got[..len] == pattern(n as u64, n)[..]);
 }
 
@@ -92,7 +92,7 @@ fn connected_takes_from_its_peer_only() {
         assert_eq!((&unit.to_vec()[..], from), (&b"friend"[..], friend.local_addr().unwrap().into()));
         s.start_push_to("to the peer".into(), None).unwrap();
         let mut got = [0; 32];
-        assert_eq!(friend.recv(&mut got).unwrap(), 11);
+        assert_eq!(calm(|| friend.recv(&mut got)).unwrap(), 11);
     });
 }
 
@@ -108,10 +108,10 @@ fn an_icmp_error_is_told_once_and_the_socket_goes_on() {
         let e = rig.pop_from(&s).unwrap_err();
         assert_eq!(e.raw_os_error(), Some(111), "{e}");
         let peer = UdpSocket::bind(at).unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        peer.set_read_timeout(Some(HANG)).unwrap();
         s.start_push_to("now?".into(), None).unwrap();
         let mut got = [0; 32];
-        let (n, from) = peer.recv_from(&mut got).unwrap();
+        let (n, from) = calm(|| peer.recv_from(&mut got)).unwrap();
         assert_eq!(&got[..n], b"now?");
         peer.send_to(b"yes", from).unwrap();
         assert_eq!(rig.pop_from(&s).unwrap().unwrap().0.to_vec(), b"yes");
@@ -182,7 +182,7 @@ fn unix_datagrams() {
         let (here, there) = (socket_path("dgram-a"), socket_path("dgram-b"));
         let s = rig.kernel.bind(&Endpoint::Unix(here.clone()), &options()).unwrap();
         let peer = UnixDatagram::bind(&there).unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        peer.set_read_timeout(Some(HANG)).unwrap();
         peer.send_to(b"hello", &here).unwrap();
         let (unit, from) = rig.pop_from(&s).unwrap().unwrap();
         assert_eq!((&unit.to_vec()[..], &from), (&b"hello"[..], &Endpoint::Unix(there.clone())));
@@ -194,7 +194,7 @@ fn unix_datagrams() {
         let reader = std::thread::spawn(move || {
             for i in 0..100_u8 {
                 let mut got = [0; 200];
-                let n = peer.recv(&mut got).unwrap();
+                let n = calm(|| peer.recv(&mut got)).unwrap();
                 assert_eq!(&got[..n], [i; 100]);
             }
         });

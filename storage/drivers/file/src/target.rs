@@ -1,0 +1,178 @@
+//! Opening a file or a block device: what it is, what it can, and the lock.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileTypeExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use hemi_queue::{Error, Result, Uri};
+
+use crate::sys;
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading, without a lock.
+    Read,
+    /// Reading and writing what is there.
+    Write,
+    /// Making it. A file that is there already is not touched; a block device is there always.
+    Create,
+    /// Making it, or emptying what is there.
+    Overwrite,
+}
+
+/// How a write is made durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// By the write itself (`RWF_DSYNC`: FUA where the device has it).
+    #[default]
+    Dsync,
+    /// By an `fdatasync` after it.
+    Flush,
+}
+
+impl FromStr for Sync {
+    type Err = &'static str;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s {
+            "dsync" => Ok(Self::Dsync),
+            "flush" => Ok(Self::Flush),
+            _ => Err("must be `dsync` or `flush`"),
+        }
+    }
+}
+
+/// How a file is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileOptions {
+    /// Past the page cache, where the file system can. Default: true.
+    pub direct: bool,
+    /// How a write is made durable.
+    pub sync: Sync,
+    /// The least and the most that it may be grown to, in bytes.
+    pub len: (u64, u64),
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self { direct: true, sync: Sync::Dsync, len: (0, u64::MAX) }
+    }
+}
+
+impl FileOptions {
+    /// Take this driver's parameters out of `uri`.
+    pub fn from_uri(uri: &Uri) -> Result<Self> {
+        let mut options = Self::default();
+        options.direct = uri.take("direct")?.unwrap_or(options.direct);
+        options.sync = uri.take("sync")?.unwrap_or(options.sync);
+        Ok(options)
+    }
+}
+
+/// An open file or block device.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    pub(crate) direct: bool,
+    pub(crate) is_device: bool,
+    pub(crate) read_only: bool,
+    pub(crate) len: u64,
+    /// The least that can be read and written, and what memory is aligned to.
+    pub(crate) sector: u32,
+    pub(crate) sync: Sync,
+    pub(crate) max_len: u64,
+}
+
+impl Target {
+    pub(crate) fn open(path: &Path, access: Access, options: &FileOptions) -> Result<Self> {
+        let fail = |op, e| Error::io(op, path.display(), e);
+        let kind = std::fs::metadata(path).map(|m| m.file_type());
+        let is_device = matches!(&kind, Ok(t) if t.is_block_device());
+        match &kind {
+            Ok(t) if t.is_dir() => {
+                let why = "a directory; give the name of a file in it, or of a block device";
+                return Err(fail("open", io::Error::new(io::ErrorKind::IsADirectory, why)));
+            }
+            Ok(t) if !t.is_file() && !t.is_block_device() => {
+                let why = "neither a file nor a block device: a log cannot lie there";
+                return Err(fail("open", io::Error::new(io::ErrorKind::InvalidInput, why)));
+            }
+            _ => {}
+        }
+        let new = matches!(access, Access::Create | Access::Overwrite) && !is_device;
+        let mut how = OpenOptions::new();
+        how.read(true).write(access != Access::Read).custom_flags(libc::O_CLOEXEC);
+        match access {
+            Access::Create if new => how.create_new(true),
+            Access::Overwrite if new => how.create(true),
+            _ => &mut how,
+        };
+        let explain = |e: io::Error| match e.kind() {
+            io::ErrorKind::AlreadyExists => io::Error::new(
+                e.kind(),
+                "is there already and was not touched; open it, or choose another name",
+            ),
+            io::ErrorKind::NotFound if !new => io::Error::new(e.kind(), "no such log; create it first"),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                io::Error::new(e.kind(), format!("{e}; open with `mode=ro` to read only"))
+            }
+            _ => e,
+        };
+        let (file, direct) =
+            open_direct(&mut how, path, options.direct).map_err(|e| fail("open", explain(e)))?;
+        if access != Access::Read {
+            sys::lock(file.as_raw_fd()).map_err(|e| fail("lock", e))?;
+        }
+        if access == Access::Overwrite && new {
+            file.set_len(0).map_err(|e| fail("truncate", e))?;
+        }
+        if new && options.len.0 > 0 {
+            // Space that is promised now is not missing later.
+            if let Err(e) = sys::allocate(&file, 0, options.len.0) {
+                let _ = std::fs::remove_file(path);
+                return Err(fail("allocate", e));
+            }
+            // The name must survive too.
+            sync_directory(path).map_err(|e| fail("sync the directory of", e))?;
+        }
+        let (len, sector) = if is_device {
+            sys::device_size(file.as_raw_fd()).map_err(|e| fail("ask the size of", e))?
+        } else {
+            let len = file.metadata().map_err(|e| fail("stat", e))?.len();
+            (len, sys::direct_alignment(&file).filter(|_| direct).unwrap_or(512))
+        };
+        let max_len = if is_device { len } else { options.len.1.max(len) };
+        let (path, read_only) = (path.to_owned(), access == Access::Read);
+        let sync = options.sync;
+        Ok(Self { file, path, direct, is_device, read_only, len, sector, sync, max_len })
+    }
+}
+
+/// Past the page cache, where that is wanted and possible.
+fn open_direct(how: &mut OpenOptions, path: &Path, direct: bool) -> io::Result<(File, bool)> {
+    if direct {
+        match how.custom_flags(libc::O_CLOEXEC | libc::O_DIRECT).open(path) {
+            // A file system without direct I/O; it has made the file all the same.
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+                how.create_new(false);
+                tracing::info!(path = %path.display(), "no O_DIRECT here: the log goes through the page cache");
+            }
+            other => return other.map(|file| (file, true)),
+        }
+    }
+    how.custom_flags(libc::O_CLOEXEC).open(path).map(|file| (file, false))
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}

@@ -1,0 +1,201 @@
+//! Socket options.
+
+use std::time::Duration;
+
+use hemi_net::{TcpOptionsConfig, tcp::Algorithm};
+
+use crate::{
+    info,
+    sockets::{Kind, Socket},
+    world::{Errno, World},
+};
+
+/// What was set on a socket; an accepted one has its listener's.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) nodelay: bool,
+    pub(crate) cork: bool,
+    keep_alive: bool,
+    keep_idle: Option<u32>,
+    user_timeout: Option<u32>,
+    linger: Option<u32>,
+    pub(crate) receive_buffer: Option<usize>,
+    send_buffer: Option<usize>,
+    pub(crate) receive_low: usize,
+    congestion: Option<Algorithm>,
+    max_segment: Option<u16>,
+    pub(crate) broadcast: bool,
+    pub(crate) v6_only: bool,
+    reuse_address: bool,
+}
+
+/// How long until keep-alive, when it is on and nothing else was said.
+const KEEP_IDLE: u32 = 7200;
+
+impl Options {
+    /// As the stack takes them.
+    pub(crate) fn for_tcp(&self) -> TcpOptionsConfig {
+        let mut options = TcpOptionsConfig::default();
+        options.nodelay = self.nodelay;
+        options.keep_alive = self.idle();
+        options.user_timeout =
+            self.user_timeout.filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
+        options.linger = self.linger.map(|s| Duration::from_secs(s.into()));
+        options.congestion = self.congestion;
+        options.recv_buffer = self.receive_buffer;
+        options.send_buffer = self.send_buffer;
+        options.max_segment = self.max_segment;
+        options
+    }
+
+    fn idle(&self) -> Option<Duration> {
+        self.keep_alive.then(|| Duration::from_secs(self.keep_idle.unwrap_or(KEEP_IDLE).into()))
+    }
+}
+
+impl World {
+    /// `setsockopt()`.
+    pub(crate) fn set_option(&mut self, fd: i32, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+        let number = || Ok::<i32, Errno>(i32::from_ne_bytes(*value.first_chunk().ok_or(libc::EINVAL)?));
+        let size = || usize::try_from(number()?).map_err(|_| libc::EINVAL);
+        let on = || Ok::<_, Errno>(number()? != 0);
+        let socket = self.sock(fd)?;
+        let options = &mut socket.options;
+        match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_REUSEPORT) => options.reuse_address = on()?,
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => options.keep_alive = on()?,
+            (libc::SOL_SOCKET, libc::SO_BROADCAST) => options.broadcast = on()?,
+            // As Linux has it: what is asked for is doubled, for the book-keeping; half of it is for data.
+            (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_RCVBUFFORCE) => {
+                options.receive_buffer = Some(size()?.max(2048));
+            }
+            (libc::SOL_SOCKET, libc::SO_SNDBUF | libc::SO_SNDBUFFORCE) => {
+                options.send_buffer = Some(size()?.max(2048));
+            }
+            (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => options.receive_low = size()?.max(1),
+            (libc::SOL_SOCKET, libc::SO_LINGER) => {
+                let seconds =
+                    i32::from_ne_bytes(*value.get(4..).and_then(<[u8]>::first_chunk).ok_or(libc::EINVAL)?);
+                options.linger = on()?.then_some(u32::try_from(seconds).unwrap_or(0));
+            }
+            (libc::SOL_SOCKET, libc::SO_PRIORITY | libc::SO_MARK | libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
+                return Err(libc::EOPNOTSUPP);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY) => options.nodelay = on()?,
+            (libc::IPPROTO_TCP, libc::TCP_CORK) => options.cork = on()?,
+            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => {
+                options.keep_idle = Some(u32::try_from(number()?).map_err(|_| libc::EINVAL)?);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
+                options.user_timeout = Some(u32::try_from(number()?).map_err(|_| libc::EINVAL)?);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => match u16::try_from(number()?) {
+                Ok(mss @ 88..=32_767) => options.max_segment = Some(mss),
+                _ => return Err(libc::EINVAL),
+            },
+            (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => {
+                let name = String::from_utf8_lossy(value);
+                let name = name.trim_end_matches('\0').replace("reno", "newreno");
+                options.congestion = Some(name.parse().map_err(|_| libc::ENOENT)?);
+            }
+            // Acknowledgements at once for a while: a hint.
+            (libc::IPPROTO_TCP, libc::TCP_QUICKACK) => {}
+            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => options.v6_only = on()?,
+            _ => return Err(libc::ENOPROTOOPT),
+        }
+        self.apply(fd)
+    }
+
+    /// What can change on a living connection does.
+    fn apply(&mut self, fd: i32) -> Result<(), Errno> {
+        let now = self.now;
+        let socket = self.sock(fd)?;
+        let options = socket.options.clone();
+        let stream = match &socket.kind {
+            Kind::Stream(stream) => stream,
+            Kind::Listener(id) => {
+                let id = *id;
+                self.stack(None).tcp_set_listener_options(id, options.for_tcp());
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let conn = stream.conn;
+        let stack = self.stack(None);
+        stack.tcp_set_nodelay(conn, options.nodelay, now);
+        stack.tcp_set_keep_alive(conn, options.idle(), now);
+        let config = options.for_tcp();
+        stack.tcp_set_linger(conn, config.linger);
+        stack.tcp_set_user_timeout(conn, config.user_timeout);
+        if options.cork { Ok(()) } else { self.uncork(fd) }
+    }
+
+    /// `getsockopt()`: the value's bytes.
+    pub(crate) fn option(&mut self, fd: i32, level: i32, name: i32) -> Result<Vec<u8>, Errno> {
+        let socket = self.sock(fd)?;
+        let o = &socket.options;
+        let is_udp = matches!(socket.kind, Kind::Datagrams(_));
+        let number = |n: i32| Ok(n.to_ne_bytes().to_vec());
+        match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_ERROR) => {
+                let errno = self.take_error(fd).unwrap_or(0);
+                number(errno)
+            }
+            (libc::SOL_SOCKET, libc::SO_TYPE) => {
+                number(if is_udp { libc::SOCK_DGRAM } else { libc::SOCK_STREAM })
+            }
+            (libc::SOL_SOCKET, libc::SO_DOMAIN) => {
+                number(if socket.v6 { libc::AF_INET6 } else { libc::AF_INET })
+            }
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
+                number(matches!(socket.kind, Kind::Listener(_)).into())
+            }
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_REUSEPORT) => number(o.reuse_address.into()),
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => number(o.keep_alive.into()),
+            (libc::SOL_SOCKET, libc::SO_BROADCAST) => number(o.broadcast.into()),
+            (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => number(o.receive_low.max(1) as i32),
+            (libc::SOL_SOCKET, libc::SO_RCVBUF) => number(2 * o.receive_buffer.unwrap_or(65_536) as i32),
+            (libc::SOL_SOCKET, libc::SO_SNDBUF) => number(2 * o.send_buffer.unwrap_or(65_536) as i32),
+            (libc::SOL_SOCKET, libc::SO_LINGER) => {
+                let mut bytes = i32::from(o.linger.is_some()).to_ne_bytes().to_vec();
+                bytes.extend((o.linger.unwrap_or(0) as i32).to_ne_bytes());
+                Ok(bytes)
+            }
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY) => number(o.nodelay.into()),
+            (libc::IPPROTO_TCP, libc::TCP_CORK) => number(o.cork.into()),
+            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => number(o.keep_idle.unwrap_or(KEEP_IDLE) as i32),
+            (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => number(o.user_timeout.unwrap_or(0) as i32),
+            (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => {
+                let told = o.max_segment.unwrap_or(536);
+                let mss = match &socket.kind {
+                    Kind::Stream(stream) => {
+                        let conn = stream.conn;
+                        self.stack(None).snapshot(conn).map_or(told, |s| s.mss)
+                    }
+                    _ => told,
+                };
+                number(mss.into())
+            }
+            (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => {
+                let mut name = o
+                    .congestion
+                    .unwrap_or(self.congestion())
+                    .to_string()
+                    .replace("newreno", "reno")
+                    .into_bytes();
+                name.push(0);
+                Ok(name)
+            }
+            (libc::IPPROTO_TCP, libc::TCP_INFO) => self.tcp_info(fd),
+            (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => number(o.v6_only.into()),
+            _ => Err(libc::ENOPROTOOPT),
+        }
+    }
+
+    fn tcp_info(&mut self, fd: i32) -> Result<Vec<u8>, Errno> {
+        let Socket { kind: Kind::Stream(stream), .. } = self.sock(fd)? else { return Ok(info::of_nothing()) };
+        let (conn, written, read) = (stream.conn, stream.written, stream.read);
+        let Some(snapshot) = self.stack(None).snapshot(conn) else { return Ok(info::of_nothing()) };
+        Ok(info::of(&snapshot, written, read))
+    }
+}
