@@ -33,7 +33,7 @@ mod tests;
 pub use filter::{Filter, Test, Verdict, filter, filter_by, filter_push};
 pub use hemi_queue::program::{Payload, RunsIn};
 pub use map::{Map, MapPush, Transform, map, map_by, map_push};
-pub use merge::{Merge, MergeError, Side, merge};
+pub use merge::{Merge, MergeError, Settled, Side, merge};
 pub use merge_set::{Delivered, Event, Left, MemberId, MergeSet, WhenFull};
 pub use predicate::Predicate;
 pub use qconnect::{Moved, QConnect, Why, qconnect};
