@@ -188,6 +188,7 @@ impl Builder {
             reactors: RefCell::default(),
             transports: Transports::default(),
             names: Names::default(),
+            storage: Rc::default(),
             seed,
             rng: RefCell::new(Rng::new(seed)),
             core_index: index,

@@ -19,6 +19,7 @@ use crate::{
     net::Transports,
     rand::Rng,
     shutdown,
+    storage::Storage,
 };
 
 /// One runtime: its tasks, timers, memory, devices and tables. Never leaves its thread.
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) reactors: RefCell<Vec<Rc<dyn Reactor>>>,
     pub(crate) transports: Transports,
     pub(crate) names: Names,
+    /// The open logs and files.
+    pub(crate) storage: Rc<Storage>,
     /// What everything random on this core is derived from.
     pub(crate) seed: u64,
     pub(crate) rng: RefCell<Rng>,

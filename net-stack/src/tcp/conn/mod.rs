@@ -134,13 +134,30 @@ pub(crate) struct Agreed {
     pub(crate) syn_lost: bool,
 }
 
+/// What of [`TcpOptionsConfig`] matters once the connection is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) nodelay: bool,
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) user_timeout: Option<Duration>,
+    pub(crate) linger: Option<Duration>,
+    pub(crate) max_segment: Option<u16>,
+}
+
+impl Settings {
+    fn of(options: &TcpOptionsConfig) -> Self {
+        let TcpOptionsConfig { nodelay, keep_alive, user_timeout, linger, max_segment, .. } = *options;
+        Self { nodelay, keep_alive, user_timeout, linger, max_segment }
+    }
+}
+
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) tuple: Tuple,
     path: Path,
     pub(crate) state: State,
-    pub(crate) options: TcpOptionsConfig,
+    pub(crate) options: Settings,
 
     // What we send: RFC 9293 section 3.3.1, SND.*
     iss: Seq,
@@ -318,7 +335,7 @@ impl Connection {
             dirty: false,
             signalled: false,
             armed: Instant::FAR_FUTURE,
-            options,
+            options: Settings::of(&options),
         }
     }
 
