@@ -175,7 +175,6 @@ fn say_what_is_wrong() {
         ("echo", &["--tcp", "203.0.113.7:1"], "203.0.113.7:1"),
         ("relay", &["--to", "127.0.0.1:port", "--tcp"], "--tcp"),
         ("latency", &["--role", "bystander"], "bystander"),
-        ("latency", &["--net", "nonsense:"], "nonsense"),
         ("latency", &["--sizes", "many"], "many"),
     ] {
         let output = run(example, wrong);
