@@ -258,7 +258,7 @@ impl Stack {
     }
 
     /// Open a connection; [`Readiness::connected`] or [`Readiness::closed`] tells the outcome.
-    #[allow(clippy::needless_pass_by_value)] // made on the spot by who calls
+    #[allow(clippy::needless_pass_by_value)] // callers make them for the call
     pub fn tcp_connect(
         &mut self,
         remote: SocketAddr,
