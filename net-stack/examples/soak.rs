@@ -80,14 +80,10 @@ fn main() -> ExitCode {
         })
     });
     let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
-    match failed {
-        Some(failed) => {
-            println!("\nFAILED: {failed}");
-            ExitCode::FAILURE
-        }
-        None => {
-            println!("\nall {} held: {seen:?}", to - from);
-            ExitCode::SUCCESS
-        }
+    if let Some(failed) = failed {
+        println!("\nFAILED: {failed}");
+        return ExitCode::FAILURE;
     }
+    println!("\nall {} held: {seen:?}", to - from);
+    ExitCode::SUCCESS
 }

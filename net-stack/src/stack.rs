@@ -258,6 +258,7 @@ impl Stack {
     }
 
     /// Open a connection; [`Readiness::connected`] or [`Readiness::closed`] tells the outcome.
+    #[allow(clippy::needless_pass_by_value)] // callers make them for the call
     pub fn tcp_connect(
         &mut self,
         remote: SocketAddr,
@@ -265,7 +266,7 @@ impl Stack {
         options: TcpOptionsConfig,
         now: Instant,
     ) -> Result<ConnId, ConnError> {
-        self.tcp.connect(remote, local, options, &mut self.net, now)
+        self.tcp.connect(remote, local, &options, &mut self.net, now)
     }
 
     /// Hand over a unit to be sent in order, whole, whatever its size; the buffers are shared, not copied. Refused with

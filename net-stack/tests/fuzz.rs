@@ -28,7 +28,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 }
 
 fn mutate(input: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
-    for _ in 0..1 + dice.below(6) {
+    for _ in 0..=dice.below(6) {
         let at = dice.below(input.len());
         match dice.below(6) {
             0 if !input.is_empty() => input[at] ^= 1 << dice.below(8),

@@ -186,6 +186,7 @@ impl Builder {
             pool: Pool::with(&self.pool)?,
             park,
             reactors: RefCell::default(),
+            watched: RefCell::default(),
             transports: Transports::default(),
             names: Names::default(),
             storage: Rc::default(),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::{FutureExt, select_biased};
-use hemi::{Options, Result, Runtime, UdpQueue, shutdown, spawn};
+use hemi::{Options, Pop, Result, Runtime, UdpQueue, shutdown, spawn, time::sleep};
 use hemi_examples::echo;
 use hemi_netns::Namespace;
 use hemi_tests::{suite::World, transport_suite};
@@ -67,6 +67,36 @@ mod netns {
         // On a veth the kernel leaves checksums and segmentation to whoever takes the packet off it; a program there does neither.
         ground.run("ethtool", &["-K", "hb", "tx", "off", "tso", "off", "gso", "off"]);
         serves_the_kernel("xdp:ha?");
+    }
+
+    /// Every queue gets an error, and the core is not kept awake by a descriptor that is readable for ever.
+    #[test]
+    fn a_device_that_is_removed_gives_errors_and_no_busy_core() {
+        let ground = hemi_netns::enter!();
+        for (device, remove) in [
+            ("tap:hemi0?host=10.77.0.1/24", "link del hemi0"),
+            ("packet:ha?", "link del ha"),
+            ("xdp:ha?", "link del ha"),
+        ] {
+            if !device.starts_with("tap") {
+                ground.veth("ha", "hb");
+            }
+            let runtime =
+                Runtime::builder().net(format!("{device}&ip=10.77.0.2/24")).build().expect("a device");
+            runtime.block_on(async {
+                let mut listener = Options::new().listen(("10.77.0.2", PORT)).await.expect("a listener");
+                ground.ip(remove);
+                let e = hemi::time::timeout(HANG, listener.pop()).await.expect("no hang").unwrap_err();
+                assert!(e.to_string().contains("which is gone"), "{e}");
+                let begin = cpu_time();
+                sleep(Duration::from_secs(1)).await;
+                let used = cpu_time().saturating_sub(begin);
+                assert!(
+                    used < Duration::from_millis(500),
+                    "{device} burns {used:?} in a second when it is gone"
+                );
+            });
+        }
     }
 
     #[test]
@@ -133,7 +163,9 @@ fn bytes(to: SocketAddr) {
             })
         })
         .collect();
-    clients.into_iter().for_each(|client| client.join().expect("no panic"));
+    for client in clients {
+        client.join().expect("no panic");
+    }
 }
 
 fn datagrams(to: SocketAddr) {
@@ -151,4 +183,10 @@ fn datagrams(to: SocketAddr) {
         });
         assert!(back, "a hundred datagrams of {len} bytes, and none came back");
     }
+}
+
+/// What this thread has used of its CPU.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -184,7 +184,7 @@ pub(crate) fn run(seed: u64, pool: &Pool, trace: bool) -> Result<Seen, String> {
         }
     }
     let mut links = Vec::new();
-    for n in 0..1 + dice.below(4) {
+    for n in 0..=dice.below(3) {
         let mut options = [TcpOptionsConfig::default(), TcpOptionsConfig::default()];
         for o in &mut options {
             o.nodelay = !dice.one_in(3);

@@ -30,7 +30,7 @@ pub fn wire(data: &[u8]) {
         header.emit(&mut out);
         let mut whole = out.to_vec();
         whole.resize(out.len() + usize::from(header.payload_len), 0);
-        if whole.len() <= usize::from(u16::MAX) {
+        if u16::try_from(whole.len()).is_ok() {
             assert_eq!(Ipv4Header::parse(&whole), Ok(Ipv4Header { header_len: 20, ..header }));
         }
     }
@@ -58,7 +58,7 @@ pub fn wire(data: &[u8]) {
     }
     tcp_options(data);
     if let Ok(header) = UdpHeader::parse(data) {
-        let _ = header.verify(data, Sum::new(), data.len() % 2 == 0);
+        let _ = header.verify(data, Sum::new(), data.len().is_multiple_of(2));
     }
     let _ = ArpPacket::parse(data);
     let _ = IcmpV4::parse(data);
@@ -77,7 +77,7 @@ fn tcp_options(bytes: &[u8]) {
     let Ok(options) = TcpOptions::parse(bytes) else { return };
     let mut out = [0; TcpOptions::MAX_LEN];
     let len = options.emit(&mut out);
-    assert!(len <= out.len() && len % 4 == 0, "{len} bytes of options");
+    assert!(len <= out.len() && len.is_multiple_of(4), "{len} bytes of options");
     let again = TcpOptions::parse(&out[..len]).expect("what was written is well-formed");
     // What finds no room is left out from the end.
     assert!(options.sack.as_slice().starts_with(again.sack.as_slice()));

@@ -237,7 +237,7 @@ impl Connection {
         tuple: Tuple,
         iss: Seq,
         timestamp_offset: u32,
-        options: TcpOptionsConfig,
+        options: &TcpOptionsConfig,
         cx: &mut Cx<'_>,
     ) -> Self {
         let agreed = Agreed {
@@ -264,7 +264,7 @@ impl Connection {
     pub(crate) fn accepted(
         tuple: Tuple,
         agreed: &Agreed,
-        options: TcpOptionsConfig,
+        options: &TcpOptionsConfig,
         cx: &mut Cx<'_>,
     ) -> Self {
         let mut conn = Self::new(tuple, agreed, options, cx);
@@ -274,7 +274,7 @@ impl Connection {
         conn
     }
 
-    fn new(tuple: Tuple, agreed: &Agreed, options: TcpOptionsConfig, cx: &mut Cx<'_>) -> Self {
+    fn new(tuple: Tuple, agreed: &Agreed, options: &TcpOptionsConfig, cx: &mut Cx<'_>) -> Self {
         let config = cx.config;
         let algorithm = options.congestion.unwrap_or(config.congestion);
         let first = agreed.iss + 1;
@@ -306,7 +306,7 @@ impl Connection {
             probe: None,
             irs: agreed.irs,
             rcv_nxt: agreed.irs + 1,
-            window: RecvWindow::initial(config, &options),
+            window: RecvWindow::initial(config, options),
             assembler: Assembler::default(),
             sacks: SackReport::default(),
             acks: AckPolicy::new(),
@@ -335,7 +335,7 @@ impl Connection {
             dirty: false,
             signalled: false,
             armed: Instant::FAR_FUTURE,
-            options: Settings::of(&options),
+            options: Settings::of(options),
         }
     }
 
