@@ -97,7 +97,7 @@ async fn client(conn: Conn, store: &RefCell<Store>) -> Result<()> {
             client.push(Value::ok()).await?;
             break;
         } else if request.is("HELLO") {
-            hello(&request, client.codec())
+            hello(&request, &mut client.codec())
         } else {
             store.borrow_mut().reply(&request)
         };

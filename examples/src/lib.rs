@@ -24,4 +24,5 @@ pub mod logserver;
 pub mod pipeline;
 pub mod prove;
 pub mod relay;
+pub mod testbed;
 pub mod wordcount;

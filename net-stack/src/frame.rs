@@ -203,6 +203,13 @@ impl TxQueue {
         if self.len == 0 { None } else { self.slots.get(self.first) }
     }
 
+    /// All that wait, oldest first, in place: for a device that sends several by one call and then
+    /// [`discard`](Self::discard)s as many as were taken.
+    pub fn iter(&self) -> impl Iterator<Item = &TxFrame> {
+        let mask = self.slots.len().wrapping_sub(1);
+        (0..self.len).filter_map(move |n| self.slots.get((self.first + n) & mask))
+    }
+
     /// Let go of the oldest frame, which the device has copied.
     #[inline]
     pub fn discard(&mut self) {

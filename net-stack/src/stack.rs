@@ -14,7 +14,8 @@ use crate::{
     frame::{RxFrame, TxFrame, TxQueue},
     ip::{Net, Upper},
     tcp::{
-        ConnError, ConnId, Connection, Events, ListenerId, Snapshot, State, Tcp, TcpEvent, TcpOptionsConfig,
+        ConnError, ConnId, Connection, Events, ListenerId, Snapshot, State, Tcp, TcpConfig, TcpEvent,
+        TcpOptionsConfig,
     },
     timer::Timer,
     udp::{Datagram, Udp, UdpError, UdpId},
@@ -38,7 +39,7 @@ impl Readiness {
     pub fn writable(self) -> bool {
         self.0 & Events::WRITABLE != 0
     }
-    /// Everything pushed is acknowledged ([`Stack::tcp_want_acked`]), or the connection is over.
+    /// Everything pushed is acknowledged ([`Stack::tcp_want_acked`]), our FIN is, or the connection is over.
     pub fn acked(self) -> bool {
         self.0 & Events::ACKED != 0
     }
@@ -155,7 +156,9 @@ impl Stack {
     fn receive_looped(&mut self, now: Instant) {
         for _ in 0..64 {
             let Some(frame) = self.net.looped.pop_front() else { return };
+            self.net.looping = true;
             self.receive(frame, now);
+            self.net.looping = false;
             if self.net.looped.is_empty() {
                 self.tcp.transmit(&mut self.net, now);
             }
@@ -255,6 +258,7 @@ impl Stack {
     }
 
     /// Open a connection; [`Readiness::connected`] or [`Readiness::closed`] tells the outcome.
+    #[allow(clippy::needless_pass_by_value)] // callers make them for the call
     pub fn tcp_connect(
         &mut self,
         remote: SocketAddr,
@@ -262,7 +266,7 @@ impl Stack {
         options: TcpOptionsConfig,
         now: Instant,
     ) -> Result<ConnId, ConnError> {
-        self.tcp.connect(remote, local, options, &mut self.net, now)
+        self.tcp.connect(remote, local, &options, &mut self.net, now)
     }
 
     /// Hand over a unit to be sent in order, whole, whatever its size; the buffers are shared, not copied. Refused with
@@ -287,6 +291,18 @@ impl Stack {
     /// Bytes of send buffer that are free.
     pub fn tcp_send_room(&self, conn: ConnId) -> usize {
         self.tcp.conn(conn).map_or(0, Connection::send_room)
+    }
+
+    /// Bytes pushed and not acknowledged.
+    #[inline]
+    pub fn tcp_send_queue(&self, conn: ConnId) -> usize {
+        self.tcp.conn(conn).map_or(0, Connection::send_queue)
+    }
+
+    /// Tell by [`Readiness::writable`] when fewer than `below` bytes are pushed and not acknowledged. Without this it is told
+    /// when they are fewer than the send buffer's limit, after they were not.
+    pub fn tcp_want_room(&mut self, conn: ConnId, below: usize) {
+        self.tcp.want_room(conn, below);
     }
 
     /// Whether everything pushed is acknowledged.
@@ -354,6 +370,16 @@ impl Stack {
         self.tcp.set_user_timeout(conn, limit);
     }
 
+    /// See [`TcpOptionsConfig::send_buffer`].
+    pub fn tcp_set_send_buffer(&mut self, conn: ConnId, bytes: usize, now: Instant) {
+        self.tcp.set_send_buffer(conn, bytes, &mut self.net, now);
+    }
+
+    /// See [`TcpOptionsConfig::recv_buffer`]; at most what the window scale that was agreed on can tell.
+    pub fn tcp_set_recv_buffer(&mut self, conn: ConnId, bytes: usize) {
+        self.tcp.set_recv_buffer(conn, bytes);
+    }
+
     // ---- UDP
 
     /// Open a UDP socket. `limit`: bytes of memory that waiting datagrams may pin.
@@ -413,6 +439,11 @@ impl Stack {
     /// One connection, as `ss` would show it.
     pub fn snapshot(&self, conn: ConnId) -> Option<Snapshot> {
         self.tcp.conn(conn).map(|c| c.snapshot(&self.tcp.config))
+    }
+
+    /// Settings of TCP.
+    pub fn tcp_config(&self) -> &TcpConfig {
+        &self.tcp.config
     }
 
     /// Connections, and those in TIME-WAIT.

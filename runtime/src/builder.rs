@@ -180,12 +180,13 @@ impl Builder {
         let exec = Exec::new()?;
         let core = Rc::new(Core {
             exec,
-            alarms: Rc::new(Alarms::new(clock.read(), clock.uncertainty())),
+            alarms: Alarms::new(clock.read(), clock.uncertainty()),
             clock,
             spin: RefCell::new(Spin::new(self.idle, self.spin, affinity::is_alone())),
             pool: Pool::with(&self.pool)?,
             park,
             reactors: RefCell::default(),
+            watched: RefCell::default(),
             transports: Transports::default(),
             names: Names::default(),
             storage: Rc::default(),

@@ -3,11 +3,13 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
+    os::fd::RawFd,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
+use hemi_net::DeviceQueue;
 use hemi_park::Park;
 use hemi_queue::{Error, Pool, Reactor, Result, Wakeup, time::Instant};
 
@@ -26,13 +28,15 @@ use crate::{
 pub(crate) struct Core {
     pub(crate) exec: Exec,
     /// Has the reading of this turn.
-    pub(crate) alarms: Rc<Alarms>,
+    pub(crate) alarms: Alarms,
     pub(crate) clock: Clock,
     pub(crate) spin: RefCell<Spin>,
     pub(crate) pool: Pool,
     /// The core's io_uring and what it sleeps in; none in a simulation.
     pub(crate) park: Option<Rc<Park>>,
     pub(crate) reactors: RefCell<Vec<Rc<dyn Reactor>>>,
+    /// The descriptor by which each reactor, at the same place, wakes the core.
+    pub(crate) watched: RefCell<Vec<Option<RawFd>>>,
     pub(crate) transports: Transports,
     pub(crate) names: Names,
     /// The open logs and files.
@@ -63,15 +67,35 @@ impl Core {
         self.alarms.now()
     }
 
+    /// Which of a device's queues are this core's.
+    pub(crate) fn device_queue(&self) -> DeviceQueue {
+        DeviceQueue { index: self.core_index, of: self.cores.max(1) }
+    }
+
     /// Poll `reactor` once per turn from now on.
     pub(crate) fn add_reactor(&self, reactor: Rc<dyn Reactor>) {
-        if let (Wakeup::Fd(fd), Some(park)) = (reactor.wakeup(), &self.park)
-            && let Err(error) = park.watch(fd)
-        {
+        let wakeup = reactor.wakeup();
+        self.reactors.borrow_mut().push(reactor);
+        self.watched.borrow_mut().push(None);
+        let at = self.watched.borrow().len() - 1;
+        self.watch_anew(at, wakeup);
+    }
+
+    /// The reactor at `at` wakes the core by what `wakeup` says: one whose device is gone must not keep it awake.
+    pub(crate) fn watch_anew(&self, at: usize, wakeup: Wakeup) {
+        let now = if let Wakeup::Fd(fd) = wakeup { Some(fd) } else { None };
+        let (Some(before), Some(park)) = (self.watched.borrow().get(at).copied(), &self.park) else { return };
+        if before == now {
+            return;
+        }
+        if let Some(fd) = before {
+            park.unwatch(fd);
+        }
+        if let Some(Err(error)) = now.map(|fd| park.watch(fd)) {
             tracing::warn!(%error, "a device cannot wake this core; it is looked at every millisecond");
             self.deaf.set(true);
         }
-        self.reactors.borrow_mut().push(reactor);
+        self.watched.borrow_mut()[at] = now;
     }
 
     /// Have the watchdog look at this core, until the guard is dropped.

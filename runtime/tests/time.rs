@@ -223,9 +223,57 @@ fn ten_thousand_timers() {
 #[allow(clippy::async_yields_async)] // carried out on purpose
 fn a_sleep_may_outlive_its_runtime() {
     let runtime = simulated();
-    let nap = runtime.block_on(async { sleep(MS) });
+    let (mut naps, fired) = runtime.block_on(async {
+        let mut fired = Box::pin(sleep(MS));
+        fired.as_mut().await;
+        let armed: Vec<_> = (1..=8).map(|n| sleep(MS * n)).collect();
+        yield_now().await; // to the wheel
+        (armed.into_iter().chain((1..=8).map(|n| sleep(MS * n))).collect::<Vec<_>>(), fired)
+    });
     drop(runtime);
-    assert!(nap.now_or_never().is_none());
+    assert!(fired.is_elapsed());
+    // Polled by another executor, whose waker is no name of ours, in any order, and armed anew.
+    for at in [3, 9, 0, 11] {
+        let mut nap = naps.swap_remove(at);
+        assert!((&mut nap).now_or_never().is_none() && (&mut nap).now_or_never().is_none());
+        let later = nap.deadline().unwrap() + MS;
+        nap.reset(later);
+        assert!(nap.deadline() == Some(later) && !nap.is_elapsed());
+        assert!(nap.now_or_never().is_none());
+    }
+    drop(fired);
+    let last = naps.pop().unwrap();
+    drop(naps);
+    assert!(last.deadline().is_some());
+}
+
+#[test]
+fn a_sleep_polled_with_foreign_wakers_wakes_the_last_of_them() {
+    struct Count(std::sync::atomic::AtomicUsize);
+    impl std::task::Wake for Count {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    simulated().block_on(async {
+        let [first, last] = [(); 2].map(|()| std::sync::Arc::new(Count(0.into())));
+        let mut naps: Vec<_> = (0..3).map(|_| Box::pin(sleep(MS))).collect();
+        // Our own waker, then two foreign ones; the second sleep by foreign ones only, the third by ours after all.
+        assert!(futures::poll!(&mut naps[0]).is_pending() && futures::poll!(&mut naps[2]).is_pending());
+        for (nap, counts) in naps.iter_mut().zip([&[&first, &last][..], &[&first, &first, &last], &[&first]])
+        {
+            for &count in counts {
+                let waker = std::task::Waker::from(std::sync::Arc::clone(count));
+                assert!(nap.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+            }
+        }
+        naps.swap_remove(2).await;
+        let woken = [&first, &last].map(|c| c.0.load(std::sync::atomic::Ordering::Relaxed));
+        assert_eq!(woken, [0, 2]);
+        assert!(naps.iter().all(|nap| nap.is_elapsed()));
+        drop(naps);
+        assert_eq!([&first, &last].map(std::sync::Arc::strong_count), [1, 1], "no waker is kept");
+    });
 }
 
 #[test]

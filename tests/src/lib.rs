@@ -3,6 +3,7 @@
 //! | what a test needs | where |
 //! |---|---|
 //! | the portable suite, run on any transport | [`suite`] |
+//! | hosts on one simulated network, in virtual time, from many seeds | [`network`] |
 //! | a runtime on each backend of the kernel's sockets | [`kernels`] |
 //! | plain `std` sockets as the peers, threads that do not know hemi | [`foreign`] |
 //! | to wait for something that has no future | [`until`](mod@until) |
@@ -13,6 +14,7 @@
 pub mod alone;
 pub mod foreign;
 pub mod kernels;
+pub mod network;
 pub mod suite;
 pub mod until;
 

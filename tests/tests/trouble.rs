@@ -8,7 +8,9 @@ mod trouble {
     mod addresses;
     mod churn;
     mod clock;
+    mod descriptors;
     mod drops;
+    mod flood;
     mod half_close;
     mod no_reader;
     mod resets;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::peer::{Peer, Queues, Timers};
+use crate::peer::{Link, Peer, Queues, Timers};
 use crate::peers::bare::{Bare, Inline};
 use crate::peers::{
-    compio::Compio, glommio::Glommio, hemi::Hemi, local_pool::Futures, monoio::Monoio, smol::Smol,
-    tokio::Tokio,
+    compio::Compio, glommio::Glommio, hemi::Hemi, hemi_net::HemiNet, local_pool::Futures, monoio::Monoio,
+    smol::Smol, smoltcp::Smoltcp, tokio::Tokio,
 };
-use crate::rows::{queue, spawn, timer, tokens, wake, yielding};
+use crate::rows::{net, queue, spawn, timer, tokens, wake, yielding};
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
@@ -56,6 +56,21 @@ pub enum Row {
     /// TokenSet::next while 10,000 operations are pending.
     #[value(name = "token-set-10k")]
     TokenSet10k,
+    /// User-level TCP: 64 bytes there and back.
+    NetRequest,
+    /// The same beside 10,000 idle connections.
+    #[value(name = "net-request-10k")]
+    NetRequest10k,
+    /// The same beside 100,000 idle connections.
+    #[value(name = "net-request-100k")]
+    NetRequest100k,
+    /// User-level TCP: a connection opened and closed.
+    NetSetup,
+    /// User-level TCP: 64 KiB one way, MTU 1500.
+    NetBulk,
+    /// User-level TCP: 64 KiB one way, MTU 9000.
+    #[value(name = "net-bulk-9000")]
+    NetBulk9000,
     /// TCP echo of 64 bytes, one at a time: the median round trip.
     TcpPingPong,
     /// TCP echo over 64 connections, 16 messages of 64 bytes in flight on each: messages per second.
@@ -74,6 +89,8 @@ pub enum Needs {
     Timers,
     /// qtokens and sets of them.
     Tokens,
+    /// A user-level TCP stack.
+    Stack,
     /// A TCP echo server.
     Echo,
 }
@@ -97,6 +114,12 @@ impl Row {
             Self::Timer10kTurn => "timer insert, turn, cancel, 10,000 others",
             Self::TokenSet1 => "TokenSet::next, 1 pending",
             Self::TokenSet10k => "TokenSet::next, 10,000 pending",
+            Self::NetRequest => "user-level TCP, 64 B there and back",
+            Self::NetRequest10k => "the same, 10,000 idle connections",
+            Self::NetRequest100k => "the same, 100,000 idle connections",
+            Self::NetSetup => "user-level TCP, open + close",
+            Self::NetBulk => "user-level TCP, 64 KiB, MTU 1500",
+            Self::NetBulk9000 => "user-level TCP, 64 KiB, MTU 9000",
             Self::TcpPingPong => "TCP echo 64 B, one at a time",
             Self::Tcp64x16 => "TCP echo 64 B, 64 connections x 16",
         }
@@ -108,6 +131,12 @@ impl Row {
             Self::Queue | Self::Queue16 => Needs::Queues,
             Self::Timer | Self::Timer10k | Self::Timer10kTurn => Needs::Timers,
             Self::TokenSet1 | Self::TokenSet10k => Needs::Tokens,
+            Self::NetRequest
+            | Self::NetRequest10k
+            | Self::NetRequest100k
+            | Self::NetSetup
+            | Self::NetBulk
+            | Self::NetBulk9000 => Needs::Stack,
             Self::TcpPingPong | Self::Tcp64x16 => Needs::Echo,
             _ => Needs::Executor,
         }
@@ -117,6 +146,11 @@ impl Row {
     pub fn timed_ops(self) -> u64 {
         match self {
             Self::Spawn | Self::SpawnBatch | Self::Timer | Self::Timer10k => 100_000,
+            Self::NetRequest | Self::NetSetup => 50_000,
+            // smoltcp walks all its sockets in every poll: a millisecond and more per request.
+            Self::NetRequest10k => 1_000,
+            Self::NetRequest100k => 200,
+            Self::NetBulk | Self::NetBulk9000 => 5_000,
             Self::Timer10kTurn | Self::Wake10k | Self::Wake100k => 64_000,
             _ => 256_000,
         }
@@ -124,7 +158,13 @@ impl Row {
 
     /// N of `(Ir(3N) - Ir(N)) / 2N`; a multiple of every batch size above.
     pub fn counted_ops(self) -> u64 {
-        8_000
+        match self {
+            Self::NetRequest10k => 200,
+            Self::NetRequest100k => 20,
+            Self::NetBulk | Self::NetBulk9000 => 500,
+            Self::NetSetup => 2_000,
+            _ => 8_000,
+        }
     }
 }
 
@@ -145,6 +185,8 @@ pub enum Runtime {
     Compio,
     /// smol with a `LocalExecutor`.
     Smol,
+    /// User-level TCP rows only: smoltcp.
+    Smoltcp,
     /// `futures::executor::LocalPool`: no timers, no sockets.
     LocalPool,
     /// TCP rows only: an epoll loop written by hand.
@@ -167,6 +209,7 @@ impl Runtime {
             Self::Glommio => "glommio",
             Self::Compio => "compio",
             Self::Smol => "smol",
+            Self::Smoltcp => "smoltcp",
             Self::LocalPool => "LocalPool",
             Self::Epoll => "bare epoll",
             Self::Spin => "bare spin",
@@ -190,8 +233,9 @@ impl Runtime {
             Self::Hemi => true,
             Self::LocalPool => matches!(needs, Needs::Executor | Needs::Queues),
             Self::HemiBusy | Self::Epoll | Self::Spin => needs == Needs::Echo,
-            Self::Harness => !matches!(needs, Needs::Echo | Needs::Tokens),
-            _ => needs != Needs::Tokens,
+            Self::Smoltcp => needs == Needs::Stack,
+            Self::Harness => !matches!(needs, Needs::Echo | Needs::Tokens | Needs::Stack),
+            _ => !matches!(needs, Needs::Tokens | Needs::Stack),
         }
     }
 }
@@ -199,7 +243,10 @@ impl Runtime {
 /// Runs `ops` operations of a micro row in this process; `None` where the two do not meet.
 pub fn run_micro(row: Row, runtime: Runtime, ops: u64) -> Option<Duration> {
     match runtime {
-        Runtime::Hemi => full::<Hemi>(row, ops).or_else(|| tokens(row, ops)),
+        Runtime::Hemi => {
+            full::<Hemi>(row, ops).or_else(|| tokens(row, ops)).or_else(|| stack::<HemiNet>(row, ops))
+        }
+        Runtime::Smoltcp => stack::<Smoltcp>(row, ops),
         Runtime::Tokio => full::<Tokio>(row, ops),
         Runtime::Monoio => full::<Monoio>(row, ops),
         Runtime::Glommio => full::<Glommio>(row, ops),
@@ -248,6 +295,18 @@ fn tokens(row: Row, ops: u64) -> Option<Duration> {
     Some(match row {
         Row::TokenSet1 => tokens::next(1, ops),
         Row::TokenSet10k => tokens::next(10_000, ops),
+        _ => return None,
+    })
+}
+
+fn stack<L: Link>(row: Row, ops: u64) -> Option<Duration> {
+    Some(match row {
+        Row::NetRequest => net::request::<L>(0, ops),
+        Row::NetRequest10k => net::request::<L>(10_000, ops),
+        Row::NetRequest100k => net::request::<L>(100_000, ops),
+        Row::NetSetup => net::setup::<L>(ops),
+        Row::NetBulk => net::bulk::<L>(1500, ops),
+        Row::NetBulk9000 => net::bulk::<L>(9000, ops),
         _ => return None,
     })
 }

@@ -6,6 +6,8 @@ use std::{
     str::FromStr,
 };
 
+use crate::wire::MacAddr;
+
 /// An address with the length of its network's prefix: `10.77.0.2/24`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cidr {
@@ -25,6 +27,21 @@ impl Cidr {
     pub fn new(address: impl Into<IpAddr>, prefix: u8) -> Self {
         let address = address.into();
         Self { address, prefix: prefix.min(if address.is_ipv4() { 32 } else { 128 }) }
+    }
+
+    /// The link-local address made from a MAC address (RFC 4291 section 2.5.6 and appendix A: modified EUI-64).
+    ///
+    /// ```
+    /// use hemi_net::{Cidr, wire::MacAddr};
+    /// assert_eq!(Cidr::link_local(MacAddr([2, 0, 0, 0, 0, 1])).to_string(), "fe80::ff:fe00:1/64");
+    /// ```
+    pub fn link_local(mac: MacAddr) -> Self {
+        let [a, b, c, d, e, f] = mac.0;
+        let id = [a ^ 2, b, c, 0xff, 0xfe, d, e, f];
+        let mut ip = [0; 16];
+        ip[..2].copy_from_slice(&[0xfe, 0x80]);
+        ip[8..].copy_from_slice(&id);
+        Self::new(ip, 64)
     }
 
     /// Whether `other` is in the same network.

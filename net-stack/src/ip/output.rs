@@ -77,7 +77,7 @@ impl Net {
 
     /// The sum of a path's pseudo-header for `len` bytes of transport.
     pub(crate) fn pseudo(path: &Path, len: usize) -> Sum {
-        path.pseudo.word(len as u16)
+        path.pseudo().word(len as u16)
     }
 
     fn send_fragments(
@@ -106,9 +106,9 @@ impl Net {
             if v4 {
                 mark_v4_fragment(head, self.ident as u16, offset as u16, more);
             } else {
-                head[EthernetHeader::LEN + 6] = protocol::IPV6_FRAGMENT;
+                let next_header =
+                    std::mem::replace(&mut head[EthernetHeader::LEN + 6], protocol::IPV6_FRAGMENT);
                 if let Some(out) = head[ip_end..].first_chunk_mut() {
-                    let next_header = protocol::UDP;
                     FragmentHeader { next_header, offset: offset as u16, more, ident: self.ident }.emit(out);
                 }
             }
@@ -185,7 +185,7 @@ fn write_tcp(frame: &mut TxFrame, path: &Path, segment: TcpSegment, offload: boo
         TcpHeader { header_len: header_len as u8, ..segment.header }.emit(fixed);
     }
     let tcp_len = header_len + payload_len;
-    let mut sum = path.pseudo.word(tcp_len as u16);
+    let mut sum = path.pseudo().word(tcp_len as u16);
     let checksum = if offload {
         sum.partial()
     } else {

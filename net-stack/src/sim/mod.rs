@@ -4,17 +4,21 @@
 //! report. [`Pair::step`] jumps to the next time at which something can happen; when there is none, everything waits for
 //! everything else, and that is an error, not a hang.
 //!
-//! `wire.rs` is the link and the device at each of its ends, `faults.rs` what goes wrong on it, `pair.rs` the two hosts;
-//! `tso.rs` cuts large frames as an offloading device does; `pipe.rs` is a wire without any of this, for benchmarks.
+//! `link.rs` is what one direction of a cable does to frames, `faults.rs` what goes wrong on it; `wire.rs` is a cable with a device at
+//! each end, `pair.rs` two hosts on one, `switch.rs` a network of any number of hosts. `tso.rs` cuts large frames as an offloading device does; `pipe.rs` is a wire without any of this, for benchmarks.
 
 mod faults;
+pub(crate) mod link;
 mod pair;
 mod pipe;
+mod switch;
 mod tso;
 mod wire;
 
 pub use faults::Faults;
+pub use link::{LinkConfig, WireStats};
 pub use pair::{Deadlock, Pair, Side};
 pub use pipe::Pipe;
+pub use switch::{Switch, SwitchDevice, WeakSwitch};
 pub use tso::cut;
-pub use wire::{SimDevice, Wire, WireConfig, WireStats};
+pub use wire::{SimDevice, Wire, WireConfig};

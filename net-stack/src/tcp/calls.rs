@@ -91,7 +91,7 @@ impl Tcp {
         &mut self,
         remote: SocketAddr,
         local: Option<SocketAddr>,
-        options: TcpOptionsConfig,
+        options: &TcpOptionsConfig,
         net: &mut Net,
         now: Instant,
     ) -> Result<ConnId, ConnError> {
@@ -208,6 +208,22 @@ impl Tcp {
     pub(crate) fn want_acked(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
             conn.want_acked();
+        }
+    }
+
+    pub(crate) fn want_room(&mut self, id: ConnId, below: usize) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.want_room(below);
+        }
+    }
+
+    pub(crate) fn set_send_buffer(&mut self, id: ConnId, bytes: usize, net: &mut Net, now: Instant) {
+        self.on_named(id, net, now, |conn, _| conn.set_send_limit(bytes));
+    }
+
+    pub(crate) fn set_recv_buffer(&mut self, id: ConnId, bytes: usize) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+            conn.set_recv_max(bytes);
         }
     }
 

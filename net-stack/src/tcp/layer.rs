@@ -42,6 +42,13 @@ pub struct ListenerId {
     pub(crate) generation: u32,
 }
 
+impl ListenerId {
+    /// The listener's slot: a small number, its own while it lives.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
 /// Something that the application may be waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TcpEvent {
@@ -331,7 +338,7 @@ impl Tcp {
         let Some(listener) = self.listeners.slab.named_mut(slot, generation) else { return };
         let agreed = entry.agreed(&seg, now, cookie);
         let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
-        let conn = Connection::accepted(entry.tuple, &agreed, listener.options.clone(), &mut cx);
+        let conn = Connection::accepted(entry.tuple, &agreed, &listener.options, &mut cx);
         let (conn_slot, conn_generation) = self.conns.insert(Box::new(conn));
         let id = ConnId { slot: conn_slot, generation: conn_generation };
         listener.ready.push_back(id);

@@ -46,6 +46,13 @@ impl RecvWindow {
         self.limit = self.limit.min(self.max);
     }
 
+    /// Change what the window may grow to. The scale was agreed on and stays; what was promised stays too.
+    pub(crate) fn set_max(&mut self, bytes: usize) {
+        let most = u32::from(u16::MAX) << self.shift;
+        self.max = (bytes.min(1 << 30) as u32).clamp(2048, most.max(2048));
+        self.limit = self.limit.min(self.max);
+    }
+
     /// The stream begins: the window that the SYN carried starts at `next`.
     pub(crate) fn start(&mut self, next: Seq, now: Instant) {
         self.edge = next + self.limit.min(u32::from(u16::MAX));

@@ -13,8 +13,8 @@ use crate::{
     wire::{Sum, UdpHeader, protocol},
 };
 
-/// The largest datagram: what an IP packet holds.
-const MAX_PAYLOAD: usize = 65_507;
+/// The most bytes that a datagram carries: what is left of the largest IPv4 packet.
+pub const MAX_PAYLOAD: usize = 65_507;
 
 /// The name of a UDP socket of one stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -204,6 +204,10 @@ impl Udp {
                 None => return Err((UdpError::Unreachable, payload)),
             },
         };
+        if !net.addresses.is_ours(to.ip()) && net.routes.next_hop(&net.addresses, to.ip()).is_none() {
+            net.counters.drop_tx_no_route += 1;
+            return Err((UdpError::Unreachable, payload));
+        }
         // The last destination's path is kept: a server that answers one client, or a connected socket, resolves once.
         let mut path = match socket.path.take() {
             Some(path) if path.local == local && path.remote == to.ip() => path,

@@ -14,10 +14,12 @@
 //! It depends on nothing above it: no executor, no device, no clock, no random source. What drives these types
 //! (the turn) is in the `hemi` crate; what completes them is in the drivers.
 
+mod assemble;
 pub mod buf;
 mod error;
 mod op;
 mod pop;
+pub mod program;
 mod push;
 mod qd;
 mod reactor;
@@ -29,6 +31,7 @@ mod uri;
 mod waiter;
 pub mod wheel;
 
+pub use assemble::{Assembler, PopWaiter};
 pub use buf::{AllocError, Buf, BufMut, Pool, PoolConfig, PoolStats, SendBuf, Sga};
 pub use error::{Error, IoFailure, Malformed, Result, Unsupported, WrongKind};
 pub use op::{Completion, Op};
@@ -37,5 +40,5 @@ pub use push::{Finish, Push, PushError, PushUnit, Ticket};
 pub use qd::Qd;
 pub use reactor::{Progress, Reactor, Wakeup};
 pub use token::Token;
-pub use uri::{Uri, UriError};
+pub use uri::{Span, Uri, UriError};
 pub use waiter::Waiter;

@@ -4,10 +4,14 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
-use crate::Result;
+use crate::{
+    Assembler, Result,
+    program::{Program, RunsIn},
+};
 
 /// A queue that units can be popped from.
 ///
@@ -51,6 +55,26 @@ pub trait Pop {
     /// Take the next unit, or register the context's waker for it. `None` is the end of the queue.
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Self::Unit>>>;
 
+    /// As [`poll_pop`](Self::poll_pop), for one who puts larger units together: while this is pending the queue may hand
+    /// what arrives to `assembler` in the reactor's turn, and wake the task when that says so. Default: a plain
+    /// `poll_pop`, woken for everything that arrives, which is always right.
+    fn poll_pop_for(
+        &mut self,
+        assembler: &Rc<dyn Assembler>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Self::Unit>>> {
+        let _ = assembler;
+        self.poll_pop(cx)
+    }
+
+    /// Let the device under the queue reject what `program` does not match, instead of what it was given before; `None`
+    /// lets everything through again. Says where it runs now; what had arrived before may still be popped. Default:
+    /// nobody takes it over.
+    fn install_filter(&mut self, program: Option<&Program>) -> RunsIn {
+        let _ = program;
+        RunsIn::Software
+    }
+
     /// The next unit, `None` at the end of the queue. Cancel-safe: dropping the future loses nothing.
     fn pop(&mut self) -> PopNext<'_, Self>
     where
@@ -66,6 +90,17 @@ impl<Q: Pop + ?Sized> Pop for &mut Q {
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Self::Unit>>> {
         (**self).poll_pop(cx)
     }
+    #[inline]
+    fn poll_pop_for(
+        &mut self,
+        assembler: &Rc<dyn Assembler>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Self::Unit>>> {
+        (**self).poll_pop_for(assembler, cx)
+    }
+    fn install_filter(&mut self, program: Option<&Program>) -> RunsIn {
+        (**self).install_filter(program)
+    }
 }
 
 impl<Q: Pop + ?Sized> Pop for Box<Q> {
@@ -73,6 +108,17 @@ impl<Q: Pop + ?Sized> Pop for Box<Q> {
     #[inline]
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Self::Unit>>> {
         (**self).poll_pop(cx)
+    }
+    #[inline]
+    fn poll_pop_for(
+        &mut self,
+        assembler: &Rc<dyn Assembler>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Self::Unit>>> {
+        (**self).poll_pop_for(assembler, cx)
+    }
+    fn install_filter(&mut self, program: Option<&Program>) -> RunsIn {
+        (**self).install_filter(program)
     }
 }
 

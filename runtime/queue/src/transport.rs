@@ -17,7 +17,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{PushError, Reactor, Result, Sga};
+use crate::{
+    Assembler, PushError, Reactor, Result, Sga,
+    program::{Program, RunsIn},
+};
 
 /// The address of a queue's end, on any transport.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -194,6 +197,14 @@ pub trait StreamSocket {
     /// peer has finished sending and everything was popped. What had arrived before an error is delivered first.
     fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>>;
 
+    /// As [`poll_pop`](Self::poll_pop), for one who puts units together ([`PopWaiter`](crate::PopWaiter) does the
+    /// receiving side's part): while it is pending, what arrives goes to `assembler`, and the task is woken when that says
+    /// so. Default: a plain `poll_pop`, woken for every segment.
+    fn poll_pop_for(&self, assembler: &Rc<dyn Assembler>, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
+        let _ = assembler;
+        self.poll_pop(cx)
+    }
+
     /// Wait until less than [`SocketOptions::send_limit`] bytes are accepted and not yet with the device.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>>;
 
@@ -235,6 +246,14 @@ pub trait DatagramSocket {
     /// The next datagram and its sender, one datagram as one unit; `None` after [`close`](Self::close). An ICMP error that
     /// belongs to a connected socket is an `Err`, and the socket goes on.
     fn poll_pop_from(&self, cx: &mut Context<'_>) -> Poll<Result<Option<(Sga, Endpoint)>>>;
+
+    /// Reject what `program` does not match before it is received, instead of what was installed before; `None` lets
+    /// everything through again. Only datagrams addressed to this socket are looked at; what had arrived before
+    /// stays. Default, and where the program cannot be translated: it stays with the caller.
+    fn install_filter(&self, program: Option<&Program>) -> RunsIn {
+        let _ = program;
+        RunsIn::Software
+    }
 
     /// Wait for room for a datagram.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>>;

@@ -1,6 +1,6 @@
 //! Transport URIs: `scheme:rest?key=value&key=value`.
 
-use std::{cell::RefCell, fmt, str::FromStr};
+use std::{cell::RefCell, fmt, str::FromStr, time::Duration};
 
 /// A parsed transport URI, consumed parameter by parameter.
 ///
@@ -143,6 +143,36 @@ impl Uri {
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// A span of time as a parameter's value: a whole number and `ns`, `us`, `ms` or `s`.
+///
+/// ```
+/// # use hemi_queue::{Span, Uri};
+/// let uri: Uri = "mem:?latency=50us".parse()?;
+/// assert_eq!(uri.take::<Span>("latency")?, Some(Span(std::time::Duration::from_micros(50))));
+/// # Ok::<(), hemi_queue::UriError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHAT: &str = "write a whole number and ns, us, ms or s, for example `50us`";
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| WHAT)?;
+        let scale = match unit {
+            "ns" => 1,
+            "us" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            _ => return Err(WHAT),
+        };
+        number.checked_mul(scale).map(|n| Self(Duration::from_nanos(n))).ok_or(WHAT)
     }
 }
 

@@ -1,19 +1,28 @@
 //! [`Framed`]: a codec on a byte queue.
 
 use std::{
+    cell::RefMut,
     fmt,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
-use hemi_queue::{Error, Pool, Pop, Push, PushError, Result, Sga, Ticket};
+use hemi_queue::{Assembler, Error, Pool, Pop, Push, PushError, Result, Sga, Ticket};
 
-use super::{Decoder, Encoder, Input, Room};
+use super::{
+    Decoder, Encoder, Input, Room,
+    assembly::{Answer, Assembly, Half},
+};
 use crate::context;
 
 /// A queue of units made of a queue of bytes and a codec.
 ///
-/// `Q` pops buffers ([`Buf`](hemi_queue::Buf) or [`Sga`]) cut anyhow, and pushes [`Sga`]s; `C` is a [`Decoder`],
-/// an [`Encoder`], or both.
+/// `Q` pops buffers ([`Buf`](hemi_queue::Buf) or [`Sga`]) cut anyhow, and pushes [`Sga`]s; `C` is a [`Decoder`], and
+/// an [`Encoder`] too to be pushed to.
+///
+/// While a pop waits, the decoder runs in the reactor's turn, on the segments as they arrive, and the task is woken once a
+/// unit is whole: once for each unit, not for each segment (HotOS '19). So it is over every queue of this crate
+/// that carries the bytes of a transport; over others the decoder runs in the task.
 ///
 /// # Life
 /// ```text
@@ -26,10 +35,9 @@ use crate::context;
 ///
 /// # Cancel safety
 /// Dropping a pop loses nothing: arrived bytes stay here. A pushed unit goes out whole.
-pub struct Framed<Q, C> {
+pub struct Framed<Q, C: Decoder> {
     queue: Q,
-    codec: C,
-    input: Input,
+    assembly: Rc<Assembly<C>>,
     room: Room,
     state: State,
     /// How to push a refusal, for queues that can be pushed to.
@@ -46,17 +54,18 @@ enum State {
 }
 
 /// What a [`Framed`] was made of, and what it had read ahead.
-#[derive(Debug)]
-pub struct FramedParts<Q, C> {
+pub struct FramedParts<Q, C: Decoder> {
     /// The byte queue.
     pub queue: Q,
     /// The codec.
     pub codec: C,
-    /// Bytes that have arrived and make no whole unit yet, or whole units not yet popped.
+    /// What the decoder has answered and nobody has popped: it decodes one unit ahead while a pop waits.
+    pub decoded: Option<Result<C::Unit>>,
+    /// Bytes behind that: they make no whole unit yet, or were not yet decoded.
     pub unread: Sga,
 }
 
-impl<Q: Push<Unit: From<Sga>>, C> Framed<Q, C> {
+impl<Q: Push<Unit: From<Sga>>, C: Decoder> Framed<Q, C> {
     /// `codec` on `queue`.
     pub fn new(queue: Q, codec: C) -> Self {
         Self::make(queue, codec, |queue, words| {
@@ -66,15 +75,15 @@ impl<Q: Push<Unit: From<Sga>>, C> Framed<Q, C> {
     }
 }
 
-impl<Q, C> Framed<Q, C> {
+impl<Q, C: Decoder> Framed<Q, C> {
     /// `codec` on a queue that can only be popped: the peer is not told of errors.
     pub fn reader(queue: Q, codec: C) -> Self {
         Self::make(queue, codec, |_, _| ())
     }
 
     fn make(queue: Q, codec: C, refuse: fn(&mut Q, Sga)) -> Self {
-        let framed =
-            Self { queue, codec, input: Input::new(), room: Room::new(), state: State::Open, refuse };
+        let assembly = Rc::new(Assembly::new(codec));
+        let framed = Self { queue, assembly, room: Room::new(), state: State::Open, refuse };
         match context::with(|core| core.pool.clone()) {
             Ok(pool) => framed.with_pool(&pool),
             Err(_) => framed,
@@ -83,17 +92,19 @@ impl<Q, C> Framed<Q, C> {
 
     /// Use memory of `pool` for headers and for compacting. Default: the running runtime's pool, else the heap.
     pub fn with_pool(mut self, pool: &Pool) -> Self {
-        let unread = self.input.take_all();
-        self.input = Input::with_pool(pool.clone());
-        self.input.extend(unread);
+        let mut half = self.assembly.borrow();
+        let unread = half.input.take_all();
+        half.input = Input::with_pool(pool.clone());
+        half.input.extend(unread);
+        drop(half);
         self.room = Room::with_pool(pool.clone());
         self
     }
 
     /// Start with bytes that were already read from the queue, such as those of
     /// [`FramedParts::unread`] when a protocol changes its framing.
-    pub fn with_unread(mut self, unread: Sga) -> Self {
-        self.input.extend(unread);
+    pub fn with_unread(self, unread: Sga) -> Self {
+        self.assembly.borrow().input.extend(unread);
         self
     }
 
@@ -107,26 +118,32 @@ impl<Q, C> Framed<Q, C> {
         &mut self.queue
     }
 
-    /// The codec.
-    pub fn codec(&mut self) -> &mut C {
-        &mut self.codec
+    /// The codec. Let go of it before the next await: the reactor decodes with it while a pop waits.
+    pub fn codec(&mut self) -> RefMut<'_, C> {
+        RefMut::map(self.assembly.borrow(), Half::codec)
     }
 
     /// Take it apart. Nothing that was read is lost.
-    pub fn into_parts(mut self) -> FramedParts<Q, C> {
-        FramedParts { queue: self.queue, codec: self.codec, unread: self.input.take_all() }
+    pub fn into_parts(self) -> FramedParts<Q, C> {
+        let half = &mut *self.assembly.borrow();
+        FramedParts {
+            queue: self.queue,
+            codec: half.take_codec(),
+            decoded: half.answer.take().map(Answer::into_decoded),
+            unread: half.input.take_all(),
+        }
     }
-}
 
-impl<Q, C> Framed<Q, C>
-where
-    C: Decoder,
-{
     #[cold]
     fn fail(&mut self, error: Error) -> Error {
         self.state = State::Failed;
-        self.input.take_all();
-        if let Some(words) = self.codec.refusal(&error) {
+        let words = {
+            let half = &mut *self.assembly.borrow();
+            half.end();
+            half.input.take_all();
+            half.codec().refusal(&error)
+        };
+        if let Some(words) = words {
             (self.refuse)(&mut self.queue, words);
         }
         error
@@ -136,16 +153,20 @@ where
 impl<Q, C> Pop for Framed<Q, C>
 where
     Q: Pop<Unit: Into<Sga>>,
-    C: Decoder,
+    C: Decoder + 'static,
 {
     type Unit = C::Unit;
 
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<C::Unit>>> {
         loop {
-            let decoded = match self.state {
-                State::Open => self.codec.decode(&mut self.input),
-                State::Draining => self.codec.finish(&mut self.input),
-                State::Ended | State::Failed => return Poll::Ready(Ok(None)),
+            let decoded = {
+                let half = &mut *self.assembly.borrow();
+                match (self.state, half.answer.take()) {
+                    (State::Ended | State::Failed, _) => return Poll::Ready(Ok(None)),
+                    (_, Some(answer)) => answer.into_decoded().map(Some),
+                    (State::Open, None) => half.decode(),
+                    (State::Draining, None) => half.finish(),
+                }
             };
             match decoded {
                 Ok(Some(unit)) => return Poll::Ready(Ok(Some(unit))),
@@ -156,8 +177,9 @@ where
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
-            match ready!(self.queue.poll_pop(cx)) {
-                Ok(Some(segments)) => self.input.extend(segments.into()),
+            let assembler: Rc<dyn Assembler> = Rc::clone(&self.assembly) as _;
+            match ready!(self.queue.poll_pop_for(&assembler, cx)) {
+                Ok(Some(segments)) => self.assembly.borrow().input.extend(segments.into()),
                 Ok(None) => self.state = State::Draining,
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
@@ -168,20 +190,20 @@ where
 impl<Q, C> Push for Framed<Q, C>
 where
     Q: Push<Unit: From<Sga>>,
-    C: Encoder,
+    C: Decoder + Encoder,
 {
-    type Unit = C::Unit;
+    type Unit = <C as Encoder>::Unit;
     type Receipt = Q::Receipt;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.queue.poll_ready(cx)
     }
 
-    fn start_push(&mut self, unit: C::Unit) -> Result<Ticket, PushError<C::Unit>> {
+    fn start_push(&mut self, unit: Self::Unit) -> Result<Ticket, PushError<Self::Unit>> {
         if self.state == State::Failed {
             return Err(PushError::new(Error::Closed, unit));
         }
-        let wire = match self.codec.encode(&unit, &mut self.room) {
+        let wire = match self.assembly.borrow().codec().encode(&unit, &mut self.room) {
             Ok(wire) => wire,
             Err(error) => return Err(PushError::new(error, unit)),
         };
@@ -197,11 +219,22 @@ where
     }
 }
 
-impl<Q, C> fmt::Debug for Framed<Q, C> {
+impl<Q: fmt::Debug, C: Decoder + fmt::Debug> fmt::Debug for FramedParts<Q, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FramedParts")
+            .field("queue", &self.queue)
+            .field("codec", &self.codec)
+            .field("decoded", &self.decoded.is_some())
+            .field("unread", &self.unread)
+            .finish()
+    }
+}
+
+impl<Q, C: Decoder> fmt::Debug for Framed<Q, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Framed")
             .field("state", &self.state)
-            .field("input", &self.input)
+            .field("input", &self.assembly.borrow().input)
             .finish_non_exhaustive()
     }
 }

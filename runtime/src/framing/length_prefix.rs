@@ -59,6 +59,16 @@ impl LengthPrefix {
         self.limit as usize
     }
 
+    /// Whether [`decode`](Decoder::decode) has an answer: a unit or an error.
+    #[inline]
+    pub(crate) fn has_unit(&self, input: &Input) -> bool {
+        match self.announced(input) {
+            Ok(Some(length)) => input.len() >= 4 + length,
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+
     /// The length that the input announces, checked.
     fn announced(&self, input: &Input) -> Result<Option<usize>> {
         let Some(word) = input.array(0) else { return Ok(None) };

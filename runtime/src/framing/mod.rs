@@ -19,6 +19,7 @@
 //! This module deliberately knows nothing of sockets, and it does not compress, encrypt or resynchronise: after
 //! malformed input a stream is over.
 
+mod assembly;
 mod framed;
 mod input;
 mod length_prefix;
@@ -36,8 +37,8 @@ pub use length_prefix::LengthPrefix;
 pub use lines::Lines;
 pub use room::Room;
 
-/// The limit of a unit's size in bytes where none was given: 1 MiB.
-pub const DEFAULT_UNIT_LIMIT: usize = 1 << 20;
+/// The limit of a unit's size in bytes where none was given, with every framing and on every [`Conn`](crate::Conn): 16 MiB.
+pub const DEFAULT_UNIT_LIMIT: usize = 16 << 20;
 
 /// Finds whole units in arriving bytes.
 ///
@@ -46,6 +47,9 @@ pub const DEFAULT_UNIT_LIMIT: usize = 1 << 20;
 /// unit out of `input` per call and leaves an incomplete unit where it is. When the stream has ended call
 /// [`finish`](Self::finish), again until it answers `None`. After an error the stream is over; what
 /// [`refusal`](Self::refusal) gives is sent to the peer before closing.
+///
+/// On a [`Framed`] queue it runs in the reactor's turn while a pop waits: it should do what is in proportion to the bytes.
+/// A panic of it arrives at the task that pops.
 ///
 /// A decoder that remembers how far it has looked must expect that `input` only grows between two calls.
 ///

@@ -4,6 +4,30 @@
 //! |---|---|---|
 //! | `kernel:` | kernel sockets on io_uring, epoll or busy polling (the default) | crate `hemi-kernel` |
 //! | `mem:` | in-process, virtual time (the default of a simulation) | [`mem`] |
+//! | `packet:` | the user-level stack over `AF_PACKET`: any interface of this machine | crate `hemi-packet` |
+//! | `shm:` | the user-level stack over frame rings in memory shared with another process or thread | crate `hemi-shm` |
+//! | `tap:` | the user-level stack over a TAP device: this machine's kernel is the other side | crate `hemi-tap` |
+//! | `sim:` | the user-level stack over simulated links and switches, in virtual or real time | crate `hemi-net-transport`, module `sim` |
+//! | `xdp:` | the user-level stack over `AF_XDP`: any interface of this machine, frames taken before the kernel's stack | crate `hemi-xdp` |
+//!
+//! ```
+//! # fn main() -> hemi::Result<()> {
+//! use hemi::{Conn, Listener, Options, Pop, Push, Runtime};
+//!
+//! // Two hosts on one simulated network that loses every tenth frame, in virtual time; a seed replays it exactly.
+//! let host = |n: u8| format!("sim:lan?ip=10.0.0.{n}/24&latency=5ms&loss=10%");
+//! let runtime = Runtime::builder().net_as("server", host(1)).net_as("client", host(2)).simulated(7).build()?;
+//! runtime.block_on(async {
+//!     let mut listener = Listener::bind("10.0.0.1:7000").await?;
+//!     let mut client = Options::new().on("client").connect("10.0.0.1:7000").await?;
+//!     client.push("through the loss").await?;
+//!     let mut server = listener.pop().await?.unwrap();
+//!     assert_eq!(server.pop().await?.unwrap().to_vec(), b"through the loss");
+//!     println!("{}", hemi::net::snapshot("client")?.connections[0]);
+//!     Ok(())
+//! })
+//! # }
+//! ```
 //!
 //! A further transport is one line in the table `SCHEMES`. The module deliberately knows nothing of units and descriptors.
 
@@ -13,8 +37,11 @@ pub mod mem;
 use std::{cell::RefCell, fmt, rc::Rc};
 
 pub use address::Address;
+use hemi_net::{Device, DeviceQueue};
+pub use hemi_net_transport::StackSnapshot;
+use hemi_net_transport::{UserTransport, sim};
 use hemi_queue::{
-    Error, Reactor, Result, Uri, UriError, Wakeup,
+    Error, Pool, Reactor, Result, Uri, UriError, Wakeup,
     transport::{Caps, Transport},
 };
 
@@ -23,21 +50,65 @@ use crate::context::Core;
 /// How a scheme is opened.
 struct Scheme {
     name: &'static str,
-    open: fn(&Core, &Uri) -> Result<Rc<dyn Transport>>,
+    open: fn(&Core, &Uri) -> Result<Opened>,
+}
+
+/// What a driver's crate offers: it takes its own parameters of the URI, the stack takes the rest.
+type Driver = fn(&Uri, &Pool, DeviceQueue) -> Result<Box<dyn Device>>;
+
+/// A transport, and what else is known of it.
+struct Opened {
+    transport: Rc<dyn Transport>,
+    /// It is the user-level stack.
+    user: Option<Rc<UserTransport>>,
+}
+
+impl Opened {
+    fn plain(transport: Rc<dyn Transport>) -> Self {
+        Self { transport, user: None }
+    }
+
+    /// The user-level stack on this core's queue of the device that `driver` opens.
+    fn over(core: &Core, uri: &Uri, scheme: &'static str, driver: Driver) -> Result<Self> {
+        if core.is_simulated() {
+            let why = "a simulation has no such device; it runs on `mem:` or on simulated networks, `sim:`";
+            return Err(uri.error(why).into());
+        }
+        Self::user(core, uri, scheme, driver(uri, &core.pool, core.device_queue())?)
+    }
+
+    /// The user-level stack on `device`.
+    fn user(core: &Core, uri: &Uri, scheme: &'static str, device: Box<dyn Device>) -> Result<Self> {
+        // Hosts of one runtime must not draw the same numbers.
+        let text = uri.to_string();
+        let mixed = text
+            .bytes()
+            .fold(core.seed, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let user = UserTransport::open(scheme, uri, device, &core.pool, mixed)?;
+        Ok(Self { transport: Rc::clone(&user) as Rc<dyn Transport>, user: Some(user) })
+    }
 }
 
 /// What this build knows.
 const SCHEMES: &[Scheme] = &[
     Scheme { name: "kernel", open: kernel },
-    Scheme { name: "mem", open: |core, uri| Ok(Rc::new(mem::Mem::open(uri, core.seed)?)) },
+    Scheme { name: "mem", open: |core, uri| Ok(Opened::plain(Rc::new(mem::Mem::open(uri, core.seed)?))) },
+    Scheme { name: "packet", open: |core, uri| Opened::over(core, uri, "packet", hemi_packet::open) },
+    Scheme { name: "shm", open: |core, uri| Opened::over(core, uri, "shm", hemi_shm::open) },
+    Scheme { name: "tap", open: |core, uri| Opened::over(core, uri, "tap", hemi_tap::open) },
+    Scheme { name: "xdp", open: |core, uri| Opened::over(core, uri, "xdp", hemi_xdp::open) },
+    Scheme {
+        name: "sim",
+        open: |core, uri| Opened::user(core, uri, "sim", sim::open(uri, &core.pool, core.seed)?),
+    },
 ];
 
-fn kernel(core: &Core, uri: &Uri) -> Result<Rc<dyn Transport>> {
+fn kernel(core: &Core, uri: &Uri) -> Result<Opened> {
     let Some(park) = &core.park else {
         let why = "a simulation has no kernel; it runs on `mem:` or on simulated wires";
         return Err(uri.error(why).into());
     };
-    Ok(hemi_kernel::Kernel::open(uri, &core.pool, park)?)
+    Ok(Opened::plain(hemi_kernel::Kernel::open(uri, &core.pool, park)?))
 }
 
 /// The open transports of one runtime.
@@ -48,7 +119,7 @@ pub(crate) struct Transports {
 
 struct Named {
     name: String,
-    transport: Rc<dyn Transport>,
+    opened: Opened,
 }
 
 impl Transports {
@@ -56,6 +127,10 @@ impl Transports {
     ///
     /// A runtime for which none was named opens its default at the first use: `kernel:`, in a simulation `mem:`.
     pub(crate) fn find(core: &Core, name: &str) -> Result<Rc<dyn Transport>> {
+        Self::with(core, name, |opened| Rc::clone(&opened.transport))
+    }
+
+    fn with<R>(core: &Core, name: &str, look: impl FnOnce(&Opened) -> R) -> Result<R> {
         let this = &core.transports;
         if this.open.borrow().is_empty() {
             add(core, "", if core.is_simulated() { "mem:" } else { "kernel:" })?;
@@ -63,7 +138,7 @@ impl Transports {
         let open = this.open.borrow();
         let found = if name.is_empty() { open.first() } else { open.iter().find(|n| n.name == name) };
         if let Some(named) = found {
-            return Ok(Rc::clone(&named.transport));
+            return Ok(look(&named.opened));
         }
         let names: Vec<_> = open.iter().map(|n| n.name.as_str()).collect();
         let why = format!("no transport has this name; there are: {}", names.join(", "));
@@ -74,7 +149,7 @@ impl Transports {
 impl fmt::Debug for Transports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let open = self.open.borrow();
-        f.debug_map().entries(open.iter().map(|n| (&n.name, n.transport.describe()))).finish()
+        f.debug_map().entries(open.iter().map(|n| (&n.name, n.opened.transport.describe()))).finish()
     }
 }
 
@@ -88,7 +163,8 @@ fn add(core: &Core, name: &str, text: &str) -> Result<()> {
     let Some(scheme) = SCHEMES.iter().find(|s| s.name == uri.scheme()) else {
         return Err(unknown(text));
     };
-    let transport = (scheme.open)(core, &uri)?;
+    let opened = (scheme.open)(core, &uri)?;
+    let transport = &opened.transport;
     let name = if name.is_empty() { scheme.name } else { name };
     let mut open = core.transports.open.borrow_mut();
     if open.iter().any(|n| n.name == name) {
@@ -99,8 +175,8 @@ fn add(core: &Core, name: &str, text: &str) -> Result<()> {
     if let (Wakeup::Fd(fd), Some(park)) = (transport.wakeup(), &core.park) {
         park.watch(fd)?;
     }
-    core.add_reactor(Rc::clone(&transport) as Rc<dyn Reactor>);
-    open.push(Named { name: name.to_owned(), transport });
+    core.add_reactor(Rc::clone(transport) as Rc<dyn Reactor>);
+    open.push(Named { name: name.to_owned(), opened });
     Ok(())
 }
 
@@ -135,4 +211,17 @@ pub fn caps(name: &str) -> Result<Caps> {
 pub fn describe(name: &str) -> Result<String> {
     let core = crate::context::current()?;
     Ok(Transports::find(&core, name)?.describe())
+}
+
+/// What the user-level stack of the transport called `name` (empty: the default one) has done and holds: its connections as `ss`
+/// shows them, its counters as `netstat -s` does.
+///
+/// # Errors
+/// As for [`caps`]; [`Error::Unsupported`] when the transport is not a user-level stack.
+pub fn snapshot(name: &str) -> Result<StackSnapshot> {
+    let core = crate::context::current()?;
+    let (user, transport) = Transports::with(&core, name, |o| (o.user.clone(), o.transport.scheme()))?;
+    let instead = "ask a transport that runs the user-level stack; for the kernel's there are ss and netstat";
+    let unsupported = || Error::unsupported("a snapshot of its connections", transport, instead);
+    user.map(|user| user.snapshot()).ok_or_else(unsupported)
 }

@@ -44,7 +44,11 @@ impl Conn {
     /// Begin to connect and go on: the queue, and the token that tells when it is established. The address must need no
     /// resolver.
     pub fn submit_connect(to: impl Into<Endpoint>) -> Result<(Self, QToken)> {
-        let conn = open::conn_begin(&Options::new(), &to.into())?;
+        Options::new().submit_connect(to)
+    }
+
+    pub(super) fn begin(options: &Options, to: &Endpoint) -> Result<(Self, QToken)> {
+        let conn = open::conn_begin(options, to)?;
         let token = conn.handle.submit_connect()?;
         Ok((conn, token))
     }

@@ -1,8 +1,11 @@
 //! The methods that all stream queues have.
 
-use std::task::{Context, Poll};
+use std::{
+    rc::Rc,
+    task::{Context, Poll},
+};
 
-use hemi_queue::{PushError, Result};
+use hemi_queue::{Assembler, PushError, Result};
 
 /// What the two halves of a stream queue need of it: the same operations without exclusive access.
 ///
@@ -12,7 +15,11 @@ pub trait StreamQueue: sealed::Sealed {
     type Unit;
 
     #[doc(hidden)]
-    fn poll_unit(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Self::Unit>>>;
+    fn poll_unit(
+        &self,
+        assembler: Option<&Rc<dyn Assembler>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Self::Unit>>>;
     #[doc(hidden)]
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<()>>;
     #[doc(hidden)]
@@ -133,10 +140,11 @@ macro_rules! stream_queue {
             #[inline]
             fn poll_unit(
                 &self,
+                assembler: Option<&std::rc::Rc<dyn hemi_queue::Assembler>>,
                 cx: &mut std::task::Context<'_>,
             ) -> std::task::Poll<hemi_queue::Result<Option<$unit>>> {
                 std::task::ready!(self.handle.poll_pop_turn(cx));
-                self.handle.$poll(cx)
+                self.handle.$poll(assembler, cx)
             }
 
             #[inline]
@@ -171,7 +179,16 @@ macro_rules! stream_queue {
                 &mut self,
                 cx: &mut std::task::Context<'_>,
             ) -> std::task::Poll<hemi_queue::Result<Option<$unit>>> {
-                super::StreamQueue::poll_unit(self, cx)
+                super::StreamQueue::poll_unit(self, None, cx)
+            }
+
+            #[inline]
+            fn poll_pop_for(
+                &mut self,
+                assembler: &std::rc::Rc<dyn hemi_queue::Assembler>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<hemi_queue::Result<Option<$unit>>> {
+                super::StreamQueue::poll_unit(self, Some(assembler), cx)
             }
         }
 

@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use hemi_queue::{Result, transport::SocketOptions};
-
-use super::{
-    Conn, Listener, TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener, UnixQueue, open,
-    stream::DEFAULT_UNIT_LIMIT,
+use hemi_queue::{
+    Result,
+    transport::{Endpoint, SocketOptions},
 };
-use crate::net::Address;
+
+use super::{Conn, Listener, TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener, UnixQueue, open};
+use crate::{framing::DEFAULT_UNIT_LIMIT, net::Address, token::QToken};
 
 /// Options for opening any queue of a transport, ending in the call that opens it.
 ///
@@ -168,6 +168,12 @@ impl Options {
     /// Connect for units; see [`Conn::connect`].
     pub async fn connect(&self, to: impl Into<Address>) -> Result<Conn> {
         open::conn(self, to.into()).await
+    }
+
+    /// Begin to connect and go on: the queue, and the token that tells when it is established. The address must need no
+    /// resolver.
+    pub fn submit_connect(&self, to: impl Into<Endpoint>) -> Result<(Conn, QToken)> {
+        Conn::begin(self, &to.into())
     }
 
     /// Listen for TCP connections; see [`TcpListener::bind`].

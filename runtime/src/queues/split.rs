@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use hemi_queue::{Pop, Push, PushError, Result, Ticket};
+use hemi_queue::{Assembler, Pop, Push, PushError, Result, Ticket};
 
 use super::StreamQueue;
 
@@ -75,7 +75,16 @@ impl<Q: StreamQueue> Pop for PopHalf<Q> {
 
     #[inline]
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Q::Unit>>> {
-        self.queue.poll_unit(cx)
+        self.queue.poll_unit(None, cx)
+    }
+
+    #[inline]
+    fn poll_pop_for(
+        &mut self,
+        assembler: &Rc<dyn Assembler>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Q::Unit>>> {
+        self.queue.poll_unit(Some(assembler), cx)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use hemi_queue::{
-    Buf, Completion, Error, Pool, PushError, Result, Sga, Ticket,
+    Assembler, Buf, Completion, Error, Pool, PushError, Result, Sga, Ticket,
     transport::{Endpoint, StreamSocket},
 };
 
@@ -15,9 +15,6 @@ use crate::{
     framing::{Decoder, Encoder, Input, LengthPrefix, Room},
     names::{Kind, Object},
 };
-
-/// The largest unit where no limit was given: 16 MiB.
-pub(super) const DEFAULT_UNIT_LIMIT: usize = 16 << 20;
 
 /// A stream as bytes: [`TcpQueue`](super::TcpQueue), [`UnixQueue`](super::UnixQueue).
 pub(crate) struct ByteStream {
@@ -33,12 +30,18 @@ impl ByteStream {
     }
 
     #[inline]
-    pub(super) fn poll_buf(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Buf>>> {
+    pub(super) fn poll_buf(
+        &self,
+        assembler: Option<&Rc<dyn Assembler>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Buf>>> {
         if self.has_rest.get() {
             return Poll::Ready(Ok(Some(self.next_of_rest())));
         }
         loop {
-            let Some(sga) = ready!(self.socket.poll_pop(cx))? else { return Poll::Ready(Ok(None)) };
+            let Some(sga) = ready!(poll_socket(&*self.socket, assembler, cx))? else {
+                return Poll::Ready(Ok(None));
+            };
             match sga.into_single() {
                 Ok(buf) if buf.is_empty() => {} // an empty unit is nothing to a byte stream
                 Ok(buf) => return Poll::Ready(Ok(Some(buf))),
@@ -75,7 +78,7 @@ impl Object for ByteStream {
     }
 
     fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Result<Completion>> {
-        self.poll_buf(cx).map_ok(|buf| Completion::Popped(buf.map(Sga::from)))
+        self.poll_buf(None, cx).map_ok(|buf| Completion::Popped(buf.map(Sga::from)))
     }
 
     fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -142,7 +145,21 @@ pub(crate) struct UnitStream {
 
 enum Units {
     Native { limit: usize },
-    Prefix(Box<RefCell<Prefix>>),
+    Prefix(Rc<Assembly>),
+}
+
+/// The framing as the reactor sees it while a pop waits: it puts units together from what arrives.
+struct Assembly(RefCell<Prefix>);
+
+impl Assembler for Assembly {
+    fn arrived(&self, segment: Buf) -> Result<bool, Buf> {
+        let mut prefix = self.0.borrow_mut();
+        if prefix.over {
+            return Err(segment);
+        }
+        prefix.input.push(segment);
+        Ok(prefix.codec.has_unit(&prefix.input))
+    }
 }
 
 /// The framing of both directions.
@@ -160,12 +177,12 @@ impl UnitStream {
         let units = match framing {
             Framing::Native { limit } => Units::Native { limit },
             Framing::Raw => Units::Native { limit: usize::MAX },
-            Framing::Prefix { codec, pool } => Units::Prefix(Box::new(RefCell::new(Prefix {
+            Framing::Prefix { codec, pool } => Units::Prefix(Rc::new(Assembly(RefCell::new(Prefix {
                 codec,
                 input: Input::with_pool(pool.clone()),
                 room: Room::with_pool(pool),
                 over: false,
-            }))),
+            })))),
         };
         Self { socket, units, raw }
     }
@@ -176,27 +193,35 @@ impl UnitStream {
     }
 
     #[cold]
-    fn poll_raw(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
-        if let Units::Prefix(prefix) = &self.units {
-            let read = prefix.borrow_mut().input.take_all();
+    fn poll_raw(
+        &self,
+        assembler: Option<&Rc<dyn Assembler>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Sga>>> {
+        if let Units::Prefix(assembly) = &self.units {
+            let read = assembly.0.borrow_mut().input.take_all();
             if !read.is_empty() {
                 return Poll::Ready(Ok(Some(read)));
             }
         }
-        self.socket.poll_pop(cx)
+        poll_socket(&*self.socket, assembler, cx)
     }
 
     #[inline]
-    pub(super) fn poll_unit(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
+    pub(super) fn poll_unit(
+        &self,
+        assembler: Option<&Rc<dyn Assembler>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Sga>>> {
         if self.raw.get() {
-            return self.poll_raw(cx);
+            return self.poll_raw(assembler, cx);
         }
         match &self.units {
             Units::Native { limit } => match ready!(self.socket.poll_pop(cx))? {
                 Some(unit) if unit.len() > *limit => Poll::Ready(Err(self.refuse(&unit, *limit))),
                 unit => Poll::Ready(Ok(unit)),
             },
-            Units::Prefix(prefix) => prefix.borrow_mut().poll_unit(&*self.socket, cx),
+            Units::Prefix(assembly) => assembly.poll_unit(&*self.socket, cx),
         }
     }
 
@@ -214,8 +239,8 @@ impl UnitStream {
                 Err(PushError::new(too_large(&unit, *limit), unit))
             }
             Units::Native { .. } => self.socket.start_push(unit),
-            Units::Prefix(prefix) => {
-                let mut prefix = prefix.borrow_mut();
+            Units::Prefix(assembly) => {
+                let mut prefix = assembly.0.borrow_mut();
                 let Prefix { codec, room, .. } = &mut *prefix;
                 let wire = match codec.encode(&unit, room) {
                     Ok(wire) => wire,
@@ -227,25 +252,34 @@ impl UnitStream {
     }
 }
 
-impl Prefix {
-    fn poll_unit(&mut self, socket: &dyn StreamSocket, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
+impl Assembly {
+    fn poll_unit(
+        self: &Rc<Self>,
+        socket: &dyn StreamSocket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Sga>>> {
+        let mut prefix = self.0.borrow_mut();
+        let prefix = &mut *prefix;
         loop {
-            if self.over {
+            if prefix.over {
                 return Poll::Ready(Ok(None));
             }
-            match self.codec.decode(&mut self.input) {
+            match prefix.codec.decode(&mut prefix.input) {
                 Ok(Some(unit)) => return Poll::Ready(Ok(Some(unit))),
                 Ok(None) => {}
-                Err(error) => return Poll::Ready(Err(self.refuse(error, socket))),
+                Err(error) => return Poll::Ready(Err(prefix.refuse(error, socket))),
             }
-            let Some(segments) = ready!(socket.poll_pop(cx))? else {
-                self.over = true;
-                return Poll::Ready(self.codec.finish(&mut self.input));
+            let assembler: Rc<dyn Assembler> = Rc::clone(self) as _;
+            let Some(segments) = ready!(socket.poll_pop_for(&assembler, cx))? else {
+                prefix.over = true;
+                return Poll::Ready(prefix.codec.finish(&mut prefix.input));
             };
-            self.input.extend(segments);
+            prefix.input.extend(segments);
         }
     }
+}
 
+impl Prefix {
     /// The peer's units make no sense from here on: tell it, and stop.
     #[cold]
     fn refuse(&mut self, error: Error, socket: &dyn StreamSocket) -> Error {
@@ -256,6 +290,18 @@ impl Prefix {
             let _ = socket.start_push(refusal).is_ok() && socket.shutdown().is_ok();
         }
         error
+    }
+}
+
+#[inline]
+fn poll_socket(
+    socket: &dyn StreamSocket,
+    assembler: Option<&Rc<dyn Assembler>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Sga>>> {
+    match assembler {
+        Some(assembler) => socket.poll_pop_for(assembler, cx),
+        None => socket.poll_pop(cx),
     }
 }
 
@@ -270,7 +316,7 @@ impl Object for UnitStream {
     }
 
     fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Result<Completion>> {
-        self.poll_unit(cx).map_ok(Completion::Popped)
+        self.poll_unit(None, cx).map_ok(Completion::Popped)
     }
 
     fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -4,7 +4,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -40,24 +39,21 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 
 /// The future of [`sleep`] and [`sleep_until`]. Armed when it is made, disarmed when it is dropped.
 #[must_use = "a sleep does nothing until it is awaited"]
-pub struct Sleep {
-    alarms: Rc<Alarms>,
-    alarm: Alarm,
-}
+pub struct Sleep(Alarm);
 
 impl Sleep {
     #[inline(always)]
     #[track_caller]
     fn new(make: impl FnOnce(&Alarms) -> Alarm) -> Self {
-        match context::try_with(|core| Rc::clone(&core.alarms)) {
-            Some(alarms) => Self { alarm: make(&alarms), alarms },
+        match context::try_with(|core| make(&core.alarms)) {
+            Some(alarm) => Self(alarm),
             None => no_runtime(),
         }
     }
 
     /// When it fires; `None` when it has. Made by [`sleep`] in this same batch, the answer is still an estimate.
     pub fn deadline(&self) -> Option<Instant> {
-        self.alarms.deadline(&self.alarm)
+        self.0.deadline()
     }
 
     /// Whether it has fired.
@@ -67,13 +63,12 @@ impl Sleep {
 
     /// The clock that it goes by.
     pub(super) fn clock(&self) -> Instant {
-        self.alarms.now()
+        self.0.clock()
     }
 
     /// Wait until `deadline` instead, whether it has fired or not.
     pub fn reset(&mut self, deadline: Instant) {
-        self.alarms.release(&self.alarm);
-        self.alarm = self.alarms.at(deadline);
+        self.0.reset(deadline);
     }
 }
 
@@ -89,14 +84,7 @@ impl Future for Sleep {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.alarms.poll(&self.alarm, cx.waker())
-    }
-}
-
-impl Drop for Sleep {
-    #[inline]
-    fn drop(&mut self) {
-        self.alarms.release(&self.alarm);
+        self.0.poll(cx.waker())
     }
 }
 

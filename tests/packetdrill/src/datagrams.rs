@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    pub(crate) fn close_datagrams(&mut self, datagrams: Datagrams) {
+    pub(crate) fn close_datagrams(&mut self, datagrams: &Datagrams) {
         if let Some(id) = datagrams.id {
             self.stack(None).udp_close(id);
         }

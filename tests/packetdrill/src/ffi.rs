@@ -369,7 +369,7 @@ unsafe extern "C" fn recvmsg(user: *mut c_void, fd: c_int, message: *mut msghdr,
     // SAFETY: the module's contract; no other reference to the message exists during the call.
     let (handle, message) = unsafe { (handle(user), &mut *message) };
     // SAFETY: the module's contract.
-    let pieces = unsafe { pieces(message.msg_iov, message.msg_iovlen as usize) };
+    let pieces = unsafe { pieces(message.msg_iov, message.msg_iovlen) };
     count(pieces.and_then(|p| {
         let (bytes, peer) = receive(handle, fd, room(&p), flags)?;
         if let Some(peer) = peer {
@@ -427,7 +427,7 @@ unsafe extern "C" fn sendmsg(user: *mut c_void, fd: c_int, message: *const msghd
     let (handle, message) = unsafe { (handle(user), &*message) };
     // SAFETY: the module's contract.
     let (bytes, to) = unsafe {
-        let bytes = pieces(message.msg_iov, message.msg_iovlen as usize).and_then(|p| gather(&p));
+        let bytes = pieces(message.msg_iov, message.msg_iovlen).and_then(|p| gather(&p));
         (bytes, address(message.msg_name.cast(), message.msg_namelen))
     };
     count(bytes.and_then(|bytes| transmit(handle, fd, bytes, flags, to?)))

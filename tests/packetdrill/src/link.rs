@@ -66,10 +66,12 @@ pub(crate) fn sent(frame: &TxFrame) -> Sent {
             answer_ndp(body).map_or(Sent::Nothing, Sent::Answer)
         }
         EtherType::Ipv4 | EtherType::Ipv6 => {
-            packets.iter_mut().for_each(|p| drop(p.drain(..EthernetHeader::LEN)));
+            for packet in &mut packets {
+                packet.drain(..EthernetHeader::LEN);
+            }
             Sent::Packets(packets)
         }
-        _ => Sent::Nothing,
+        EtherType::Other(_) => Sent::Nothing,
     }
 }
 

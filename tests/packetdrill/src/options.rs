@@ -67,10 +67,10 @@ impl World {
             (libc::SOL_SOCKET, libc::SO_BROADCAST) => options.broadcast = on()?,
             // As Linux has it: what is asked for is doubled, for the book-keeping; half of it is for data.
             (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_RCVBUFFORCE) => {
-                options.receive_buffer = Some(size()?.max(2048))
+                options.receive_buffer = Some(size()?.max(2048));
             }
             (libc::SOL_SOCKET, libc::SO_SNDBUF | libc::SO_SNDBUFFORCE) => {
-                options.send_buffer = Some(size()?.max(2048))
+                options.send_buffer = Some(size()?.max(2048));
             }
             (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => options.receive_low = size()?.max(1),
             (libc::SOL_SOCKET, libc::SO_LINGER) => {
@@ -84,10 +84,10 @@ impl World {
             (libc::IPPROTO_TCP, libc::TCP_NODELAY) => options.nodelay = on()?,
             (libc::IPPROTO_TCP, libc::TCP_CORK) => options.cork = on()?,
             (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => {
-                options.keep_idle = Some(u32::try_from(number()?).map_err(|_| libc::EINVAL)?)
+                options.keep_idle = Some(u32::try_from(number()?).map_err(|_| libc::EINVAL)?);
             }
             (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
-                options.user_timeout = Some(u32::try_from(number()?).map_err(|_| libc::EINVAL)?)
+                options.user_timeout = Some(u32::try_from(number()?).map_err(|_| libc::EINVAL)?);
             }
             (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => match u16::try_from(number()?) {
                 Ok(mss @ 88..=32_767) => options.max_segment = Some(mss),

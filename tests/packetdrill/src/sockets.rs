@@ -144,7 +144,7 @@ impl World {
             Kind::Fresh => {}
             Kind::Listener(id) => self.stack(None).tcp_close_listener(id, now),
             Kind::Stream(stream) => self.close_stream(stream),
-            Kind::Datagrams(d) => self.close_datagrams(d),
+            Kind::Datagrams(d) => self.close_datagrams(&d),
         }
         Ok(())
     }

@@ -292,7 +292,7 @@ impl World {
         }
         let connecting = !state.may_send();
         let n = (bytes.len() - *done).min(room.saturating_sub(held));
-        if n > 0 && !(connecting && !wait) {
+        if n > 0 && (wait || !connecting) {
             if let Err(errno) = self.hand_over(fd, &bytes[*done..*done + n], corked) {
                 return if *done > 0 { Ok(*done) } else { Err(errno) }.into();
             }

@@ -1,6 +1,6 @@
 //! Tokens on the queues of a transport.
 
-use hemi::{Completion, Conn, Error, Listener, Pop, Push, Sga, qd};
+use hemi::{Completion, Error, Listener, Pop, Push, Sga, qd};
 
 use super::World;
 
@@ -8,7 +8,7 @@ use super::World;
 pub fn tokens_on_handles(world: &World) {
     world.run(async {
         let mut listener = Listener::bind(world.any()).await?;
-        let client = Conn::connect(listener.local_addr()?).await?;
+        let client = world.client().connect(listener.local_addr()?).await?;
         let server = listener.pop().await?.unwrap();
         let pops: Vec<_> = (0..20).map(|_| server.submit_pop().unwrap()).collect();
         let pushes: Vec<_> = (0..10_u8).map(|n| client.submit_push(vec![n; 100]).unwrap()).collect();
@@ -34,7 +34,7 @@ pub fn tokens_on_handles(world: &World) {
 pub fn tokens_and_borrowing_take_turns(world: &World) {
     world.run(async {
         let mut listener = Listener::bind(world.any()).await?;
-        let mut client = Conn::connect(listener.local_addr()?).await?;
+        let mut client = world.client().connect(listener.local_addr()?).await?;
         let mut server = listener.pop().await?.unwrap();
         let first = server.submit_pop()?;
         let second = server.submit_pop()?;
@@ -61,7 +61,7 @@ pub fn accept_by_token(world: &World) {
     world.run(async {
         let listener = Listener::bind(world.any()).await?;
         let accept = listener.submit_accept()?;
-        let mut client = Conn::connect(listener.local_addr()?).await?;
+        let mut client = world.client().connect(listener.local_addr()?).await?;
         let Completion::Accepted(Some(server)) = accept.await? else { panic!("no connection") };
         client.push("to a bare descriptor").await?;
         let Completion::Popped(Some(unit)) = qd::pop(server)?.await? else { panic!("no unit") };
@@ -80,13 +80,13 @@ pub fn connect_by_token(world: &World) {
     world.run(async {
         let mut listener = Listener::bind(world.any()).await?;
         let at = listener.local_addr()?;
-        let (mut client, token) = Conn::submit_connect(at.clone())?;
+        let (mut client, token) = world.client().submit_connect(at.clone())?;
         assert!(matches!(token.await?, Completion::Connected));
         client.push("hello").await?;
         assert_eq!(listener.pop().await?.unwrap().pop().await?, Some(Sga::from("hello")));
         drop(listener);
         hemi::time::sleep(std::time::Duration::from_millis(20)).await;
-        let (_refused, token) = Conn::submit_connect(at)?;
+        let (_refused, token) = world.client().submit_connect(at)?;
         assert!(token.await.is_err());
         Ok(())
     });

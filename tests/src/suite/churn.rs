@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use hemi::{Conn, Error, Listener, Pop, Push, spawn};
+use hemi::{Error, Listener, Pop, Push, spawn};
 
 use super::World;
 
@@ -30,10 +30,10 @@ pub fn ten_thousand_connections(world: &World) {
         });
         let clients: Vec<_> = (0..AT_ONCE)
             .map(|_| {
-                let at = Rc::clone(&at);
+                let (at, connect) = (Rc::clone(&at), world.client());
                 spawn(async move {
                     for n in 0..CONNECTIONS / AT_ONCE {
-                        let mut conn = Conn::connect(&*at).await?;
+                        let mut conn = connect.connect(&*at).await?;
                         conn.push(n.to_be_bytes().to_vec()).await?;
                         if n % 3 > 0 {
                             assert_eq!(conn.pop().await?.unwrap().to_vec(), n.to_be_bytes());

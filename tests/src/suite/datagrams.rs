@@ -20,7 +20,7 @@ pub fn udp_echo(world: &World) {
             }
             Ok::<(), Error>(())
         });
-        let mut client = UdpQueue::bind(world.any()).await?;
+        let mut client = world.client().bind_udp(world.client_any()).await?;
         let mut rng = world.rng(20);
         for len in [0, 1, 2, 100, 1472, 1473, 9000, 30_000, 65_507] {
             let unit = random_unit(&mut rng, len);
@@ -40,8 +40,8 @@ pub fn udp_connected(world: &World) {
     }
     world.run(async {
         let mut a = UdpQueue::bind(world.any()).await?;
-        let mut b = UdpQueue::bind(world.any()).await?;
-        let mut stranger = UdpQueue::bind(world.any()).await?;
+        let mut b = world.client().bind_udp(world.client_any()).await?;
+        let mut stranger = world.client().bind_udp(world.client_any()).await?;
         a.connect(b.local_addr()?).await?;
         b.connect(a.local_addr()?).await?;
         assert_eq!(a.peer_addr()?, b.local_addr()?);

@@ -10,7 +10,7 @@ use super::{
 
 async fn pair(world: &World) -> Result<(Conn, Conn)> {
     let mut listener = Listener::bind(world.any()).await?;
-    let client = Conn::connect(listener.local_addr()?).await?;
+    let client = world.client().connect(listener.local_addr()?).await?;
     Ok((client, listener.pop().await?.unwrap()))
 }
 
@@ -108,7 +108,7 @@ pub fn a_peer_that_resets_at_each_stage(world: &World) {
         let mut listener = Listener::bind(world.any()).await?;
         let at = listener.local_addr()?;
         for stage in 0..4 {
-            let mut client = Conn::connect(&at).await?;
+            let mut client = world.client().connect(&at).await?;
             let mut server = listener.pop().await?.unwrap();
             match stage {
                 0 => {}
@@ -134,7 +134,7 @@ pub fn a_peer_that_resets_at_each_stage(world: &World) {
             assert!(units <= 1);
             assert!(matches!(end, Err(Error::Reset)), "stage {stage}: {end:?}");
         }
-        let mut client = Conn::connect(&at).await?;
+        let mut client = world.client().connect(&at).await?;
         client.push("still there").await?;
         let mut server = listener.pop().await?.unwrap();
         assert_eq!(server.pop().await?, Some(Sga::from("still there")));
@@ -150,7 +150,7 @@ pub fn a_listener_that_closes(world: &World) {
         listener.close();
         assert!(listener.pop().await?.is_none());
         drop(listener);
-        assert!(Conn::connect(&at).await.is_err());
+        assert!(world.client().connect(&at).await.is_err());
         Ok(())
     });
 }
@@ -162,7 +162,7 @@ pub fn operations_in_flight_at_the_end(world: &World) {
         let mut listener = Listener::bind(world.any()).await?;
         let at = listener.local_addr()?;
         for _ in 0..20 {
-            let mut client = Conn::connect(&at).await?;
+            let mut client = world.client().connect(&at).await?;
             let mut server = listener.pop().await?.unwrap();
             spawn(async move { while client.push(vec![1; 10_000]).await.is_ok() {} });
             spawn(async move {
@@ -172,7 +172,8 @@ pub fn operations_in_flight_at_the_end(world: &World) {
             });
         }
         spawn(async move { while let Ok(Some(_)) = listener.pop().await {} });
-        spawn(async move { Conn::connect(&at).await.map(drop) });
+        let connect = world.client();
+        spawn(async move { connect.connect(&at).await.map(drop) });
         sleep(Duration::from_millis(5)).await;
         Ok(())
     });

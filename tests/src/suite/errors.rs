@@ -2,7 +2,7 @@
 
 use std::{io::ErrorKind, time::Duration};
 
-use hemi::{Conn, Error, Listener, Options, TcpListener, time::now};
+use hemi::{Error, Listener, Options, TcpListener, time::now};
 
 use super::World;
 
@@ -13,7 +13,7 @@ pub fn nobody_listens(world: &World) {
         let at = listener.local_addr()?;
         listener.close();
         drop(listener);
-        let e = Conn::connect(&at).await.unwrap_err();
+        let e = world.client().connect(&at).await.unwrap_err();
         assert_eq!(e.io_kind(), ErrorKind::ConnectionRefused, "{e:?}");
         let text = e.to_string();
         assert!(text.contains(&at.to_string()) && text.contains("nobody listens"), "{text}");
@@ -44,7 +44,7 @@ pub fn an_address_in_use(world: &World) {
 pub fn an_unfit_address(world: &World) {
     world.run(async {
         for bad in ["127.0.0.1:port", ":80", "::1:80"] {
-            let e = Conn::connect(bad).await.unwrap_err();
+            let e = world.client().connect(bad).await.unwrap_err();
             assert!(e.to_string().contains("ip:port"), "{bad}: {e}");
         }
         if world.caps().tcp {
@@ -67,7 +67,7 @@ pub fn a_timeout_of_connect(world: &World) {
         let listener = Options::new().backlog(1).listen(world.any()).await?;
         let at = listener.local_addr()?;
         // A transport may accept ahead of the application; then connects never wait, and there is nothing to see.
-        let connect = Options::new().connect_timeout(Duration::from_millis(50));
+        let connect = world.client().connect_timeout(Duration::from_millis(50));
         let mut held = Vec::new();
         for _ in 0..64 {
             let before = now();

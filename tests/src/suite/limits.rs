@@ -10,7 +10,7 @@ pub fn units_up_to_the_limit(world: &World) {
     world.run(async {
         let options = Options::new().unit_limit(1000);
         let mut listener = options.listen(world.any()).await?;
-        let mut client = options.connect(listener.local_addr()?).await?;
+        let mut client = world.on_client(&options).connect(listener.local_addr()?).await?;
         let mut server = listener.pop().await?.unwrap();
         client.push(vec![1; 1000]).await?;
         let e = client.push(vec![2; 1001]).await.unwrap_err();
@@ -26,7 +26,7 @@ pub fn units_up_to_the_limit(world: &World) {
 pub fn a_peer_over_the_limit(world: &World) {
     world.run(async {
         let mut listener = Options::new().unit_limit(1000).listen(world.any()).await?;
-        let mut client = Options::new().connect(listener.local_addr()?).await?;
+        let mut client = world.client().connect(listener.local_addr()?).await?;
         let mut server = listener.pop().await?.unwrap();
         client.push(vec![1; 10]).await?;
         client.push(vec![2; 5000]).await?;
@@ -51,7 +51,7 @@ pub fn a_stream_that_ends_inside_a_unit(world: &World) {
     }
     world.run(async {
         let mut listener = Listener::bind(world.any()).await?;
-        let mut client = Options::new().raw().connect(listener.local_addr()?).await?;
+        let mut client = world.client().raw().connect(listener.local_addr()?).await?;
         let mut server = listener.pop().await?.unwrap();
         client.push(&[0, 0, 0, 2, b'o', b'k', 0, 0, 0, 9, b'x']).await?;
         client.finish().await?;

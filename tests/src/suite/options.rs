@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hemi::{Conn, Error, Listener, Pop, Push, Sga};
+use hemi::{Error, Listener, Pop, Push, Sga};
 
 use super::World;
 
@@ -19,7 +19,7 @@ pub fn every_option_is_taken(world: &World) {
             .connect_timeout(Duration::from_secs(10))
             .backlog(16);
         let mut listener = options.listen(world.any()).await?;
-        let client = options.connect(listener.local_addr()?).await?;
+        let client = world.on_client(&options).connect(listener.local_addr()?).await?;
         let mut server = listener.pop().await?.unwrap();
         client.set_nodelay(true)?;
         client.set_keep_alive(Some(Duration::from_secs(60)))?;
@@ -37,9 +37,9 @@ pub fn every_option_is_taken(world: &World) {
 pub fn halves(world: &World) {
     world.run(async {
         let mut listener = Listener::bind(world.any()).await?;
-        let (pops, mut pushes) = Conn::connect(listener.local_addr()?).await?.split();
+        let (pops, mut pushes) = world.client().connect(listener.local_addr()?).await?.split();
         let mut server = listener.pop().await?.unwrap();
-        let (other_pops, other_pushes) = Conn::connect(listener.local_addr()?).await?.split();
+        let (other_pops, other_pushes) = world.client().connect(listener.local_addr()?).await?.split();
         pushes.push("by the half").await?;
         assert_eq!(server.pop().await?, Some(Sga::from("by the half")));
         let (pops, other_pushes) = pops.unsplit(other_pushes).unwrap_err();

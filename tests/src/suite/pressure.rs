@@ -13,7 +13,7 @@ pub fn a_peer_that_never_reads(world: &World) {
     world.run(async {
         let small = Options::new().send_limit(64 << 10).recv_limit(64 << 10).send_buffer(64 << 10);
         let mut listener = small.clone().recv_buffer(64 << 10).listen(world.any()).await?;
-        let mut client = small.connect(listener.local_addr()?).await?;
+        let mut client = world.on_client(&small).connect(listener.local_addr()?).await?;
         let mut server = listener.pop().await?.unwrap();
         let mut pushed = 0_u32;
         while timeout(Duration::from_millis(100), client.push(unit(pushed))).await.is_ok() {
@@ -52,9 +52,9 @@ pub fn an_owner_that_never_pops(world: &World) {
         spawn(serve(listener));
         let sent = Rc::new(Cell::new(0_usize));
         let flood = {
-            let sent = Rc::clone(&sent);
+            let (sent, connect) = (Rc::clone(&sent), world.client());
             spawn(async move {
-                let mut conn = Conn::connect(deaf_at).await?;
+                let mut conn = connect.connect(deaf_at).await?;
                 loop {
                     conn.push(vec![9; UNIT]).await?;
                     sent.set(sent.get() + UNIT);
@@ -64,7 +64,7 @@ pub fn an_owner_that_never_pops(world: &World) {
             })
         };
         let held = deaf.pop().await?.unwrap();
-        let mut conn = Conn::connect(at).await?;
+        let mut conn = world.client().connect(at).await?;
         for n in 0..300 {
             conn.push(unit(n)).await?;
             assert_eq!(conn.pop().await?, Some(unit(n)));
@@ -89,7 +89,7 @@ pub fn a_push_future_that_is_dropped(world: &World) {
     world.run(async {
         let small = Options::new().send_limit(50_000).recv_limit(50_000).send_buffer(16 << 10);
         let mut listener = small.clone().recv_buffer(16 << 10).listen(world.any()).await?;
-        let mut client = small.connect(listener.local_addr()?).await?;
+        let mut client = world.on_client(&small).connect(listener.local_addr()?).await?;
         let mut server = listener.pop().await?.unwrap();
         let mut accepted = 0_u32;
         let mut refused = false;

@@ -4,8 +4,7 @@ use std::{future::Future, pin::pin, time::Duration};
 
 use futures::future::{Either, select};
 use hemi::{
-    Conn, Error, Listener, Pop, Push, Sga, TcpListener, TcpQueue, UdpQueue, rand::Rng, spawn, time::sleep,
-    yield_now,
+    Error, Listener, Pop, Push, Sga, TcpListener, UdpQueue, rand::Rng, spawn, time::sleep, yield_now,
 };
 
 use super::World;
@@ -39,7 +38,7 @@ fn unit(n: u32) -> Sga {
 pub fn a_dropped_pop_loses_nothing(world: &World) {
     world.run(async {
         let mut listener = Listener::bind(world.any()).await?;
-        let mut client = Conn::connect(listener.local_addr()?).await?;
+        let mut client = world.client().connect(listener.local_addr()?).await?;
         let mut server = listener.pop().await?.unwrap();
         let mut slow = world.rng(10);
         let pushing = spawn(async move {
@@ -78,7 +77,7 @@ pub fn a_dropped_byte_pop_loses_nothing(world: &World) {
     }
     world.run(async {
         let mut listener = TcpListener::bind(world.any()).await?;
-        let mut client = TcpQueue::connect(listener.local_addr()?).await?;
+        let mut client = world.client().connect_tcp(listener.local_addr()?).await?;
         let mut server = listener.pop().await?.unwrap();
         let mut slow = world.rng(12);
         let pushing = spawn(async move {
@@ -111,9 +110,10 @@ pub fn a_dropped_accept_loses_nothing(world: &World) {
     world.run(async {
         let mut listener = Listener::bind(world.any()).await?;
         let at = listener.local_addr()?;
+        let connect = world.client();
         let clients = spawn(async move {
             for n in 0..50 {
-                let mut conn = Conn::connect(&at).await?;
+                let mut conn = connect.connect(&at).await?;
                 conn.push(unit(n)).await?;
                 conn.close().await?;
             }
@@ -140,7 +140,7 @@ pub fn a_dropped_datagram_pop_loses_nothing(world: &World) {
     world.run(async {
         let mut server = UdpQueue::bind(world.any()).await?;
         let at = server.local_addr()?;
-        let mut client = UdpQueue::bind(world.any()).await?;
+        let mut client = world.client().bind_udp(world.client_any()).await?;
         let mut rng = world.rng(15);
         for n in 0..UNITS {
             client.push_to(unit(n), at).await?; // one under way at a time: none is dropped for want of room

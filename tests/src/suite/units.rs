@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use hemi::{Conn, Listener, Pop, Push, Result, Sga, TcpListener, TcpQueue, UnixListener, UnixQueue, spawn};
+use hemi::{Conn, Listener, Pop, Push, Result, Sga, TcpListener, UnixListener, UnixQueue, spawn};
 
 use super::{
     World,
@@ -30,7 +30,7 @@ pub fn echo_of_random_units(world: &World) {
         let listener = Listener::bind(world.any()).await?;
         let at = listener.local_addr()?;
         spawn(serve(listener));
-        let (mut replies, mut requests) = Conn::connect(at).await?.split();
+        let (mut replies, mut requests) = world.client().connect(at).await?.split();
         let mut rng = world.rng(1);
         let units: Vec<Sga> = (0..100)
             .map(|n| {
@@ -59,7 +59,7 @@ pub fn echo_of_random_units(world: &World) {
 pub fn an_empty_unit_is_a_unit(world: &World) {
     world.run(async {
         let mut listener = Listener::bind(world.any()).await?;
-        let mut client = Conn::connect(listener.local_addr()?).await?;
+        let mut client = world.client().connect(listener.local_addr()?).await?;
         let mut server = listener.pop().await?.unwrap();
         for unit in ["", "a", "", "", "b"] {
             client.push(unit).await?;
@@ -82,9 +82,9 @@ pub fn many_connections(world: &World) {
         let clients: Vec<_> = (0..100_u64)
             .map(|client| {
                 let at = Rc::clone(&at);
-                let mut rng = world.rng(client);
+                let (mut rng, connect) = (world.rng(client), world.client());
                 spawn(async move {
-                    let mut conn = Conn::connect(&*at).await?;
+                    let mut conn = connect.connect(&*at).await?;
                     for _ in 0..20 {
                         let len = rng.below(2000) as usize;
                         let unit = random_unit(&mut rng, len);
@@ -106,7 +106,7 @@ pub fn many_connections(world: &World) {
 pub fn both_directions_at_once(world: &World) {
     world.run(async {
         let mut listener = Listener::bind(world.any()).await?;
-        let client = Conn::connect(listener.local_addr()?).await?;
+        let client = world.client().connect(listener.local_addr()?).await?;
         let server = listener.pop().await?.unwrap();
         let one_side = |conn: Conn, mut rng: hemi::rand::Rng| async move {
             let (mut pops, mut pushes) = conn.split();
@@ -141,7 +141,7 @@ pub fn bytes_by_tcp(world: &World) {
     }
     world.run(async {
         let mut listener = TcpListener::bind(world.any()).await?;
-        let client = TcpQueue::connect(listener.local_addr()?).await?;
+        let client = world.client().connect_tcp(listener.local_addr()?).await?;
         let server = listener.pop().await?.unwrap();
         assert_eq!(client.peer_addr()?, server.local_addr()?);
         assert_eq!(server.peer_addr()?, client.local_addr()?);

@@ -2,8 +2,8 @@
 
 use std::{future::Future, net::TcpStream, pin::pin, task::Poll};
 
-use futures::poll;
-use hemi::{Buf, Error, Pop, Push, Runtime, TcpListener, TcpQueue};
+use futures::{StreamExt as _, poll, stream::FuturesUnordered};
+use hemi::{Buf, Error, Options, Pop, Push, Runtime, TcpListener, TcpQueue, spawn};
 use hemi_tests::{
     foreign::{self, connect, reset},
     kernels,
@@ -164,6 +164,55 @@ fn of_a_server() {
         assert!(matches!(popped, Err(Error::Reset)), "{popped:?}");
         Ok(())
     });
+}
+
+#[test]
+fn others_are_unharmed() {
+    each(async || {
+        let mut listener = Options::new().recv_limit(64 << 10).listen_tcp("127.0.0.1:0").await?;
+        let at = listener.local_addr()?;
+        let server = spawn(async move {
+            while let Some(mut conn) = listener.pop().await? {
+                spawn(async move {
+                    while let Some(buf) = conn.pop().await? {
+                        conn.push(buf).await?;
+                    }
+                    conn.close().await
+                });
+            }
+            Ok::<_, Error>(())
+        });
+        let good = foreign::thread(move || echo(at, 2 << 20));
+        let bad = (0..4).map(|seed| {
+            foreign::thread(move || {
+                for n in 0..25_u64 {
+                    let peer = connect(at);
+                    // Some reset with requests on the way, some with answers on the way, some at once.
+                    let _ = foreign::write_pattern(&peer, (n * 3 + seed) % 5 * 20_000);
+                    reset(peer);
+                }
+            })
+        });
+        let mut bad: FuturesUnordered<_> = bad.collect();
+        while bad.next().await.is_some() {}
+        assert_eq!(good.await, 2 << 20);
+        server.abort();
+        let _ = server.await;
+        Ok(())
+    });
+}
+
+/// A plain client that sends and gets back `len` bytes.
+fn echo(at: std::net::SocketAddr, len: u64) -> u64 {
+    let peer = connect(at);
+    let writer = peer.try_clone().unwrap();
+    let writing = std::thread::spawn(move || {
+        foreign::write_pattern(&writer, len).unwrap();
+        writer.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    let total = foreign::read_pattern(&peer).unwrap();
+    writing.join().unwrap();
+    total
 }
 
 fn full(mut unit: hemi::BufMut) -> Buf {

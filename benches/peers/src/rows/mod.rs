@@ -7,6 +7,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+pub mod net;
 pub mod queue;
 pub mod spawn;
 pub mod timer;

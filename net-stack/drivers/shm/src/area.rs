@@ -34,6 +34,9 @@ const APART: usize = 128;
 /// The largest ring that is agreed to.
 pub(crate) const MAX_RING: usize = 64 << 20;
 
+/// Lines prepared for the next frame: those of a small one, and its end mark.
+const PREPARED: u64 = 4;
+
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
 /// A mapping of a link's memory.
@@ -198,6 +201,13 @@ impl Memory for SharedRing {
     fn store_head(&self, head: u64) {
         // SAFETY: as above.
         unsafe { self.head.as_ref() }.store(head, Ordering::Release);
+    }
+
+    #[inline]
+    fn prepare(&self, line: u64) {
+        for next in line..line + PREPARED {
+            copy::prefetch_for_write(self.at(next).as_ptr());
+        }
     }
 
     #[inline]

@@ -80,3 +80,16 @@ unsafe fn copy_exactly(from: *const u8, out: &mut [u8]) {
         *byte = unsafe { ptr::read_volatile(from.add(at)) };
     }
 }
+
+/// Ask for the line at `at` to be ours to write, before it is written. Only a hint; nothing is accessed.
+#[inline]
+pub(crate) fn prefetch_for_write(at: *mut u8) {
+    // `_mm_prefetch` would only mean "to read" on a build for any x86-64; the instruction is a no-op where it is missing.
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect on memory or flags, and does not fault.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}

@@ -40,7 +40,6 @@ mod link;
 mod params;
 mod ring;
 mod role;
-mod room;
 mod stats;
 
 use hemi_net::{Device, DeviceQueue};

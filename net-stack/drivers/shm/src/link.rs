@@ -6,7 +6,7 @@ use std::{
 };
 
 use hemi_net::{
-    RxFrame, TxFrame, TxQueue,
+    RxFrame, RxPool, TxFrame, TxQueue,
     frame::{ChecksumRequest, RxChecksum},
     wire::Sum,
 };
@@ -17,7 +17,6 @@ use crate::{
     control::{Heard, Hello, Met, Socket},
     ring::{Broken, Consumer, Header, MAX_FRAME, Producer},
     role::Role,
-    room::Room,
     stats::Stats,
 };
 
@@ -64,20 +63,26 @@ impl Link {
         &self.theirs
     }
 
+    /// What a hostile peer does to the memory.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn scribble(&self, at: usize, byte: u8) {
+        self.area.scribble(at, byte);
+    }
+
     /// Receive at most `max` frames into buffers of `room`.
     #[inline]
     pub(crate) fn receive(
         &mut self,
         max: usize,
         vouched: bool,
-        room: &mut Room,
+        room: &mut RxPool,
         stats: &mut Stats,
         frames: &mut Vec<RxFrame>,
     ) -> Result<usize, Broken> {
         let mut n = 0;
         while n < max {
             let Some(header) = self.rx.peek()? else { break };
-            let Some(mut bytes) = room.buffer(header.len) else {
+            let Some(mut bytes) = room.alloc(header.len) else {
                 stats.rx_no_memory += 1;
                 break;
             };

@@ -204,8 +204,8 @@ impl Connection {
                 }
             }
         }
-        if self.wants_write && self.buffer.len() < self.send_limit as usize {
-            self.wants_write = false;
+        if self.buffer.len() < self.write_below as usize {
+            self.write_below = 0;
             self.events.add(Events::WRITABLE);
         }
         if self.wants_acked && self.buffer.is_empty() {
@@ -219,6 +219,7 @@ impl Connection {
 
     /// Our FIN was acknowledged: transition 10 of `state.rs`.
     fn on_fin_acked(&mut self, cx: &mut Cx<'_>) {
+        self.events.add(Events::ACKED);
         match self.state {
             State::FinWait1 => {
                 self.set_state(State::FinWait2);

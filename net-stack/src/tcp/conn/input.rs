@@ -137,7 +137,12 @@ impl Connection {
         }
         let acceptable = match (len, window) {
             (0, 0) => seq == self.rcv_nxt,
-            (0, w) => seq.within(self.rcv_nxt, w),
+            // A peer that has filled the window sends its ACKs from the window's very end, and may have to while what it filled it with is
+            // lost: they are taken, as everybody takes them. SYN and RST are not.
+            (0, w) => {
+                seq.within(self.rcv_nxt, w)
+                    || (seq == self.window.edge() && !seg.header.flags.any(Flags::RST | Flags::SYN))
+            }
             // "If the RCV.WND is zero, no segments will be acceptable, but special allowance should be made to accept valid ACKs,
             // URGs, and RSTs": its text is cut away later.
             (_, 0) => seq == self.rcv_nxt,

@@ -134,13 +134,30 @@ pub(crate) struct Agreed {
     pub(crate) syn_lost: bool,
 }
 
+/// What of [`TcpOptionsConfig`] matters once the connection is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) nodelay: bool,
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) user_timeout: Option<Duration>,
+    pub(crate) linger: Option<Duration>,
+    pub(crate) max_segment: Option<u16>,
+}
+
+impl Settings {
+    fn of(options: &TcpOptionsConfig) -> Self {
+        let TcpOptionsConfig { nodelay, keep_alive, user_timeout, linger, max_segment, .. } = *options;
+        Self { nodelay, keep_alive, user_timeout, linger, max_segment }
+    }
+}
+
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) tuple: Tuple,
     path: Path,
     pub(crate) state: State,
-    pub(crate) options: TcpOptionsConfig,
+    pub(crate) options: Settings,
 
     // What we send: RFC 9293 section 3.3.1, SND.*
     iss: Seq,
@@ -201,7 +218,8 @@ pub(crate) struct Connection {
     keepalive_due: bool,
     /// The application has let go: what arrives now has no reader.
     closed: bool,
-    wants_write: bool,
+    /// Tell when less than this is in the send buffer; 0: nobody waits.
+    write_below: u32,
     wants_acked: bool,
     pub(crate) error: Option<ConnError>,
     pub(crate) events: Events,
@@ -219,7 +237,7 @@ impl Connection {
         tuple: Tuple,
         iss: Seq,
         timestamp_offset: u32,
-        options: TcpOptionsConfig,
+        options: &TcpOptionsConfig,
         cx: &mut Cx<'_>,
     ) -> Self {
         let agreed = Agreed {
@@ -246,7 +264,7 @@ impl Connection {
     pub(crate) fn accepted(
         tuple: Tuple,
         agreed: &Agreed,
-        options: TcpOptionsConfig,
+        options: &TcpOptionsConfig,
         cx: &mut Cx<'_>,
     ) -> Self {
         let mut conn = Self::new(tuple, agreed, options, cx);
@@ -256,7 +274,7 @@ impl Connection {
         conn
     }
 
-    fn new(tuple: Tuple, agreed: &Agreed, options: TcpOptionsConfig, cx: &mut Cx<'_>) -> Self {
+    fn new(tuple: Tuple, agreed: &Agreed, options: &TcpOptionsConfig, cx: &mut Cx<'_>) -> Self {
         let config = cx.config;
         let algorithm = options.congestion.unwrap_or(config.congestion);
         let first = agreed.iss + 1;
@@ -288,7 +306,7 @@ impl Connection {
             probe: None,
             irs: agreed.irs,
             rcv_nxt: agreed.irs + 1,
-            window: RecvWindow::initial(config, &options),
+            window: RecvWindow::initial(config, options),
             assembler: Assembler::default(),
             sacks: SackReport::default(),
             acks: AckPolicy::new(),
@@ -310,14 +328,14 @@ impl Connection {
             syn_due: false,
             keepalive_due: false,
             closed: false,
-            wants_write: false,
+            write_below: 0,
             wants_acked: false,
             error: None,
             events: Events::default(),
             dirty: false,
             signalled: false,
             armed: Instant::FAR_FUTURE,
-            options,
+            options: Settings::of(options),
         }
     }
 
@@ -391,7 +409,7 @@ impl Connection {
     pub(crate) fn push(&mut self, unit: Sga) {
         self.buffer.append(unit);
         if self.buffer.len() >= self.send_limit as usize {
-            self.wants_write = true;
+            self.write_below = self.send_limit;
         }
     }
 
@@ -406,6 +424,31 @@ impl Connection {
             State::SynSent | State::SynReceived | State::Established | State::CloseWait => Ok(()),
             _ => Err(ConnError::Closed),
         }
+    }
+
+    /// Pushed and not acknowledged.
+    #[inline]
+    pub(crate) fn send_queue(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Tell when less than `below` is in the send buffer.
+    pub(crate) fn want_room(&mut self, below: usize) {
+        self.write_below = below.clamp(1, 1 << 30) as u32;
+    }
+
+    /// Change the send buffer's limit.
+    pub(crate) fn set_send_limit(&mut self, bytes: usize) {
+        self.send_limit = bytes.clamp(1, 1 << 30) as u32;
+        if self.buffer.len() < bytes && self.write_below > 0 {
+            self.write_below = 0;
+            self.events.add(Events::WRITABLE);
+        }
+    }
+
+    /// Change what the receive window may grow to.
+    pub(crate) fn set_recv_max(&mut self, bytes: usize) {
+        self.window.set_max(bytes);
     }
 
     /// Tell when the send buffer is empty again.

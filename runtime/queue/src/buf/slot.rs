@@ -61,12 +61,13 @@ impl Slot {
 
     #[inline]
     pub(crate) fn retain(&self) {
-        let n = self.refs.get();
-        // 2^32 counts would take 96 GiB of `Buf`s; check anyway, as std does.
-        if n == u32::MAX {
+        // As std does: counted first and looked at afterwards, which is two instructions.
+        let n = self.refs.get().wrapping_add(1);
+        self.refs.set(n);
+        // 2^32 counts would take 96 GiB of `Buf`s.
+        if n == 0 {
             std::process::abort();
         }
-        self.refs.set(n + 1);
     }
 
     /// Count one holder on another thread. Home thread only.

@@ -61,6 +61,11 @@ pub struct Key {
     generation: u32,
 }
 
+impl Key {
+    /// Names nothing, in any wheel: what a place for a key holds while there is none.
+    pub const NONE: Self = Self { index: NONE, generation: u32::MAX };
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "timer{}.{}", self.index, self.generation)

@@ -8,7 +8,7 @@ use crate::framing::{DEFAULT_UNIT_LIMIT, Input};
 /// What a peer may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RespLimits {
-    /// Bytes of one unit. Default: 1 MiB.
+    /// Bytes of one unit. Default: 16 MiB.
     pub unit: usize,
     /// Elements of one unit, those of nested aggregates included. Default: 65,536. An element takes a few bytes on the wire
     /// and 64 in memory, so this is what bounds memory for units of many small elements.

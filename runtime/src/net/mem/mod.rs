@@ -30,10 +30,10 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, net::IpAddr, rc::Rc, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, rc::Rc, time::Duration};
 
 use hemi_queue::{
-    Error, Progress, Reactor, Result, Uri, Wakeup,
+    Error, Progress, Reactor, Result, Span, Uri, Wakeup,
     time::Instant,
     transport::{Acceptor, Caps, DatagramSocket, Endpoint, SocketOptions, StreamSocket, Transport},
 };
@@ -143,28 +143,6 @@ impl Transport for Mem {
 impl fmt::Debug for Mem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.describe())
-    }
-}
-
-/// A span of time as text: `50us`, `1ms`, `2s`, `100ns`.
-struct Span(Duration);
-
-impl FromStr for Span {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        const WHAT: &str = "write a whole number and ns, us, ms or s, for example `50us`";
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| WHAT)?;
-        let scale = match unit {
-            "ns" => 1,
-            "us" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            _ => return Err(WHAT),
-        };
-        number.checked_mul(scale).map(|n| Self(Duration::from_nanos(n))).ok_or(WHAT)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use hemi_queue::{Error, Result, Sga, Waiter, time::Instant};
+use hemi_queue::{Assembler, Error, PopWaiter, Result, Sga, Waiter, time::Instant};
 
 use super::flight::Path;
 
@@ -34,7 +34,7 @@ pub(super) struct Pipe {
     reset: Cell<bool>,
     /// The receiver is gone: nothing pushed is read any more.
     deaf: Cell<bool>,
-    pub(super) popper: Waiter,
+    pub(super) popper: PopWaiter,
     pub(super) pusher: Waiter,
     pub(super) path: Path,
 }
@@ -50,7 +50,7 @@ impl Pipe {
             ended: Cell::new(false),
             reset: Cell::new(false),
             deaf: Cell::new(false),
-            popper: Waiter::new(),
+            popper: PopWaiter::new(),
             pusher: Waiter::new(),
             path: Rc::new(Cell::new(Instant::ZERO)),
         })
@@ -86,8 +86,16 @@ impl Pipe {
         if self.deaf.get() || self.reset.get() {
             return self.pusher_wake();
         }
-        self.arrived.borrow_mut().push_back(unit);
-        self.popper.wake();
+        let cost = unit.len() + UNIT_COST;
+        let rest = if self.arrived.borrow().is_empty() { self.popper.offer_all(unit) } else { Some(unit) };
+        match rest {
+            Some(rest) => {
+                self.leave(cost.saturating_sub(rest.len() + UNIT_COST));
+                self.arrived.borrow_mut().push_back(rest);
+                self.popper.wake();
+            }
+            None => self.leave(cost),
+        }
         if self.in_flight.get() == 0 {
             self.pusher_wake();
         }
@@ -116,11 +124,22 @@ impl Pipe {
         self.pusher.wake();
     }
 
-    pub(super) fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
+    /// So much is with the receiver's owner.
+    fn leave(&self, cost: usize) {
+        if cost > 0 {
+            self.queued.set(self.queued.get().saturating_sub(cost));
+            self.pusher_wake();
+        }
+    }
+
+    pub(super) fn poll_pop(
+        &self,
+        assembler: Option<&Rc<dyn Assembler>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Sga>>> {
         let next = self.arrived.borrow_mut().pop_front();
         if let Some(unit) = next {
-            self.queued.set(self.queued.get().saturating_sub(unit.len() + UNIT_COST));
-            self.pusher_wake();
+            self.leave(unit.len() + UNIT_COST);
             return Poll::Ready(Ok(Some(unit)));
         }
         if self.reset.get() {
@@ -129,7 +148,7 @@ impl Pipe {
         if self.ended.get() {
             return Poll::Ready(Ok(None));
         }
-        self.popper.register(cx.waker());
+        self.popper.register(cx.waker(), assembler);
         Poll::Pending
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use hemi_queue::{
-    Error, PushError, Result, Sga, Waiter,
+    Assembler, Error, PushError, Result, Sga, Waiter,
     transport::{Endpoint, SocketOptions, StreamOption, StreamSocket},
 };
 
@@ -146,7 +146,12 @@ impl StreamSocket for MemStream {
 
     fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
         self.open()?;
-        self.rx.poll_pop(cx)
+        self.rx.poll_pop(None, cx)
+    }
+
+    fn poll_pop_for(&self, assembler: &Rc<dyn Assembler>, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
+        self.open()?;
+        self.rx.poll_pop(Some(assembler), cx)
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -1,5 +1,9 @@
 //! The futures of a memory queue. What can finish at once takes the short way, inlined; all else is outlined
 //! (inlined slow paths cost twice the instructions per unit).
+//!
+//! A unit or a result that an outlined function reads or writes through a pointer lives in memory on the short way as well,
+//! and is copied there. So units go in and out of outlined functions through an `Option` of their own, and all
+//! else that such a function says is one word.
 
 use std::{
     cell::Cell,
@@ -18,34 +22,40 @@ use super::{
 
 #[inline(always)]
 pub(super) fn poll_pop<T>(
-    shared: &Shared<T>,
+    queue: &Queue<T>,
     place: &Cell<u64>,
     kept: bool,
     cx: &mut Context<'_>,
 ) -> Poll<Option<T>> {
-    let unit = shared.hot.take_simple();
-    if unit.is_some() { Poll::Ready(unit) } else { poll_pop_in_turn(shared, place, kept, cx) }
+    let unit = queue.shared.hot.take_simple();
+    if unit.is_some() {
+        place.set(0); // it is: nobody waits. The compiler, told so, leaves out the future's drop
+        return Poll::Ready(unit);
+    }
+    let mut unit = None;
+    let at = poll_pop_in_turn(queue, place.get(), kept, cx, &mut unit);
+    place.set(at);
+    if at == 0 { Poll::Ready(unit) } else { Poll::Pending }
 }
 
+/// The place at which to wait; 0 when the pop is done, with `unit` or with the end.
 #[cold]
 #[inline(never)]
 fn poll_pop_in_turn<T>(
-    shared: &Shared<T>,
-    place: &Cell<u64>,
+    queue: &Queue<T>,
+    place: u64,
     kept: bool,
     cx: &mut Context<'_>,
-) -> Poll<Option<T>> {
-    let turn = shared.lock().take_in_turn(place.get(), kept, cx.waker());
+    unit: &mut Option<T>,
+) -> u64 {
+    let turn = queue.shared.lock().take_in_turn(place, kept, cx.waker());
     match turn {
-        Turn::Taken(unit, next) => {
-            place.set(0);
-            next.wake();
-            Poll::Ready(unit)
+        Turn::Taken(taken, next) => {
+            *unit = taken;
+            queue.shared.wake(next);
+            0
         }
-        Turn::Wait(at, _replaced) => {
-            place.set(at);
-            Poll::Pending
-        }
+        Turn::Wait(at, _replaced) => at,
     }
 }
 
@@ -61,7 +71,7 @@ pub(super) fn leave_line<T>(shared: &Shared<T>, place: &Cell<u64>) {
 #[inline(never)]
 fn leave_line_slow<T>(shared: &Shared<T>, place: u64) {
     let (_mine, next) = shared.lock().leave(place);
-    next.wake();
+    shared.wake(next);
 }
 
 /// The future of [`Queue::pop`].
@@ -83,7 +93,7 @@ impl<T> Future for PopFuture<'_, T> {
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        poll_pop(&self.queue.shared, &self.place, false, cx).map(Ok)
+        poll_pop(self.queue, &self.place, false, cx).map(Ok)
     }
 }
 
@@ -120,12 +130,14 @@ impl<'q, T> PushFuture<'q, T> {
             hot.put(unit);
             return Self { queue, state: DONE };
         }
-        Self { queue, state: Self::begin_slow(queue, unit) }
+        let mut unit = Some(unit);
+        Self { queue, state: Self::begin_slow(queue, &mut unit) }
     }
 
+    /// Takes the unit, or leaves it to be dropped.
     #[cold]
     #[inline(never)]
-    fn begin_slow(queue: &Queue<T>, unit: T) -> u64 {
+    fn begin_slow(queue: &Queue<T>, unit: &mut Option<T>) -> u64 {
         let mut s = queue.shared.lock();
         if s.is_closed() {
             return CLOSED;
@@ -133,33 +145,33 @@ impl<'q, T> PushFuture<'q, T> {
         if s.is_overfull() {
             return BUSY;
         }
+        let Some(unit) = unit.take() else { return DONE };
         let (number, popper) = s.append(unit);
         let complete = s.is_within(number);
         if !complete {
             s.attend();
         }
         drop(s);
-        popper.wake();
+        queue.shared.wake(popper);
         if complete { DONE } else { number }
     }
 
+    /// Whether the push is complete: its state as of now.
     #[cold]
     #[inline(never)]
-    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        match self.state {
-            CLOSED => return Poll::Ready(Err(Error::Closed)),
-            BUSY => return Poll::Ready(Err(Error::Busy)),
-            _ => {}
+    fn poll_slow(&mut self, cx: &mut Context<'_>) -> u64 {
+        if self.state >= BUSY {
+            return self.state;
         }
         let mut s = self.queue.shared.lock();
         if s.is_within(self.state) {
             self.state = DONE;
             s.neglect();
-            return Poll::Ready(Ok(()));
+            return DONE;
         }
         let _replaced = s.wait_for(self.state, cx.waker());
         drop(s);
-        Poll::Pending
+        self.state
     }
 }
 
@@ -168,7 +180,15 @@ impl<T> Future for PushFuture<'_, T> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.state == DONE { Poll::Ready(Ok(())) } else { self.poll_slow(cx) }
+        if self.state == DONE {
+            return Poll::Ready(Ok(()));
+        }
+        match self.poll_slow(cx) {
+            DONE => Poll::Ready(Ok(())),
+            CLOSED => Poll::Ready(Err(Error::Closed)),
+            BUSY => Poll::Ready(Err(Error::Busy)),
+            _ => Poll::Pending,
+        }
     }
 }
 

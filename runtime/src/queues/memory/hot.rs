@@ -88,6 +88,13 @@ impl<T> Hot<T> {
         Some(unit)
     }
 
+    /// Somebody waits: nothing goes the short way.
+    #[inline]
+    pub(super) fn hush(&self) {
+        self.bound.set(self.tail.get());
+        self.calm.set(false);
+    }
+
     /// Say how many pushes and whether pops may go the short way from now on.
     pub(super) fn settle(&self, room: u64, calm: bool) {
         self.bound.set(self.tail.get() + room.min(SLOTS - self.len()));

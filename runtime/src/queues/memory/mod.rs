@@ -120,7 +120,7 @@ impl<T> Queue<T> {
         let replaced = state.stop_waiting(number);
         drop(state);
         drop(replaced);
-        popper.wake();
+        self.shared.wake(popper);
         Ok(Ticket(number))
     }
 
@@ -175,7 +175,7 @@ impl<T> Queue<T> {
     #[inline(never)]
     fn try_pop_slow(&self) -> Option<T> {
         let (unit, pusher) = self.shared.lock().take_spare();
-        pusher.wake();
+        self.shared.wake(pusher);
         unit
     }
 
@@ -204,7 +204,7 @@ impl<T> Queue<T> {
         }
         let (_, popper) = state.append(unit);
         drop(state);
-        popper.wake();
+        self.shared.wake(popper);
         Ok(())
     }
 
@@ -246,7 +246,7 @@ impl<T> Pop for Queue<T> {
 
     #[inline]
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>>> {
-        futures::poll_pop(&self.shared, &self.place, true, cx).map(Ok)
+        futures::poll_pop(self, &self.place, true, cx).map(Ok)
     }
 }
 
@@ -313,7 +313,7 @@ impl<T> Drop for Queue<T> {
             let wake = state.unreserve();
             drop(state);
             drop(waker);
-            wake.wake();
+            self.shared.wake(wake);
         }
         if let Some(number) = self.pushing.take() {
             self.abandon(number);

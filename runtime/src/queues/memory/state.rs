@@ -14,7 +14,7 @@
 //! let go: they may run any code.
 
 use std::{
-    cell::{RefCell, RefMut},
+    cell::{Cell, RefCell, RefMut},
     collections::VecDeque,
     task::Waker,
 };
@@ -29,6 +29,8 @@ pub(super) const UNBOUNDED: u64 = u64::MAX >> 2;
 pub(super) struct Shared<T> {
     pub(super) hot: Hot<T>,
     slow: RefCell<Slow<T>>,
+    /// Wakers wait in `Slow::also`.
+    more: Cell<bool>,
 }
 
 impl<T> Shared<T> {
@@ -44,19 +46,41 @@ impl<T> Shared<T> {
             pushers: VecDeque::new(),
             attended: 0,
             last_place: 0,
+            also: Vec::new(),
         };
-        Self { hot: Hot::new(capacity), slow: RefCell::new(slow) }
+        Self { hot: Hot::new(capacity), slow: RefCell::new(slow), more: Cell::new(false) }
     }
 
     /// Look at all of it.
+    #[inline]
     pub(super) fn lock(&self) -> State<'_, T> {
-        State { hot: &self.hot, slow: self.slow.borrow_mut() }
+        State { hot: &self.hot, more: &self.more, slow: self.slow.borrow_mut() }
+    }
+
+    /// Wake whom a change lets go on. Not while the state is locked: a waker may run anything.
+    #[inline]
+    pub(super) fn wake(&self, first: Option<Waker>) {
+        if let Some(waker) = first {
+            waker.wake();
+        }
+        if self.more.get() {
+            self.wake_others();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_others(&self) {
+        self.more.set(false);
+        let others = std::mem::take(&mut self.slow.borrow_mut().also);
+        others.into_iter().for_each(Waker::wake);
     }
 }
 
 /// The queue, looked at the long way.
 pub(super) struct State<'q, T> {
     hot: &'q Hot<T>,
+    more: &'q Cell<bool>,
     slow: RefMut<'q, Slow<T>>,
 }
 
@@ -77,6 +101,8 @@ struct Slow<T> {
     attended: u64,
     /// The last place in the line of pops that was given out; 0 is no place.
     last_place: u64,
+    /// Woken with the first one, when several go on at once.
+    also: Vec<Waker>,
 }
 
 struct Popper {
@@ -99,26 +125,10 @@ struct Pusher {
     waker: Waker,
 }
 
-/// A waker to call, or only to drop, once the state is let go.
-#[must_use]
-pub(super) struct Wake(Option<Waker>, Option<Vec<Waker>>);
-
-impl Wake {
-    #[inline]
-    pub(super) fn wake(self) {
-        if let Some(waker) = self.0 {
-            waker.wake();
-        }
-        if let Some(more) = self.1 {
-            more.into_iter().for_each(Waker::wake);
-        }
-    }
-}
-
 /// The answer to a pop that stands in line.
 pub(super) enum Turn<T> {
     /// A unit or the end, and the pusher that it lets in.
-    Taken(Option<T>, Wake),
+    Taken(Option<T>, Option<Waker>),
     /// Wait at this place; a waker that was replaced.
     Wait(u64, Option<Waker>),
 }
@@ -202,7 +212,7 @@ impl<T> State<'_, T> {
     }
 
     /// Accept a unit and give it a number.
-    pub(super) fn append(&mut self, unit: T) -> (u64, Wake) {
+    pub(super) fn append(&mut self, unit: T) -> (u64, Option<Waker>) {
         let number = self.next();
         self.put(unit);
         (number, self.arrived())
@@ -218,7 +228,7 @@ impl<T> State<'_, T> {
     }
 
     /// A unit in the room that was reserved for it.
-    pub(super) fn append_reserved(&mut self, unit: T) -> Wake {
+    pub(super) fn append_reserved(&mut self, unit: T) -> Option<Waker> {
         self.hot.ahead.set(self.hot.ahead.get() - 1);
         self.slow.attended -= 1;
         self.put(unit);
@@ -226,7 +236,7 @@ impl<T> State<'_, T> {
     }
 
     /// Give back room that was reserved and not used.
-    pub(super) fn unreserve(&mut self) -> Wake {
+    pub(super) fn unreserve(&mut self) -> Option<Waker> {
         self.slow.room += 1;
         self.slow.attended -= 1;
         self.let_in()
@@ -234,27 +244,33 @@ impl<T> State<'_, T> {
 
     /// A unit was added: who may pop it.
     #[inline]
-    fn arrived(&mut self) -> Wake {
-        let woken = if self.slow.asleep == 0 { Wake(None, None) } else { self.wake_poppers() };
+    fn arrived(&mut self) -> Option<Waker> {
+        let woken = if self.slow.asleep == 0 { None } else { self.wake_poppers() };
         self.settle();
         woken
     }
 
     /// Wake from the front until as many have been woken as there are units; those that may be overtaken do not count.
-    fn wake_poppers(&mut self) -> Wake {
-        let units = self.len();
-        let mut woken = Wake(None, None);
-        let slow = &mut *self.slow;
-        if slow.poppers.len() == 1 && units > 0 {
+    fn wake_poppers(&mut self) -> Option<Waker> {
+        if self.slow.poppers.len() == 1 && self.len() > 0 {
             // One consumer, as a rule.
-            let Some(popper) = slow.poppers.front_mut() else { return woken };
-            woken.0 = popper.waker.take();
-            slow.lenient = usize::from(popper.kept);
-            slow.asleep = 0;
-            return woken;
+            let popper = self.slow.poppers.front_mut()?;
+            let (waker, kept) = (popper.waker.take(), popper.kept);
+            self.slow.lenient = usize::from(kept);
+            self.slow.asleep = 0;
+            return waker;
         }
+        self.wake_many()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_many(&mut self) -> Option<Waker> {
+        let units = self.len();
+        let slow = &mut *self.slow;
         let strict = slow.poppers.len() - slow.asleep - slow.lenient;
         let mut missing = units.saturating_sub(strict);
+        let mut first = None;
         for popper in &mut slow.poppers {
             if missing == 0 || slow.asleep == 0 {
                 break;
@@ -263,39 +279,47 @@ impl<T> State<'_, T> {
             slow.asleep -= 1;
             slow.lenient += usize::from(popper.kept);
             missing -= usize::from(!popper.kept);
-            if woken.0.is_none() {
-                woken.0 = Some(waker);
+            if first.is_none() {
+                first = Some(waker);
             } else {
-                woken.1.get_or_insert_default().push(waker);
+                slow.also.push(waker);
+                self.more.set(true);
             }
         }
-        woken
+        first
     }
 
     /// A number was let in: whose push it completes.
-    fn let_in(&mut self) -> Wake {
+    fn let_in(&mut self) -> Option<Waker> {
         let limit = self.limit();
         let first = match self.slow.pushers.front() {
             Some(first) if first.number < limit => self.slow.pushers.pop_front(),
             _ => None,
         };
         self.settle();
-        Wake(first.map(|p| p.waker), None)
+        first.map(|p| p.waker)
     }
 
     /// Take a unit that no waiting pop has a right to.
-    pub(super) fn take_spare(&mut self) -> (Option<T>, Wake) {
+    pub(super) fn take_spare(&mut self) -> (Option<T>, Option<Waker>) {
         if self.ahead_of(self.slow.poppers.len()) >= self.len() {
-            return (None, Wake(None, None));
+            return (None, None);
         }
         let unit = self.take();
         (unit, self.let_in())
     }
 
+    #[inline(always)]
     fn position(&self, place: u64) -> Option<usize> {
         if self.slow.poppers.front().is_some_and(|p| p.place == place) {
             return Some(0); // as a rule: whose turn it is stands first
         }
+        self.search(place)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search(&self, place: u64) -> Option<usize> {
         self.slow.poppers.binary_search_by_key(&place, |p| p.place).ok()
     }
 
@@ -328,8 +352,8 @@ impl<T> State<'_, T> {
             let place = self.slow.last_place;
             self.slow.poppers.push_back(Popper { place, waker: Some(waker.clone()), kept });
             self.slow.asleep += 1;
-            self.settle();
-            return Turn::Wait(self.slow.last_place, None);
+            self.hot.hush();
+            return Turn::Wait(place, None);
         };
         let mine = &mut self.slow.poppers[at].waker;
         if mine.as_ref().is_some_and(|w| w.will_wake(waker)) {
@@ -340,14 +364,14 @@ impl<T> State<'_, T> {
             self.slow.asleep += 1;
             self.slow.lenient -= usize::from(kept);
         }
-        self.settle();
+        self.hot.hush();
         Turn::Wait(place, old)
     }
 
     /// Leave the line of pops; the place may have been the next one's chance. Returns its waker and the next one's.
-    pub(super) fn leave(&mut self, place: u64) -> (Option<Waker>, Wake) {
+    pub(super) fn leave(&mut self, place: u64) -> (Option<Waker>, Option<Waker>) {
         let popper = self.position(place).and_then(|at| self.slow.poppers.remove(at));
-        let Some(popper) = popper else { return (None, Wake(None, None)) };
+        let Some(popper) = popper else { return (None, None) };
         self.uncount(&popper);
         let next = self.arrived(); // wakes somebody only if a unit is there that nobody was woken for
         (popper.waker, next)
@@ -364,22 +388,20 @@ impl<T> State<'_, T> {
 
     /// Wait until `number` has room. Gives back the waker that this one replaces.
     pub(super) fn wait_for(&mut self, number: u64, waker: &Waker) -> Option<Waker> {
+        self.hot.hush();
         let pushers = &mut self.slow.pushers;
         if pushers.back().is_none_or(|p| p.number < number) {
             pushers.push_back(Pusher { number, waker: waker.clone() });
-            self.settle();
             return None;
         }
-        let old = match pushers.binary_search_by_key(&number, |p| p.number) {
+        match pushers.binary_search_by_key(&number, |p| p.number) {
             Ok(at) if pushers[at].waker.will_wake(waker) => None,
             Ok(at) => Some(std::mem::replace(&mut pushers[at].waker, waker.clone())),
             Err(at) => {
                 pushers.insert(at, Pusher { number, waker: waker.clone() });
                 None
             }
-        };
-        self.settle();
-        old
+        }
     }
 
     /// Nobody waits for `number` any more; its unit stays.

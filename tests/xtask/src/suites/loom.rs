@@ -14,7 +14,7 @@ pub(super) const SUITE: Suite = Suite {
 };
 
 /// The packages that have atomics of their own.
-const PACKAGES: [&str; 3] = ["hemi-queue", "hemi-park", "hemi"];
+const PACKAGES: [&str; 4] = ["hemi-queue", "hemi-park", "hemi-shm", "hemi"];
 
 fn run(runner: &mut Runner<'_>) -> Result<()> {
     for package in PACKAGES.into_iter().filter(|name| runner.workspace.packages.contains(*name)) {

@@ -9,8 +9,12 @@ use crate::runner::Runner;
 
 pub(super) const SUITE: Suite = Suite {
     name: "peers-wire",
-    about: "real kernel clients (nc, socat) against the examples",
-    tools: &[Tool { program: "nc", package: "netcat-openbsd" }, Tool { program: "socat", package: "socat" }],
+    about: "real kernel clients (nc, socat) against the examples, Wireshark's eye on captures",
+    tools: &[
+        Tool { program: "nc", package: "netcat-openbsd" },
+        Tool { program: "socat", package: "socat" },
+        Tool { program: "tshark", package: "tshark" },
+    ],
     limit: minutes(10),
     quick: false,
     run,

@@ -1,6 +1,6 @@
-//! Every unit and integration test of the workspace, but for those that need a foreign program.
+//! Every unit and integration test of the workspace, but for those that need a foreign program or a network of their own.
 
-use super::{Suite, minutes, peers_wire};
+use super::{Suite, minutes, netns, peers_wire};
 use crate::error::Result;
 use crate::runner::Runner;
 
@@ -22,5 +22,7 @@ fn run(runner: &mut Runner<'_>) -> Result<()> {
         "--",
         "--skip",
         peers_wire::TAG,
+        "--skip",
+        netns::TAG,
     ]))
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use hemi_queue::{
-    Error, PushError, Result, Sga,
+    Assembler, Error, PushError, Result, Sga,
     transport::{Endpoint, StreamOption, StreamSocket},
 };
 
@@ -29,7 +29,12 @@ impl StreamSocket for Handle {
 
     #[inline]
     fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
-        self.0.poll_pop(cx)
+        self.0.poll_pop(None, cx)
+    }
+
+    #[inline]
+    fn poll_pop_for(&self, assembler: &Rc<dyn Assembler>, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
+        self.0.poll_pop(Some(assembler), cx)
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {

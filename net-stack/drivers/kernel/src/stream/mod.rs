@@ -34,7 +34,7 @@ use std::{
 };
 
 use hemi_queue::{
-    Buf, Error, PushError, Result, Sga, Waiter,
+    Assembler, Buf, Error, PushError, Result, Sga, Waiter,
     transport::{Endpoint, SocketOptions, StreamSocket},
     wheel::Key,
 };
@@ -235,7 +235,11 @@ impl Stream {
 /// Receiving.
 impl Stream {
     #[inline]
-    fn poll_pop(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Sga>>> {
+    fn poll_pop(
+        self: &Rc<Self>,
+        assembler: Option<&Rc<dyn Assembler>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Sga>>> {
         if let Some(buf) = self.rx.take() {
             if self.rx.paused.get() && self.rx.has_room() {
                 self.rx.paused.set(false);
@@ -252,7 +256,7 @@ impl Stream {
         if self.rx.ended.get() {
             return Poll::Ready(Ok(None));
         }
-        self.rx.waiter.register(cx.waker());
+        self.rx.waiter.register(cx.waker(), assembler);
         self.want_recv();
         Poll::Pending
     }
@@ -298,8 +302,10 @@ impl Stream {
                 self.rx.misses.set(0);
                 self.rx.drained.set(all);
                 self.arrived();
-                self.rx.put(&self.inner.pool, buf);
-                self.rx.waiter.wake();
+                self.rx.deliver(&self.inner.pool, buf);
+                if self.rx.waiter.is_waiting() {
+                    self.want_recv(); // half a unit
+                }
                 Tried::Left
             }
             Filled::Failed(libc::EAGAIN | libc::EINTR) => {
@@ -355,8 +361,7 @@ impl Stream {
             return false; // dropped: nobody will pop it
         }
         let busy = self.arrived();
-        let more = self.rx.put(&self.inner.pool, buf);
-        self.rx.waiter.wake();
+        let more = self.rx.deliver(&self.inner.pool, buf);
         let hot = busy && self.rx.near.get() && self.inner.hot.len() < self.inner.tuning.hot;
         more && !hot
     }

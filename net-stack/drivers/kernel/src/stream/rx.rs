@@ -2,13 +2,14 @@
 //!
 //! A piece is charged the whole buffer that it keeps from being reused, once per run of pieces in the same buffer. At the
 //! limit, small pieces in large buffers are first copied together; if that does not help, receiving pauses until a pop.
+//! While a pop waits whose owner puts units together, pieces go to its [`Assembler`](hemi_queue::Assembler) instead.
 
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
 };
 
-use hemi_queue::{Buf, Pool, Waiter, time::Instant};
+use hemi_queue::{Buf, Pool, PopWaiter, time::Instant};
 
 use crate::sys::Errno;
 
@@ -55,7 +56,7 @@ pub(crate) struct Rx {
     /// The peer finished sending.
     pub(crate) ended: Cell<bool>,
     pub(crate) failed: Cell<Errno>,
-    pub(crate) waiter: Waiter,
+    pub(crate) waiter: PopWaiter,
 }
 
 impl Rx {
@@ -76,7 +77,7 @@ impl Rx {
             hung_up: Cell::new(false),
             ended: Cell::new(false),
             failed: Cell::new(0),
-            waiter: Waiter::new(),
+            waiter: PopWaiter::new(),
         }
     }
 
@@ -97,9 +98,19 @@ impl Rx {
         self.ended.get() || self.failed.get() != 0
     }
 
-    /// Data arrived. False: the limit is reached.
+    /// Data arrived: to who puts units together, or here; the waiting pop is told. False: the limit is reached.
     #[inline]
-    pub(crate) fn put(&self, pool: &Pool, buf: Buf) -> bool {
+    pub(crate) fn deliver(&self, pool: &Pool, buf: Buf) -> bool {
+        let buf = if self.queue.borrow().is_empty() { self.waiter.offer(buf) } else { Some(buf) };
+        let Some(buf) = buf else { return true };
+        let more = self.put(pool, buf);
+        self.waiter.wake();
+        more
+    }
+
+    /// Keep data for a pop. False: the limit is reached.
+    #[inline]
+    fn put(&self, pool: &Pool, buf: Buf) -> bool {
         let mut queue = self.queue.borrow_mut();
         let mut charge = buf.pinned();
         let mut buf = buf;

@@ -19,6 +19,9 @@
 //! producer reads only when its copy of it says that there is no room. Nobody waits for ever for the part not yet told: a
 //! producer without room has more than an eighth outstanding, and the consumer tells when it has consumed that.
 //!
+//! After a frame the producer asks for the lines behind the end mark to be its own (a prefetch for writing), so that the next
+//! small frame waits only for the one line that the consumer polls.
+//!
 //! Positions count lines from the link's beginning, and never wrap; a header holds the low bits of its position, so that a
 //! scribbled one is recognised. Each side keeps its own position in private memory, and believes of the other's words only what
 //! is possible; anything else is [`Broken`], and ends the link.
@@ -60,6 +63,10 @@ pub(crate) trait Memory {
     fn store_head(&self, head: u64);
     /// Copy `bytes` to `at` bytes behind the header of `line`. What does not fit the ring is not written.
     fn write(&self, line: u64, at: usize, bytes: &[u8]);
+    /// The next frame will be written from this line on: a hint.
+    fn prepare(&self, line: u64) {
+        let _ = line;
+    }
     /// Copy the `len` bytes behind the header of `line` to the front of `out`, which has room for them; what lies behind
     /// them in `out` may be overwritten too.
     fn read(&self, line: u64, len: usize, out: &mut [u8]);

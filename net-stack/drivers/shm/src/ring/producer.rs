@@ -46,5 +46,6 @@ impl<M: Memory> Producer<M> {
         self.tail = begin + lines(header.len);
         self.memory.store(self.tail, 0);
         self.memory.store(begin, header.word(begin));
+        self.memory.prepare(self.tail + 1);
     }
 }

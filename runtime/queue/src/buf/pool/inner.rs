@@ -81,9 +81,27 @@ impl PoolInner {
             class.reserved.set((least(size) + share).min(region.max(least(size))));
         }
 
+        Ok(Self::from_classes(classes, sizes.len(), limit, region))
+    }
+
+    /// A pool of one class, with no regions, that maps none: one of `bytes` is to be added.
+    pub(super) fn closed(size: usize, bytes: usize) -> Rc<Self> {
+        let mut classes: [Class; MAX_CLASSES] = Default::default();
+        classes[0].size = size.clamp(64, 1 << 30).next_multiple_of(64);
+        let inner = Self::from_classes(classes, 1, bytes, 0);
+        inner.mapped.set(bytes);
+        inner
+    }
+
+    fn from_classes(
+        classes: [Class; MAX_CLASSES],
+        class_count: usize,
+        limit: usize,
+        region: usize,
+    ) -> Rc<Self> {
         let inner = Rc::new(Self {
             classes,
-            class_count: sizes.len(),
+            class_count,
             out: Cell::new(0),
             attention: Cell::new(false),
             orphan: Cell::new(false),
@@ -99,7 +117,7 @@ impl PoolInner {
             this: Cell::new(std::ptr::null()),
         });
         inner.this.set(Rc::as_ptr(&inner));
-        Ok(inner)
+        inner
     }
 
     fn classes(&self) -> &[Class] {

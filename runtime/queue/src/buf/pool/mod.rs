@@ -60,6 +60,20 @@ impl Pool {
         Ok(Self { inner })
     }
 
+    /// A pool of nothing but `region`, memory that a driver provides, carved into buffers of `size` bytes (rounded up to a multiple of
+    /// 64): its bound is what there is, and every buffer that it gives is one that the device knows.
+    ///
+    /// # Errors
+    /// [`TooLarge`](AllocError::TooLarge) when the region has no room for one buffer.
+    pub fn of(region: Region, size: usize) -> Result<Self, AllocError> {
+        let inner = PoolInner::closed(size, region.len());
+        if inner.largest() > region.len() {
+            return Err(AllocError::TooLarge { wanted: inner.largest(), largest: region.len() });
+        }
+        inner.add_region(region, 0);
+        Ok(Self { inner })
+    }
+
     /// Add memory that a driver provides, carved into buffers of the smallest class of `class_size` bytes or more,
     /// counted towards no bound. Returns the region's number. What is left over at its end stays unused.
     pub fn add_region(&self, region: Region, class_size: usize) -> Result<RegionId, AllocError> {

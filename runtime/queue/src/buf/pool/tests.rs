@@ -426,3 +426,29 @@ fn waking_may_end_the_pool() {
     drop(held);
     assert!(TASK.with(|task| task.borrow().is_none()));
 }
+
+#[test]
+fn a_pool_of_one_region_gives_its_buffers_and_no_others() {
+    let region = Region::map(64 << 10).unwrap();
+    let (base, len) = (region.base().as_ptr().addr(), region.len());
+    let pool = Pool::of(region, 2000).unwrap();
+    let mut held = Vec::new();
+    let drained = loop {
+        match pool.try_alloc(2000) {
+            Ok(mut buf) => {
+                let at = buf.as_mut_ptr().addr();
+                assert!(at >= base && at + buf.capacity() <= base + len && (at - base) % 2048 == 0);
+                held.push(buf);
+            }
+            Err(e) => break e,
+        }
+    };
+    assert_eq!((held.len(), drained), (32, AllocError::Drained { limit: 64 << 10 }));
+    assert_eq!((pool.stats().mapped, pool.stats().in_use), (64 << 10, 32));
+    assert!(matches!(pool.try_alloc(2049), Err(AllocError::TooLarge { largest: 2048, .. })));
+    let last = held.pop().unwrap().freeze();
+    assert!(pool.try_alloc(1).is_err());
+    drop(last);
+    assert!(pool.try_alloc(1).is_ok());
+    assert!(Pool::of(Region::map(4096).unwrap(), 5000).is_err());
+}

@@ -1,8 +1,17 @@
 //! [`Device`]: the whole contract with a network interface.
 //!
-//! Two bursts and a description. Fault injection, tracing and packet capture are devices that wrap devices.
+//! Two bursts and a description. Fault injection ([`Fault`]), tracing ([`Trace`]) and packet capture ([`Pcap`]) are devices that
+//! wrap devices.
+
+mod fault;
+mod pcap;
+mod trace;
 
 use hemi_queue::{Pool, Progress, Wakeup, time::Instant};
+
+pub use fault::Fault;
+pub use pcap::{Direction, Pcap, PcapWriter};
+pub use trace::{Summary, Trace};
 
 use crate::{
     frame::{RxFrame, TxQueue},

@@ -1,0 +1,36 @@
+//! The fanout group: several sockets on one interface, of which each flow's frames go to one.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::AsFd,
+    sync::{Mutex, PoisonError},
+};
+
+use hemi_link::{get_option, set_int};
+
+use crate::socket::Socket;
+
+/// By the flow's hash, the same in both directions; which core that is, the kernel does not tell beforehand.
+const MODE: u32 = libc::PACKET_FANOUT_HASH;
+
+/// The groups of this process, by URI: the cores that open the same URI meet in one group, and nobody else joins it.
+static GROUPS: Mutex<BTreeMap<String, u16>> = Mutex::new(BTreeMap::new());
+
+/// Join the group of `uri`, or begin it.
+pub(crate) fn join(socket: &Socket, uri: &str) -> io::Result<()> {
+    let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+    let option = |arg: u32| set_int(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_FANOUT, arg as i32);
+    if let Some(&id) = groups.get(uri)
+        && option(u32::from(id) | MODE << 16).is_ok()
+    {
+        return Ok(());
+    }
+    // The first one, or the number was given to another interface's group after ours had ended.
+    option((MODE | libc::PACKET_FANOUT_FLAG_UNIQUEID) << 16)?;
+    let mut value = 0_i32;
+    // SAFETY: any bits are an integer.
+    unsafe { get_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_FANOUT, &mut value)? };
+    groups.insert(uri.to_owned(), value as u16);
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! What does not work says why.
+
+use hemi_net::DeviceQueue;
+use hemi_queue::Pool;
+
+use super::{link, station};
+
+fn refused(uri: &str) -> String {
+    let pool = Pool::new().unwrap();
+    match hemi_packet::open(&uri.parse().unwrap(), &pool, DeviceQueue::ONLY) {
+        Ok(_) => panic!("{uri} was opened"),
+        Err(e) => e.to_string(),
+    }
+}
+
+#[test]
+fn an_interface_that_is_not_there_or_down() {
+    let net = hemi_netns::enter!();
+    link(&net);
+    let says = refused("packet:eth7");
+    assert!(says.contains("no interface `eth7`; there are lo, ") && says.contains("h0"), "{says}");
+    net.ip("link set h0 down");
+    let says = refused("packet:h0");
+    assert!(says.contains("`h0` is down; `ip link set h0 up`"), "{says}");
+}
+
+#[test]
+fn parameters() {
+    let net = hemi_netns::enter!();
+    link(&net);
+    for (uri, word) in [
+        ("packet:h0?mtu=1501", "mtu=1501"),
+        ("packet:h0?mac=01:00:00:00:00:00", "not the address of one station"),
+        ("packet:h0?ring=1", "64 KiB"),
+        ("packet:h0?offload=maybe", "`on` or `off`"),
+    ] {
+        let says = refused(uri);
+        assert!(says.contains(word), "{says}");
+    }
+}
+
+#[test]
+fn no_right_to_raw_sockets() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let net = hemi_netns::enter!();
+    link(&net);
+    // Capabilities are the thread's; this one shall have them back.
+    let says = std::thread::spawn(|| {
+        let mut sets = capabilities(None).unwrap();
+        sets.effective.remove(CapabilitySet::NET_RAW);
+        sets.permitted.remove(CapabilitySet::NET_RAW);
+        set_capabilities(None, sets).unwrap();
+        refused("packet:h0")
+    });
+    let says = says.join().unwrap();
+    for word in ["AF_PACKET", "h0", "CAP_NET_RAW", "unshare -Urn", "Operation not permitted"] {
+        assert!(says.contains(word), "{word}: {says}");
+    }
+}
+
+#[test]
+fn an_interface_that_is_removed_or_set_down() {
+    for command in ["link del h0", "link set h0 down"] {
+        let net = hemi_netns::enter!();
+        link(&net);
+        let mut station = station("packet:h0");
+        for _ in 0..3 {
+            station.turn().unwrap();
+        }
+        net.ip(command);
+        let begin = std::time::Instant::now();
+        let gone = loop {
+            match station.turn() {
+                Err(gone) => break gone.to_string(),
+                Ok(()) => assert!(begin.elapsed().as_secs() < 60, "nobody noticed `ip {command}`"),
+            }
+        };
+        assert!(gone.contains("h0 is gone"), "{gone}");
+    }
+}

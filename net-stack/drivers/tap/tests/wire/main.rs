@@ -1,0 +1,3 @@
+//! `tap:` with the Linux kernel on the other side, in a network namespace of the test's own.
+
+mod netns;

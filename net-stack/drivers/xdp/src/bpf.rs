@@ -1,0 +1,143 @@
+//! bpf(2): the three calls that are needed of it. Attributes as in `union bpf_attr` (linux/bpf.h), as far as they are used.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
+
+use crate::program::Instruction;
+
+const BPF_MAP_CREATE: i32 = 0;
+const BPF_MAP_UPDATE_ELEM: i32 = 2;
+const BPF_MAP_DELETE_ELEM: i32 = 3;
+const BPF_PROG_LOAD: i32 = 5;
+const BPF_LINK_CREATE: i32 = 28;
+
+const BPF_MAP_TYPE_XSKMAP: u32 = 17;
+const BPF_PROG_TYPE_XDP: u32 = 6;
+/// `enum bpf_attach_type`
+const BPF_XDP: u32 = 37;
+
+/// A map of AF_XDP sockets by the number of their queue.
+pub(crate) fn socket_map(entries: u32) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attributes {
+        map_type: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+    }
+    let attributes =
+        Attributes { map_type: BPF_MAP_TYPE_XSKMAP, key_size: 4, value_size: 4, max_entries: entries };
+    // SAFETY: the attributes of this call name no memory.
+    unsafe { bpf_fd(BPF_MAP_CREATE, &attributes) }
+}
+
+#[repr(C)]
+struct Element {
+    map: u32,
+    _pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Put `socket` into the map at `key`.
+pub(crate) fn set_socket(map: BorrowedFd<'_>, key: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+    let value = socket.as_raw_fd();
+    let attributes = Element {
+        map: map.as_raw_fd() as u32,
+        _pad: 0,
+        key: (&raw const key).expose_provenance() as u64,
+        value: (&raw const value).expose_provenance() as u64,
+        flags: 0,
+    };
+    // SAFETY: key and value are locals of four bytes each, as the map's are.
+    unsafe { bpf(BPF_MAP_UPDATE_ELEM, &attributes) }.map(drop)
+}
+
+/// Take the socket at `key` out of the map.
+pub(crate) fn remove_socket(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
+    let key_at = (&raw const key).expose_provenance() as u64;
+    let attributes = Element { map: map.as_raw_fd() as u32, _pad: 0, key: key_at, value: 0, flags: 0 };
+    // SAFETY: the key is a local of four bytes, as the map's are.
+    unsafe { bpf(BPF_MAP_DELETE_ELEM, &attributes) }.map(drop)
+}
+
+/// Load an XDP program. What the verifier said is in the error's text.
+pub(crate) fn load(program: &[Instruction]) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attributes {
+        prog_type: u32,
+        insn_cnt: u32,
+        insns: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log_buf: u64,
+        kern_version: u32,
+        prog_flags: u32,
+        prog_name: [u8; 16],
+        prog_ifindex: u32,
+        expected_attach_type: u32,
+    }
+    let mut attributes = Attributes {
+        prog_type: BPF_PROG_TYPE_XDP,
+        insn_cnt: program.len() as u32,
+        insns: program.as_ptr().expose_provenance() as u64,
+        license: c"MIT OR Apache-2.0".as_ptr().expose_provenance() as u64,
+        log_level: 0,
+        log_size: 0,
+        log_buf: 0,
+        kern_version: 0,
+        prog_flags: 0,
+        prog_name: *b"hemi_station\0\0\0\0",
+        prog_ifindex: 0,
+        expected_attach_type: BPF_XDP,
+    };
+    // SAFETY: the instructions and the text are borrowed for the call, of the lengths given.
+    match unsafe { bpf_fd(BPF_PROG_LOAD, &attributes) } {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) || e.raw_os_error() == Some(libc::EACCES) => {
+            let mut log = vec![0_u8; 1 << 16];
+            attributes.log_level = 1;
+            attributes.log_size = log.len() as u32;
+            attributes.log_buf = log.as_mut_ptr().expose_provenance() as u64;
+            // SAFETY: as above, and the kernel writes no more of the log than fits.
+            let again = unsafe { bpf_fd(BPF_PROG_LOAD, &attributes) };
+            let said =
+                String::from_utf8_lossy(log.split(|&b| b == 0).next().unwrap_or_default()).into_owned();
+            if said.is_empty() { again } else { again.map_err(|e| io::Error::new(e.kind(), said)) }
+        }
+        loaded => loaded,
+    }
+}
+
+/// Attach `program` to the interface in a mode of `XDP_FLAGS_*`, until the answer is closed.
+pub(crate) fn link(program: BorrowedFd<'_>, interface: u32, flags: u32) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attributes {
+        prog_fd: u32,
+        target_ifindex: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+    let prog_fd = program.as_raw_fd() as u32;
+    let attributes = Attributes { prog_fd, target_ifindex: interface, attach_type: BPF_XDP, flags };
+    // SAFETY: the attributes of this call name no memory.
+    unsafe { bpf_fd(BPF_LINK_CREATE, &attributes) }
+}
+
+/// # Safety
+/// `attributes` are the call's, and memory that they name is what the call says it must be.
+unsafe fn bpf<A>(command: i32, attributes: &A) -> io::Result<i32> {
+    // SAFETY: the pointer and the size are those of the attributes; the rest is the caller's promise.
+    let r = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<A>()) };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(r as i32) }
+}
+
+/// # Safety
+/// As for [`bpf`]; and the call answers with a new descriptor.
+unsafe fn bpf_fd<A>(command: i32, attributes: &A) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's promises.
+    unsafe { bpf(command, attributes).map(|fd| OwnedFd::from_raw_fd(fd)) }
+}

@@ -1,0 +1,220 @@
+//! The user-level network stack as a [`Transport`]: hemi's queues over any [`Device`].
+//!
+//! ```text
+//!  StreamSocket / Acceptor / DatagramSocket (hemi_queue::transport): what the runtime holds
+//!        │ poll_pop, start_push, ...                        ▲ wake
+//!        ▼                                                  │
+//!  stream/  acceptor.rs  datagram.rs    waiters, limits, life cycles; all data is in the stack
+//!        │ tcp_*, udp_*                                     ▲ Event, by slot
+//!        ▼                                                  │
+//!  inner.rs    one turn: receive a burst, let time pass, send, wake
+//!        │                                                  ▲
+//!        ▼                                                  │
+//!  hemi_net::Host = Stack + Device (a NIC, a TAP, a shared-memory ring, a simulated switch)
+//! ```
+//!
+//! # How it is driven
+//! [`UserTransport::open`] takes a device and the URI that named it; the executor polls the result once per turn as a [`Reactor`].
+//! A push made by a task is on the wire when the turn's poll returns. Events cost the same with one connection and with
+//! 100,000, and nothing here allocates per message.
+//!
+//! # URI
+//! The device takes its own parameters first (`mac=`, `mtu=`, and what its driver knows); these are everyone's:
+//!
+//! | parameter | what |
+//! |---|---|
+//! | `ip=10.77.0.2/24` | an address and its network, IPv4 or IPv6; repeatable, at least one |
+//! | `gw=10.77.0.1` | the default route, once for each family |
+//! | `cc=cubic` | congestion control: `cubic` (default), `newreno`, `dctcp` |
+//! | `rto_min=1s` | the least retransmission timeout; down to `1ms` on fast networks |
+//! | `delayed_ack=40ms`, `time_wait=60s` | how long an acknowledgement may wait, how long a closed connection is remembered |
+//! | `ecn`, `pacing` | ask for ECN, spread what is sent over the round trip |
+//! | `sndbuf=256K`, `rcvbuf=4M` | the send buffer; what the receive window may grow to |
+//! | `pcap=FILE`, `trace` | write every frame into a file that Wireshark opens; make `tracing` events of them, target `hemi::frames` |
+//! | `latency`, `jitter` | a bad link next to the device: one-way delay; random extra delay of up to so much |
+//! | `rate`, `queue`, `mark` | its bits per second; bytes that may wait; bytes from which on ECN marks |
+//! | `loss`, `burst` | a frame is lost (`1%`, `0.01`); with it so many more |
+//! | `dup`, `corrupt` | a frame arrives twice; with a flipped bit |
+//! | `reorder`, `reorder_by=1ms` | a frame is held back, by up to so long |
+//! | `path_mtu` | larger packets vanish without a word |
+//!
+//! With an IPv6 address comes the interface's link-local one. What it deliberately leaves out: framing, tokens, descriptors (the
+//! runtime's), protocols (the stack's), Unix sockets and names (other transports').
+#![forbid(unsafe_code)]
+
+mod acceptor;
+mod datagram;
+mod error;
+mod inner;
+mod options;
+mod params;
+pub mod sim;
+mod stream;
+mod values;
+mod wrap;
+
+use std::{fmt, rc::Rc};
+
+use hemi_net::{Device, Host, tcp::Snapshot};
+use hemi_queue::{
+    Pool, Progress, Reactor, Result, Uri, Wakeup,
+    time::Instant,
+    transport::{Acceptor, Caps, DatagramSocket, Endpoint, SocketOptions, StreamSocket, Transport},
+};
+
+use inner::Inner;
+
+/// The user-level stack on one device, as a transport. See the crate's documentation for how it is driven.
+///
+/// ```
+/// use std::task::{Context, Poll, Waker};
+/// use hemi_net_transport::{UserTransport, sim};
+/// use hemi_queue::{Pool, Reactor, Uri, time::Instant, transport::{SocketOptions, Transport}};
+///
+/// let pool = Pool::new()?;
+/// let open = |text: &str| {
+///     let uri: Uri = text.parse()?;
+///     let device = sim::open(&uri, &pool, 1)?;
+///     UserTransport::open("sim", &uri, device, &pool, 1)
+/// };
+/// let (server, client) = (open("sim:lan?ip=10.0.0.1/24")?, open("sim:lan?ip=10.0.0.2/24")?);
+/// let any: std::net::SocketAddr = "10.0.0.1:80".parse().unwrap();
+/// let listener = server.listen(&any.into(), &SocketOptions::default())?;
+/// let conn = client.connect(&any.into(), &SocketOptions::default())?;
+/// let mut cx = Context::from_waker(Waker::noop());
+/// let _accepted = (0..).find_map(|turn| {
+///     // One turn, as the executor does it.
+///     server.poll(Instant::from_nanos(turn));
+///     client.poll(Instant::from_nanos(turn));
+///     match listener.poll_accept(&mut cx) {
+///         Poll::Ready(accepted) => Some(accepted),
+///         Poll::Pending => None,
+///     }
+/// });
+/// # Ok::<(), hemi_queue::Error>(())
+/// ```
+pub struct UserTransport {
+    inner: Rc<Inner>,
+    scheme: &'static str,
+    about: String,
+}
+
+impl UserTransport {
+    /// Put a stack on `device`, configured by the parameters of `uri` that the device's driver has not taken; everything random
+    /// comes from `seed`.
+    ///
+    /// # Errors
+    /// [`Uri`](hemi_queue::Error::Uri) for a parameter that is missing, unknown or wrong.
+    pub fn open(
+        scheme: &'static str,
+        uri: &Uri,
+        device: Box<dyn Device>,
+        pool: &Pool,
+        seed: u64,
+    ) -> Result<Rc<Self>> {
+        let config = params::stack(uri, &device.caps())?;
+        let device = wrap::wrap(uri, device, pool, seed)?;
+        uri.finish()?;
+        let addresses: Vec<_> = config.addresses.iter().map(ToString::to_string).collect();
+        let about = format!(
+            "{scheme}: the user-level stack on {}; {}, {}",
+            device.describe(),
+            addresses.join(", "),
+            config.tcp.congestion
+        );
+        let host = Host::new(device, config, pool.clone(), seed);
+        Ok(Rc::new(Self { inner: Inner::new(host), scheme, about }))
+    }
+
+    /// What the stack and its device have done and hold, for people.
+    pub fn snapshot(&self) -> StackSnapshot {
+        let (connections, counters) =
+            self.inner.stack(|stack, _| (stack.snapshots().collect(), *stack.counters()));
+        let mut device = Vec::new();
+        self.inner.device(|d| d.counters(&mut |name, value| device.push((name.to_owned(), value))));
+        StackSnapshot { about: self.about.clone(), connections, counters, device }
+    }
+}
+
+/// What [`UserTransport::snapshot`] tells: `ss` and `netstat -s` of one stack.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StackSnapshot {
+    /// The device and the addresses, in a line.
+    pub about: String,
+    /// Every connection; those in TIME-WAIT and half-open ones are not among them.
+    pub connections: Vec<Snapshot>,
+    /// What the stack has seen, with a name for each reason a frame was dropped.
+    pub counters: hemi_net::Counters,
+    /// The device's own counters.
+    pub device: Vec<(String, u64)>,
+}
+
+impl Reactor for UserTransport {
+    fn poll(&self, now: Instant) -> Progress {
+        self.inner.turn(now)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.inner.deadline()
+    }
+
+    fn wakeup(&self) -> Wakeup {
+        // A descriptor of a device that is gone is readable for ever.
+        if self.inner.is_lost() { Wakeup::Core } else { self.inner.device(|device| device.wakeup()) }
+    }
+
+    fn prepare_park(&self) -> Progress {
+        self.inner.prepare_park()
+    }
+
+    fn unpark(&self) {
+        self.inner.device(Device::unpark);
+    }
+
+    fn shutdown(&self) {
+        self.inner.shutdown();
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.inner.is_quiet()
+    }
+}
+
+impl Transport for UserTransport {
+    fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    fn caps(&self) -> Caps {
+        Caps { native_units: false, tcp: true, udp: true, unix: false, names: false, acked: true }
+    }
+
+    fn listen(&self, at: &Endpoint, options: &SocketOptions) -> Result<Rc<dyn Acceptor>> {
+        acceptor::listen(&self.inner, at, options)
+    }
+
+    fn connect(&self, to: &Endpoint, options: &SocketOptions) -> Result<Rc<dyn StreamSocket>> {
+        stream::connect(&self.inner, to, options)
+    }
+
+    fn bind(&self, at: &Endpoint, options: &SocketOptions) -> Result<Rc<dyn DatagramSocket>> {
+        datagram::bind(&self.inner, at, options)
+    }
+
+    fn describe(&self) -> String {
+        self.about.clone()
+    }
+}
+
+impl Drop for UserTransport {
+    fn drop(&mut self) {
+        self.inner.end();
+    }
+}
+
+impl fmt::Debug for UserTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.about)
+    }
+}
