@@ -214,7 +214,7 @@ fn check(image: Vec<u8>, units: &[Vec<u8>], durable: Lsn, pool: &Pool) -> Result
                 next += 1;
             }
             Ok(Popped::Wait) => {
-                log.turn(&mut device, Instant::ZERO, &mut done);
+                log.turn(&mut device, Instant::from_nanos(1 << 40), &mut done);
             }
             other => return Err(format!("record {next}: {other:?}")),
         }
