@@ -83,7 +83,7 @@ fn read_by_the_book(file: &[u8]) -> Vec<(u64, Vec<u8>)> {
                 && crc32c(seed, &file[at + 4..at + 40 + length]) == u32_at(at);
             if !whole {
                 // Once, at the next block.
-                if probed || at % block == 0 {
+                if probed || at.is_multiple_of(block) {
                     break;
                 }
                 probed = true;
