@@ -23,7 +23,8 @@ pub struct Options {
     #[arg(long, value_name = "ADDR")]
     pub peer: Option<SocketAddr>,
 
-    /// Who is compared, separated by commas: floor, epoll, hemi-busy, hemi.
+    /// Who is compared, separated by commas: floor, epoll, hemi-busy, hemi,
+    /// hemi-shm (user-level TCP and UDP at both ends, over shared memory; closed loops only).
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub contestants: Vec<String>,
 
@@ -113,7 +114,7 @@ pub enum Client {
 }
 
 /// Who is compared when nobody is named.
-pub const DEFAULT_CONTESTANTS: [&str; 3] = [FLOOR, "hemi-busy", "hemi"];
+pub const DEFAULT_CONTESTANTS: [&str; 4] = [FLOOR, "hemi-busy", "hemi", "hemi-shm"];
 
 impl Options {
     /// The names of those who take part; never none when this process serves.

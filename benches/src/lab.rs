@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::client::Driven;
+use crate::client::{Drive, Driven};
 use crate::contestants::{Contestant, FLOOR};
 use crate::cores::{self, Cores};
 use crate::error::Error;
@@ -51,8 +51,9 @@ pub struct Lab {
     pub rounds: u32,
     /// Where server and client run.
     pub cores: Cores,
-    /// How the client drives a server; [`client::drive`](crate::client::drive) unless something else is to be measured.
-    pub drive: fn(SocketAddr, &Scenario) -> Result<Driven, Error>,
+    /// How the client drives a server; [`client::drive`](crate::client::drive) unless something else is to be measured. A contestant
+    /// that kernel sockets do not reach has a client of its own.
+    pub drive: Drive,
 }
 
 impl Lab {
@@ -84,7 +85,7 @@ impl Lab {
         let before = probe::round_trip(self.cores)?;
         let driven = match subject {
             Subject::Ours(contestant) => self.with_server(contestant.as_ref(), scenario)?,
-            Subject::Peer(address) => self.on_client_core(*address, scenario)?,
+            Subject::Peer(address) => self.on_client_core(|| (self.drive)(*address, scenario))?,
         };
         let after = probe::round_trip(self.cores)?;
         Ok(Sample::new(driven, before, after))
@@ -112,7 +113,9 @@ impl Lab {
             let step = Duration::from_millis(10);
             let driven = loop {
                 match address.recv_timeout(step) {
-                    Ok(address) => break self.on_client_core(address, scenario),
+                    Ok(address) => {
+                        break self.on_client_core(|| contestant.drive(self.drive, address, scenario));
+                    }
                     Err(_) if server.is_finished() || waited >= START => {
                         break Err(Error::NotReady { contestant: name(), seconds: START.as_secs() });
                     }
@@ -126,11 +129,11 @@ impl Lab {
         })
     }
 
-    fn on_client_core(&self, server: SocketAddr, scenario: &Scenario) -> Result<Driven, Error> {
+    fn on_client_core(&self, drive: impl FnOnce() -> Result<Driven, Error> + Send) -> Result<Driven, Error> {
         thread::scope(|scope| {
             let client = scope.spawn(|| {
                 cores::pin(self.cores.client)?;
-                (self.drive)(server, scenario)
+                drive()
             });
             client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
@@ -139,7 +142,7 @@ impl Lab {
 
 fn takes_part(subject: &Subject, scenario: &Scenario) -> bool {
     match subject {
-        Subject::Ours(contestant) => contestant.serves(scenario.transport),
+        Subject::Ours(contestant) => contestant.takes_part(scenario),
         Subject::Peer(_) => true,
     }
 }

@@ -124,15 +124,16 @@ async fn datagram(socket: &mut UdpQueue) -> Result<Option<(hemi::Sga, SocketAddr
 async fn obey(mut socket: UdpQueue) -> Result<()> {
     loop {
         let Some((bytes, from)) = datagram(&mut socket).await? else { continue };
-        match order(&bytes.to_vec()) {
-            Some(to) => drop(spawn(async move {
-                match echo_options().connect_tcp(to).await {
-                    Ok(conn) => ended(conn).await,
-                    Err(error) => tracing::info!(%to, %error, "could not connect"),
-                }
-            })),
-            None => tracing::info!(%from, "an order that is not `C ADDRESS PORT`"),
-        }
+        let Some(to) = order(&bytes.to_vec()) else {
+            tracing::info!(%from, "an order that is not `C ADDRESS PORT`");
+            continue;
+        };
+        spawn(async move {
+            match echo_options().connect_tcp(to).await {
+                Ok(conn) => ended(conn).await,
+                Err(error) => tracing::info!(%to, %error, "could not connect"),
+            }
+        });
     }
 }
 

@@ -156,7 +156,9 @@ impl Stack {
     fn receive_looped(&mut self, now: Instant) {
         for _ in 0..64 {
             let Some(frame) = self.net.looped.pop_front() else { return };
+            self.net.looping = true;
             self.receive(frame, now);
+            self.net.looping = false;
             if self.net.looped.is_empty() {
                 self.tcp.transmit(&mut self.net, now);
             }
@@ -256,6 +258,7 @@ impl Stack {
     }
 
     /// Open a connection; [`Readiness::connected`] or [`Readiness::closed`] tells the outcome.
+    #[allow(clippy::needless_pass_by_value)] // callers make them for the call
     pub fn tcp_connect(
         &mut self,
         remote: SocketAddr,
@@ -263,7 +266,7 @@ impl Stack {
         options: TcpOptionsConfig,
         now: Instant,
     ) -> Result<ConnId, ConnError> {
-        self.tcp.connect(remote, local, options, &mut self.net, now)
+        self.tcp.connect(remote, local, &options, &mut self.net, now)
     }
 
     /// Hand over a unit to be sent in order, whole, whatever its size; the buffers are shared, not copied. Refused with

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
+    os::fd::RawFd,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -19,6 +20,7 @@ use crate::{
     net::Transports,
     rand::Rng,
     shutdown,
+    storage::Storage,
 };
 
 /// One runtime: its tasks, timers, memory, devices and tables. Never leaves its thread.
@@ -33,8 +35,12 @@ pub(crate) struct Core {
     /// The core's io_uring and what it sleeps in; none in a simulation.
     pub(crate) park: Option<Rc<Park>>,
     pub(crate) reactors: RefCell<Vec<Rc<dyn Reactor>>>,
+    /// The descriptor by which each reactor, at the same place, wakes the core.
+    pub(crate) watched: RefCell<Vec<Option<RawFd>>>,
     pub(crate) transports: Transports,
     pub(crate) names: Names,
+    /// The open logs and files.
+    pub(crate) storage: Rc<Storage>,
     /// What everything random on this core is derived from.
     pub(crate) seed: u64,
     pub(crate) rng: RefCell<Rng>,
@@ -68,13 +74,28 @@ impl Core {
 
     /// Poll `reactor` once per turn from now on.
     pub(crate) fn add_reactor(&self, reactor: Rc<dyn Reactor>) {
-        if let (Wakeup::Fd(fd), Some(park)) = (reactor.wakeup(), &self.park)
-            && let Err(error) = park.watch(fd)
-        {
+        let wakeup = reactor.wakeup();
+        self.reactors.borrow_mut().push(reactor);
+        self.watched.borrow_mut().push(None);
+        let at = self.watched.borrow().len() - 1;
+        self.watch_anew(at, wakeup);
+    }
+
+    /// The reactor at `at` wakes the core by what `wakeup` says: one whose device is gone must not keep it awake.
+    pub(crate) fn watch_anew(&self, at: usize, wakeup: Wakeup) {
+        let now = if let Wakeup::Fd(fd) = wakeup { Some(fd) } else { None };
+        let (Some(before), Some(park)) = (self.watched.borrow().get(at).copied(), &self.park) else { return };
+        if before == now {
+            return;
+        }
+        if let Some(fd) = before {
+            park.unwatch(fd);
+        }
+        if let Some(Err(error)) = now.map(|fd| park.watch(fd)) {
             tracing::warn!(%error, "a device cannot wake this core; it is looked at every millisecond");
             self.deaf.set(true);
         }
-        self.reactors.borrow_mut().push(reactor);
+        self.watched.borrow_mut()[at] = now;
     }
 
     /// Have the watchdog look at this core, until the guard is dropped.

@@ -26,6 +26,7 @@
 //! | taking and putting units | [`Pop`], [`Push`] |
 //! | memory: shared, read-only, never copied | [`Buf`], [`BufMut`], [`Sga`], [`Pool`] |
 //! | queues: in memory, connections, datagrams | [`queues`], [`Options`] |
+//! | logs and files: durable queues | [`storage`], [`LogQueue`], [`FileQueue`] |
 //! | whole units over byte streams | [`framing`] |
 //! | merge, filter, sort, map, qconnect | [`algebra`] |
 //! | `Stream`, `Sink`, `AsyncRead`, `AsyncWrite` | [`adapters`] |
@@ -65,6 +66,7 @@ mod runtime;
 mod scripted;
 pub mod shutdown;
 pub mod signal;
+pub mod storage;
 pub mod time;
 pub mod token;
 mod turn;
@@ -85,3 +87,4 @@ pub use queues::{
     memory::{Queue, queue, queue_unbounded},
 };
 pub use runtime::Runtime;
+pub use storage::{FileQueue, LogCursor, LogQueue, Lsn};

@@ -97,7 +97,9 @@ impl Core {
         }
         let mut at = 0;
         while let Some(reactor) = self.reactor(at) {
-            if let Wakeup::Never { at_most_us } = reactor.wakeup() {
+            let wakeup = reactor.wakeup();
+            self.watch_anew(at, wakeup);
+            if let Wakeup::Never { at_most_us } = wakeup {
                 let most = Duration::from_micros(at_most_us.into());
                 timeout = Some(timeout.map_or(most, |t| t.min(most)));
             }

@@ -72,11 +72,9 @@ impl Network {
     ) -> Result<(), String> {
         let mut builder = Runtime::builder().simulated(seed);
         for host in 1..=self.hosts {
-            let lan = Self::NAME;
-            let mut uri = format!("sim:{lan}?ip=10.0.0.{host}/24&ip=fd00::{host}/64&{}", self.link);
-            if let Some(folder) = folder {
-                uri += &format!("&pcap={}", capture(folder, host).display());
-            }
+            let (lan, link) = (Self::NAME, &self.link);
+            let pcap = folder.map_or(String::new(), |f| format!("&pcap={}", capture(f, host).display()));
+            let uri = format!("sim:{lan}?ip=10.0.0.{host}/24&ip=fd00::{host}/64&{link}{pcap}");
             builder = builder.net_as(name(host), uri);
         }
         let run = AssertUnwindSafe(|| {

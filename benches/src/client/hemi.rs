@@ -1,6 +1,6 @@
 //! hemi as the client too: what a program sees that runs on hemi at both ends.
 //!
-//! Closed loop only. Per connection two tasks share the depth: one sends a message for every credit it
+//! Closed loop only. One message at a time is sent and awaited by one task. Otherwise, per connection, two tasks share the depth: one sends a message for every credit it
 //! pops, the other checks what comes back and returns the credit; credits travel through a queue, like
 //! everything else in hemi. Datagrams are sent and awaited by one task, which gives up on a whole window
 //! when nothing comes for a while.
@@ -27,15 +27,30 @@ const PIECE: usize = 16 * 1024;
 /// # Errors
 /// [`Error::ClosedLoopOnly`]; otherwise as [`drive`](super::drive).
 pub fn drive(server: SocketAddr, scenario: &Scenario) -> Result<Driven, Error> {
+    drive_over(None, server, scenario)
+}
+
+/// The same over the network that a URI names, by default what hemi's builder chooses.
+///
+/// # Errors
+/// As [`drive`].
+pub fn drive_over(net: Option<&str>, server: SocketAddr, scenario: &Scenario) -> Result<Driven, Error> {
     scenario.check()?;
     if scenario.pace != Pace::Closed {
         return Err(Error::ClosedLoopOnly);
     }
-    let runtime = Runtime::builder().idle(Idle::Busy).build().map_err(failed("starting"))?;
+    let mut builder = Runtime::builder().idle(Idle::Busy);
+    if let Some(net) = net {
+        builder = builder.net(net);
+    }
+    let runtime = builder.build().map_err(failed("starting"))?;
     let client = Rc::new(Client::new(scenario).map_err(failed("mapping a pool"))?);
     runtime.block_on(async {
         let connections: Vec<_> = (0..scenario.connections)
             .map(|_| match scenario.transport {
+                Transport::Tcp if scenario.depth == 1 && scenario.size <= PIECE => {
+                    hemi::spawn(one_by_one(server, client.clone()))
+                }
                 Transport::Tcp => hemi::spawn(stream(server, client.clone())),
                 Transport::Udp => hemi::spawn(datagrams(server, client.clone())),
             })
@@ -116,6 +131,30 @@ impl Client {
         let rate = latencies.count() as f64 * 1e9 / elapsed as f64;
         Ok(Driven { latencies, rate, lost: self.lost.get(), ceiling: None })
     }
+}
+
+/// One short message at a time needs neither credits nor a second task.
+async fn one_by_one(server: SocketAddr, client: Rc<Client>) -> Result<(), Error> {
+    let mut conn = TcpQueue::connect(server).await.map_err(failed("connecting"))?;
+    let size = client.scenario.size as u64;
+    let (mut offset, mut now) = (0, client.now());
+    while !client.is_over(now) {
+        let buffer = client.buffer(&[], offset, size as usize).await?;
+        conn.push(buffer).await.map_err(failed("sending"))?;
+        let end = offset + size;
+        while offset < end {
+            let Some(buffer) = conn.pop().await.map_err(failed("receiving"))? else {
+                return Err(Error::Closed { received: offset });
+            };
+            if let Some(offset) = client.payload.first_difference(offset, &buffer) {
+                return Err(Error::Corrupt { offset });
+            }
+            offset += buffer.len() as u64;
+        }
+        let sent = std::mem::replace(&mut now, client.now());
+        client.record(sent, now);
+    }
+    Ok(())
 }
 
 async fn stream(server: SocketAddr, client: Rc<Client>) -> Result<(), Error> {

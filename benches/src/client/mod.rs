@@ -37,6 +37,9 @@ pub struct Driven {
     pub ceiling: Option<f64>,
 }
 
+/// How a server is driven.
+pub type Drive = fn(SocketAddr, &Scenario) -> Result<Driven, Error>;
+
 /// A datagram of a closed loop not echoed by then is lost.
 const LOST_AFTER: u64 = 200_000_000;
 /// How long the first answer, and the stragglers of an open loop, are waited for after the end.

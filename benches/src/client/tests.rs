@@ -19,8 +19,6 @@ fn against_floor(scenario: &Scenario) -> Driven {
     against(&Floor, drive, scenario)
 }
 
-type Drive = fn(SocketAddr, &Scenario) -> Result<Driven, Error>;
-
 fn against(contestant: &dyn Contestant, drive: Drive, scenario: &Scenario) -> Driven {
     let stop = Stop::default();
     let (tx, rx) = std::sync::mpsc::channel();
@@ -29,7 +27,7 @@ fn against(contestant: &dyn Contestant, drive: Drive, scenario: &Scenario) -> Dr
             let mut ready = |address| tx.send(address).expect("the test waits");
             contestant.serve(scenario.transport, ([127, 0, 0, 1], 0).into(), &mut ready, &stop)
         });
-        let driven = drive(rx.recv().expect("the server listens"), scenario);
+        let driven = contestant.drive(drive, rx.recv().expect("the server listens"), scenario);
         stop.set();
         server.join().expect("no panic").expect("a clean end");
         driven.expect("every byte comes back")

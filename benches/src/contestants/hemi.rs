@@ -61,14 +61,25 @@ impl Contestant for Hemi {
             builder = builder.net(net);
         }
         let runtime = builder.build()?;
-        runtime.block_on(async {
-            match transport {
-                Transport::Tcp => until(stop, tcp(bind, ready)).await,
-                Transport::Udp => until(stop, udp(bind, ready)).await,
-            }
-        })?;
-        Ok(())
+        echo_on(&runtime, transport, bind, ready, stop)
     }
+}
+
+/// Echoes on a runtime until `stop` is set.
+pub(super) fn echo_on(
+    runtime: &Runtime,
+    transport: Transport,
+    bind: SocketAddr,
+    ready: &mut dyn FnMut(SocketAddr),
+    stop: &Stop,
+) -> Result<(), Failure> {
+    runtime.block_on(async {
+        match transport {
+            Transport::Tcp => until(stop, tcp(bind, ready)).await,
+            Transport::Udp => until(stop, udp(bind, ready)).await,
+        }
+    })?;
+    Ok(())
 }
 
 async fn tcp(bind: SocketAddr, ready: &mut dyn FnMut(SocketAddr)) -> hemi::Result<()> {

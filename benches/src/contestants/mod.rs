@@ -4,12 +4,14 @@
 pub mod epoll;
 pub mod floor;
 pub mod hemi;
+pub mod shm;
 
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::client::{Drive, Driven};
 use crate::error::Error;
-use crate::scenario::Transport;
+use crate::scenario::{Scenario, Transport};
 use crate::stop::Stop;
 
 /// What a server failed of.
@@ -35,6 +37,19 @@ pub trait Contestant: Sync {
         ready: &mut dyn FnMut(SocketAddr),
         stop: &Stop,
     ) -> Result<(), Failure>;
+
+    /// Whether it can do what the scenario asks for.
+    fn takes_part(&self, scenario: &Scenario) -> bool {
+        self.serves(scenario.transport)
+    }
+
+    /// Drives its server from the calling thread: with the lab's client, unless that cannot reach it.
+    ///
+    /// # Errors
+    /// As [`client::drive`](crate::client::drive).
+    fn drive(&self, lab: Drive, server: SocketAddr, scenario: &Scenario) -> Result<Driven, Error> {
+        lab(server, scenario)
+    }
 }
 
 impl fmt::Debug for dyn Contestant {
@@ -54,6 +69,7 @@ pub fn all(net: Option<&str>) -> Vec<Box<dyn Contestant>> {
         Box::new(epoll::Epoll),
         Box::new(hemi::Hemi::busy(net)),
         Box::new(hemi::Hemi::adaptive(net)),
+        Box::new(shm::Shm::new()),
     ]
 }
 

@@ -136,9 +136,9 @@ fn write_headers<const TCP: usize>(
         put(28, echo);
     }
     let checksum = if offload {
-        path.pseudo.word(tcp_len as u16).partial().to_be()
+        path.pseudo().word(tcp_len as u16).partial().to_be()
     } else {
-        !fold(Sum::memory_order(sum).plus(path.pseudo).plus(text).raw())
+        !fold(Sum::memory_order(sum).plus(path.pseudo()).plus(text).raw())
     };
     tcp[TcpHeader::CHECKSUM_OFFSET..TcpHeader::CHECKSUM_OFFSET + 2].copy_from_slice(&checksum.to_ne_bytes());
     let (start, offset) = (TCP as u8, TcpHeader::CHECKSUM_OFFSET as u8);

@@ -10,6 +10,7 @@ use crate::wire::{
     icmpv4::{self, IcmpV4},
     icmpv6::{self, IcmpV6},
     ipv6::follow_extensions,
+    ndp::Ndp,
     protocol,
 };
 
@@ -110,8 +111,17 @@ impl Net {
             return None;
         };
         let (src, dst) = (IpAddr::V6(header.src), IpAddr::V6(header.dst));
+        if header.src.is_unspecified() && !matches!(icmp, IcmpV6::Other { kind: Ndp::SOLICITATION, .. }) {
+            // Nobody to answer: only duplicate address detection asks like that.
+            self.counters.drop_ip_bad_source += 1;
+            return None;
+        }
         match icmp {
-            IcmpV6::EchoRequest { ident, seq } if unicast => {
+            // RFC 4443 section 4.2: An Echo Reply SHOULD be sent in response to an Echo Request message sent to an IPv6 multicast [...]
+            // address. In this case, the source address of the reply MUST be a unicast address belonging to the interface.
+            IcmpV6::EchoRequest { ident, seq } => {
+                let dst = if unicast { Some(dst) } else { self.addresses.source_for(src) };
+                let dst = dst.filter(IpAddr::is_ipv6)?;
                 let pseudo = Sum::pseudo(dst, src, protocol::ICMPV6, message.len() as u32);
                 self.answer_echo(src, dst, message, now, |head, body| {
                     // `body` is the sum of the data; sums add in any order.

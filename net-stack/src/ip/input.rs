@@ -15,7 +15,7 @@ use crate::{
     timer::Timer,
     wire::{
         Ecn, EtherType, EthernetHeader, Ipv4Header, Ipv6Header, Malformed, Sum,
-        ipv6::{ExtensionError, follow_extensions},
+        ipv6::{ExtensionError, FragmentHeader, follow_extensions},
         protocol,
     },
 };
@@ -149,6 +149,13 @@ impl Net {
         if let Some(fragment) = upper.fragment {
             // RFC 6946: an atomic fragment is complete by itself.
             if fragment.more || fragment.offset != 0 {
+                if let Some(complaint) = unfit_fragment(fragment, upper.offset, &packet.bytes) {
+                    self.counters.drop_ip_bad_fragment += 1;
+                    if let Some(whole) = packet.whole.filter(|_| unicast) {
+                        self.complain(&whole, complaint, now);
+                    }
+                    return None;
+                }
                 let id = DatagramId { src, dst, ident: fragment.ident, protocol: 0 };
                 packet = self.reassemble(packet, id, (u32::from(fragment.offset), fragment.more), now)?;
                 // The first fragment's next header is the datagram's (RFC 8200 section 4.5).
@@ -168,6 +175,15 @@ impl Net {
         match next {
             protocol::TCP => Some(Upper::Tcp(packet)),
             protocol::UDP => Some(Upper::Udp(packet)),
+            // RFC 6980 section 5: nodes MUST silently ignore [neighbour discovery messages] if the packets carrying them include a
+            // fragmentation header.
+            protocol::ICMPV6
+                if upper.fragment.is_some()
+                    && packet.bytes.first().is_some_and(|k| (133..=137).contains(k)) =>
+            {
+                self.counters.drop_ndp_invalid += 1;
+                None
+            }
             protocol::ICMPV6 => {
                 let pseudo = Sum::pseudo(src, dst, protocol::ICMPV6, packet.bytes.len() as u32);
                 self.on_icmpv6(&header, unicast, &packet.bytes, pseudo, now).map(Upper::Error)
@@ -195,7 +211,9 @@ impl Net {
                 return None;
             }
         };
-        if !self.addresses.is_valid_peer(src) || (self.addresses.is_ours(src) && !unicast) {
+        // RFC 1122 section 3.2.1.3: a source address that is ours comes from ourselves (and never leaves); on the wire it is forged: answers
+        // would go round in circles ("LAND").
+        if !self.addresses.is_valid_peer(src) || (self.addresses.is_ours(src) && !(unicast && self.looping)) {
             self.counters.drop_ip_bad_source += 1;
             return None;
         }
@@ -251,4 +269,37 @@ impl Net {
         }
         self.arm_reassembly();
     }
+}
+
+/// What is wrong with a fragment by itself, whose data begins `offset` bytes behind the IPv6 header.
+///
+/// > RFC 8200 section 4.5: If the length of a fragment [...] is not a multiple of 8 octets and the M flag of that fragment is 1, then that
+/// > fragment must be discarded and an ICMP Parameter Problem, Code 0, message should be sent to the source of the fragment, pointing to the
+/// > Payload Length field. [...] If the length and offset of a fragment are such that the Payload Length of the packet reassembled from that
+/// > fragment would exceed 65,535 octets [...] pointing to the Fragment Offset field. [...] If the first fragment does not include all headers
+/// > through an Upper-Layer header, then that fragment should be discarded and an ICMP Parameter Problem, Code 3, message should be sent to
+/// > the source of the fragment, with the Pointer field set to zero.
+fn unfit_fragment(fragment: FragmentHeader, offset: usize, data: &[u8]) -> Option<Complaint> {
+    let end = usize::from(fragment.offset) + data.len();
+    if fragment.more && !data.len().is_multiple_of(8) {
+        return Some(Complaint::Parameter { code: 0, pointer: 4 });
+    }
+    if end > usize::from(u16::MAX) {
+        let field = Ipv6Header::LEN + offset - FragmentHeader::LEN + 2;
+        return Some(Complaint::Parameter { code: 0, pointer: field as u32 });
+    }
+    let shortest = |protocol| match protocol {
+        protocol::TCP => 20,
+        protocol::UDP => 8,
+        protocol::ICMPV6 => 4,
+        _ => 0,
+    };
+    let whole_chain = fragment.offset != 0
+        || match follow_extensions(fragment.next_header, data) {
+            Ok(upper) => data.len() - upper.offset >= shortest(upper.protocol),
+            Err(ExtensionError::Discard(_)) => false,
+            // It is answered when the datagram is whole.
+            Err(ExtensionError::ParameterProblem { .. }) => true,
+        };
+    (!whole_chain).then_some(Complaint::Parameter { code: 3, pointer: 0 })
 }

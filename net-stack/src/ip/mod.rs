@@ -56,6 +56,8 @@ pub(crate) struct Net {
     pub(crate) tx: TxQueue,
     /// Packets to ourselves, which never see the device.
     pub(crate) looped: VecDeque<RxFrame>,
+    /// What is received now is one of them.
+    pub(crate) looping: bool,
     pub(crate) addresses: Addresses,
     pub(crate) routes: Routes,
     pub(crate) neighbors: Neighbors,
@@ -84,6 +86,7 @@ impl Net {
             caps,
             tx: TxQueue::new(tx_limit),
             looped: VecDeque::new(),
+            looping: false,
             addresses: Addresses::default(),
             routes: Routes::default(),
             neighbors: Neighbors::new(),
@@ -95,7 +98,7 @@ impl Net {
             rng,
             icmp_limit: TokenBucket::new(100, Duration::from_millis(10)),
             echo_limit: TokenBucket::new(1000, Duration::from_micros(100)),
-            reset_limit: TokenBucket::new(200, Duration::from_millis(5)),
+            reset_limit: TokenBucket::new(1000, Duration::from_micros(200)),
             ident,
             epoch: 0,
             ttl: 64,

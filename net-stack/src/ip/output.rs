@@ -77,7 +77,7 @@ impl Net {
 
     /// The sum of a path's pseudo-header for `len` bytes of transport.
     pub(crate) fn pseudo(path: &Path, len: usize) -> Sum {
-        path.pseudo.word(len as u16)
+        path.pseudo().word(len as u16)
     }
 
     fn send_fragments(
@@ -185,7 +185,7 @@ fn write_tcp(frame: &mut TxFrame, path: &Path, segment: TcpSegment, offload: boo
         TcpHeader { header_len: header_len as u8, ..segment.header }.emit(fixed);
     }
     let tcp_len = header_len + payload_len;
-    let mut sum = path.pseudo.word(tcp_len as u16);
+    let mut sum = path.pseudo().word(tcp_len as u16);
     let checksum = if offload {
         sum.partial()
     } else {

@@ -20,10 +20,10 @@ pub(crate) struct Path {
     pub(crate) remote: IpAddr,
     protocol: u8,
     head: [u8; Self::MAX_HEAD],
-    /// Sum of the IPv4 header with zero length and identification.
-    ip_sum: Sum,
-    /// Sum of the pseudo-header with zero length.
-    pub(super) pseudo: Sum,
+    /// Sum of the IPv4 header with zero length and identification, in memory order.
+    ip_sum: u16,
+    /// Sum of the pseudo-header with zero length, in memory order.
+    pseudo: u16,
     valid_until: Instant,
     epoch: u32,
     resolved: bool,
@@ -51,14 +51,20 @@ impl Path {
             remote,
             protocol,
             head: [0; Self::MAX_HEAD],
-            ip_sum: Sum::new(),
-            pseudo: Sum::pseudo(local, remote, protocol, 0),
+            ip_sum: 0,
+            pseudo: Sum::pseudo(local, remote, protocol, 0).folded(),
             valid_until: Instant::ZERO,
             epoch: 0,
             resolved: false,
             looped: false,
             mtu,
         }
+    }
+
+    /// The sum of the pseudo-header with zero length.
+    #[inline]
+    pub(super) fn pseudo(&self) -> Sum {
+        Sum::memory_order(u64::from(self.pseudo))
     }
 
     /// Bytes of Ethernet and IP header.
@@ -185,7 +191,7 @@ impl Path {
         if LEN == IP + Ipv4Header::LEN {
             let total = ((Ipv4Header::LEN + payload_len) as u16).to_be();
             out[IP + 2..IP + 4].copy_from_slice(&total.to_ne_bytes());
-            let sum = !fold(self.ip_sum.raw() + u64::from(total));
+            let sum = !fold(u64::from(self.ip_sum) + u64::from(total));
             out[IP + 10..IP + 12].copy_from_slice(&sum.to_ne_bytes());
         } else {
             out[IP + 4..IP + 6].copy_from_slice(&(payload_len as u16).to_be_bytes());
@@ -204,7 +210,8 @@ impl Path {
             let total = (Ipv4Header::LEN + payload_len) as u16;
             out[eth_len + 1] |= ecn as u8;
             out[eth_len + 2..eth_len + 4].copy_from_slice(&total.to_be_bytes());
-            let sum = self.ip_sum.word(total).word(u16::from(ecn as u8)).finish();
+            let sum = Sum::memory_order(u64::from(self.ip_sum));
+            let sum = sum.word(total).word(u16::from(ecn as u8)).finish();
             out[eth_len + 10..eth_len + 12].copy_from_slice(&sum.to_be_bytes());
         } else {
             out[eth_len + 1] |= (ecn as u8) << 4;

@@ -23,9 +23,12 @@ impl Net {
         };
         let for_us = self.addresses.is_ours(arp.target_ip.into());
         if self.addresses.is_ours(arp.sender_ip.into()) && arp.sender_mac != self.caps.mac {
-            // RFC 5227 section 2.4: a conflict. We defend the address (b): keep it, and say so at most once per 10 s; the
-            // answer to requests below does.
+            // RFC 5227 section 2.4: a conflict. We defend the address (b): keep it, and say so at most once per DEFEND_INTERVAL, so that
+            // two that both defend do not do so for ever.
             self.counters.neighbor_conflicts += 1;
+            if self.neighbors.may_defend(now) {
+                self.send_arp_request(arp.sender_ip, arp.sender_ip, None);
+            }
             return;
         }
         // RFC 5227 section 1.1: an ARP Probe has an all-zero sender address: nothing to learn from it.
@@ -33,7 +36,8 @@ impl Net {
             let how = match arp.operation {
                 Operation::Reply if for_us => Learnt::Answer,
                 Operation::Request if for_us => Learnt::Question,
-                _ => Learnt::Announcement,
+                _ if arp.sender_ip == arp.target_ip => Learnt::Announcement,
+                _ => Learnt::Gossip,
             };
             self.neighbor_seen(arp.sender_ip.into(), arp.sender_mac, how, now);
         }

@@ -11,10 +11,12 @@ const REACHABLE: Duration = Duration::from_secs(30);
 const DELAY: Duration = Duration::from_secs(5);
 const RETRANS: Duration = Duration::from_secs(1);
 const TRIES: u8 = 3;
-/// An address is not moved again so soon after it was learnt (as Linux has it: locktime).
+/// An address is not moved by mere gossip so soon after it was learnt (as Linux has it: locktime).
 const LOCK: Duration = Duration::from_secs(1);
 /// Entries kept.
 const LIMIT: usize = 8192;
+/// RFC 5227 section 1.1: DEFEND_INTERVAL.
+const DEFEND: Duration = Duration::from_secs(10);
 /// Frames that wait for one neighbour (RFC 1122 section 2.3.2.2: at least one, the latest).
 const WAITING: usize = 16;
 
@@ -51,6 +53,8 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Neighbors {
     entries: BTreeMap<IpAddr, Entry>,
+    /// When an address of ours was last defended.
+    defended: Option<Instant>,
 }
 
 /// How an address was learnt.
@@ -60,13 +64,24 @@ pub(super) enum Learnt {
     Answer,
     /// It asked for one of our addresses: it will want an answer.
     Question,
-    /// It told everyone (gratuitous ARP, unsolicited advertisement), or something to someone else.
+    /// It told everyone (gratuitous ARP, unsolicited advertisement): it has moved, or has just come.
     Announcement,
+    /// It told something to someone else, or answered what was not asked: true perhaps, or an attack.
+    Gossip,
 }
 
 impl Neighbors {
     pub(crate) fn new() -> Self {
-        Self { entries: BTreeMap::new() }
+        Self { entries: BTreeMap::new(), defended: None }
+    }
+
+    /// Whether an address of ours may be defended now.
+    pub(super) fn may_defend(&mut self, now: Instant) -> bool {
+        let may = self.defended.is_none_or(|at| now - at >= DEFEND);
+        if may {
+            self.defended = Some(now);
+        }
+        may
     }
 
     /// How many addresses are known or asked for.
@@ -181,7 +196,8 @@ impl Net {
         };
         let moved = entry.mac != mac;
         let incomplete = matches!(entry.state, State::Incomplete { .. });
-        if moved && !incomplete && !answers && now - entry.learnt < LOCK {
+        let gossip = how == Learnt::Gossip || (how == Learnt::Answer && !answers);
+        if moved && !incomplete && gossip && now - entry.learnt < LOCK {
             self.counters.drop_neighbor_unsolicited += 1;
             return;
         }
@@ -209,6 +225,33 @@ impl Net {
             }
             self.send_raw(frame);
         }
+    }
+
+    /// A neighbour answered a question of ours without telling its MAC address, or with another one that it says not to take.
+    pub(super) fn neighbor_answered(&mut self, ip: IpAddr, mac: Option<MacAddr>, now: Instant) {
+        let Some(entry) = self.neighbors.entries.get_mut(&ip) else { return };
+        match entry.state {
+            // Nothing to send to yet.
+            State::Incomplete { .. } => {}
+            // RFC 4861 section 7.2.5: If the Override flag is clear and the supplied link-layer address differs from that in the cache, [...]
+            // if the state of the entry is REACHABLE, set it to STALE, but do not update the entry in any other way.
+            _ if mac.is_some_and(|mac| mac != entry.mac) => {
+                if matches!(entry.state, State::Reachable { .. }) {
+                    (entry.state, entry.due) = (State::Stale, Instant::FAR_FUTURE);
+                    self.epoch = self.epoch.wrapping_add(1);
+                }
+            }
+            // "If the Solicited flag is set, the state of the entry MUST be set to REACHABLE."
+            _ => {
+                entry.state = State::Reachable { until: now + REACHABLE };
+                entry.due = Instant::FAR_FUTURE;
+            }
+        }
+    }
+
+    /// Whether frames wait for `ip`'s address.
+    pub(super) fn is_incomplete(&self, ip: IpAddr) -> bool {
+        self.neighbors.entries.get(&ip).is_some_and(|e| matches!(e.state, State::Incomplete { .. }))
     }
 
     /// The timer of `ip`'s entry fired. Frames that waited in vain are given back, so that their connections hear of it.

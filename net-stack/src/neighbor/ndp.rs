@@ -78,10 +78,16 @@ impl Net {
             self.counters.neighbor_conflicts += 1;
             return;
         }
-        let Some(mac) = mac else { return };
-        let how = if solicited && overrides { Learnt::Answer } else { Learnt::Announcement };
-        let how = if solicited && !overrides { Learnt::Answer } else { how };
-        self.neighbor_seen(IpAddr::V6(target), mac, how, now);
+        // RFC 4861 section 7.2.5: without the Override flag a known address is not changed; an answer to a unicast question need not
+        // tell the address at all (section 7.2.4), and Linux's do not.
+        match mac {
+            Some(mac) if overrides || self.is_incomplete(IpAddr::V6(target)) => {
+                let how = if solicited { Learnt::Answer } else { Learnt::Announcement };
+                self.neighbor_seen(IpAddr::V6(target), mac, how, now);
+            }
+            mac if solicited => self.neighbor_answered(IpAddr::V6(target), mac, now),
+            _ => {}
+        }
     }
 
     pub(super) fn send_solicitation(&mut self, target: Ipv6Addr, from: Ipv6Addr, unicast: Option<MacAddr>) {

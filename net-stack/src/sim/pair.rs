@@ -57,9 +57,23 @@ impl Pair {
     ///
     /// # Panics
     /// When the system has no memory for the pool.
-    pub fn with(wire: WireConfig, mut a: StackConfig, mut b: StackConfig, seed: u64) -> Self {
+    pub fn with(wire: WireConfig, a: StackConfig, b: StackConfig, seed: u64) -> Self {
         let pool =
             Pool::with(&PoolConfig { limit: 512 << 20, ..PoolConfig::default() }).expect("memory for a pool");
+        Self::with_pool(wire, a, b, seed, pool)
+    }
+
+    /// The same with a pool that is there already: whoever runs thousands of worlds need not map memory for each.
+    ///
+    /// # Panics
+    /// Never: the addresses are valid.
+    pub fn with_pool(
+        wire: WireConfig,
+        mut a: StackConfig,
+        mut b: StackConfig,
+        seed: u64,
+        pool: Pool,
+    ) -> Self {
         a.addresses.extend(["10.0.0.1/24", "fd00::1/64"].map(|c| c.parse::<crate::Cidr>().expect("valid")));
         b.addresses.extend(["10.0.0.2/24", "fd00::2/64"].map(|c| c.parse::<crate::Cidr>().expect("valid")));
         let (link, [first, second]) = Wire::new(wire, pool.clone());

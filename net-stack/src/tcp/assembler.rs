@@ -146,7 +146,22 @@ impl Assembler {
         Some((start, end))
     }
 
-    /// The same, when there can be one.
+    /// The first run of `start..end` that is kept out of order already.
+    pub(crate) fn first_overlap(&self, start: Seq, end: Seq) -> Option<(Seq, Seq)> {
+        let index = self.pieces.partition_point(|p| p.end().at_or_before(start));
+        let mut pieces = self.pieces.range(index..);
+        let first = pieces.next().filter(|p| p.at.before(end))?;
+        let mut last = first.end();
+        for after in pieces.take_while(|p| p.at.before(end)) {
+            if after.at != last {
+                break;
+            }
+            last = after.end();
+        }
+        Some((first.at.max(start), last.min(end)))
+    }
+
+    /// [`range_around`](Self::range_around), when there can be one.
     #[inline]
     pub(crate) fn range_around_if(&self, holes: bool, at: Seq) -> Option<(Seq, Seq)> {
         if holes { self.range_around(at) } else { None }

@@ -91,7 +91,7 @@ impl Tcp {
         &mut self,
         remote: SocketAddr,
         local: Option<SocketAddr>,
-        options: TcpOptionsConfig,
+        options: &TcpOptionsConfig,
         net: &mut Net,
         now: Instant,
     ) -> Result<ConnId, ConnError> {

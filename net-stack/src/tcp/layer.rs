@@ -338,7 +338,7 @@ impl Tcp {
         let Some(listener) = self.listeners.slab.named_mut(slot, generation) else { return };
         let agreed = entry.agreed(&seg, now, cookie);
         let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
-        let conn = Connection::accepted(entry.tuple, &agreed, listener.options.clone(), &mut cx);
+        let conn = Connection::accepted(entry.tuple, &agreed, &listener.options, &mut cx);
         let (conn_slot, conn_generation) = self.conns.insert(Box::new(conn));
         let id = ConnId { slot: conn_slot, generation: conn_generation };
         listener.ready.push_back(id);

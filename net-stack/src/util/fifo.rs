@@ -10,19 +10,20 @@ use std::collections::VecDeque;
 pub(crate) struct Fifo<T> {
     /// `None` when the queue is empty.
     first: Option<T>,
-    rest: VecDeque<T>,
+    /// Made when there first is a second element, and kept: an idle connection that never had one does not pay for it.
+    #[allow(clippy::box_collection)] // a word instead of four
+    rest: Option<Box<VecDeque<T>>>,
 }
 
 impl<T> Default for Fifo<T> {
     fn default() -> Self {
-        Self { first: None, rest: VecDeque::new() }
+        Self { first: None, rest: None }
     }
 }
 
 impl<T> Fifo<T> {
-    #[inline]
     pub(crate) fn len(&self) -> usize {
-        if self.first.is_none() { 0 } else { 1 + self.rest.len() }
+        if self.first.is_none() { 0 } else { 1 + self.rest.as_ref().map_or(0, |rest| rest.len()) }
     }
 
     #[inline]
@@ -41,23 +42,24 @@ impl<T> Fifo<T> {
 
     #[inline(never)]
     fn push_behind(&mut self, value: T) {
-        self.rest.push_back(value);
+        self.rest_mut().push_back(value);
     }
 
     pub(crate) fn push_front(&mut self, value: T) {
         if let Some(old) = self.first.replace(value) {
-            self.rest.push_front(old);
+            self.rest_mut().push_front(old);
         }
     }
 
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<T> {
-        if self.rest.is_empty() { self.first.take() } else { self.pop_and_refill() }
+        if self.rest.is_none() { self.first.take() } else { self.pop_and_refill() }
     }
 
     #[inline(never)]
     fn pop_and_refill(&mut self) -> Option<T> {
-        std::mem::replace(&mut self.first, self.rest.pop_front())
+        let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
+        std::mem::replace(&mut self.first, next)
     }
 
     #[inline]
@@ -72,42 +74,48 @@ impl<T> Fifo<T> {
 
     #[inline]
     pub(crate) fn back(&self) -> Option<&T> {
-        if self.rest.is_empty() { self.first.as_ref() } else { self.rest.back() }
+        self.rest.as_ref().and_then(|rest| rest.back()).or(self.first.as_ref())
     }
 
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
-        if index == 0 { self.first.as_ref() } else { self.rest.get(index - 1) }
+        if index == 0 { self.first.as_ref() } else { self.rest.as_ref()?.get(index - 1) }
     }
 
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
-        if index == 0 { self.first.as_mut() } else { self.rest.get_mut(index - 1) }
+        if index == 0 { self.first.as_mut() } else { self.rest.as_mut()?.get_mut(index - 1) }
     }
 
     /// Put `value` before the element that is at `index` now (at most the length).
     pub(crate) fn insert(&mut self, index: usize, value: T) {
-        if index == 0 { self.push_front(value) } else { self.rest.insert(index - 1, value) }
+        if index == 0 { self.push_front(value) } else { self.rest_mut().insert(index - 1, value) }
     }
 
     /// How many elements at the front satisfy `is_before`, which must hold of all before the first of which it does not.
     #[inline]
     pub(crate) fn partition_point(&self, mut is_before: impl FnMut(&T) -> bool) -> usize {
         match &self.first {
-            Some(first) if is_before(first) => 1 + self.rest.partition_point(is_before),
+            Some(first) if is_before(first) => {
+                1 + self.rest.as_ref().map_or(0, |rest| rest.partition_point(is_before))
+            }
             _ => 0,
         }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.first.iter().chain(&self.rest)
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.first.iter_mut().chain(&mut self.rest)
+        self.first.iter_mut().chain(self.rest.iter_mut().flat_map(|rest| rest.iter_mut()))
     }
 
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    fn rest_mut(&mut self) -> &mut VecDeque<T> {
+        self.rest.get_or_insert_default()
     }
 }
 

@@ -33,10 +33,10 @@ impl Sum {
         Self { acc, odd: false }
     }
 
-    /// The same sum in its low 16 bits, so that much may be added by hand.
+    /// The sum so far in 16 bits, to keep.
     #[inline]
-    pub(crate) fn folded(self) -> Self {
-        Self { acc: u64::from(fold(self.acc)), odd: self.odd }
+    pub(crate) fn folded(self) -> u16 {
+        fold(self.acc)
     }
 
     /// The sum so far, in memory order, to go on by hand.

@@ -193,6 +193,11 @@ impl Inner {
         self.datagrams.all().iter().for_each(|d| d.device_lost());
     }
 
+    /// Whether the device is gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.get()
+    }
+
     /// `Err` once the device is gone.
     #[inline]
     pub(crate) fn check(&self, op: &'static str) -> Result<()> {

@@ -160,7 +160,8 @@ impl Reactor for UserTransport {
     }
 
     fn wakeup(&self) -> Wakeup {
-        self.inner.device(|device| device.wakeup())
+        // A descriptor of a device that is gone is readable for ever.
+        if self.inner.is_lost() { Wakeup::Core } else { self.inner.device(|device| device.wakeup()) }
     }
 
     fn prepare_park(&self) -> Progress {

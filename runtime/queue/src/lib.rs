@@ -19,6 +19,7 @@ pub mod buf;
 mod error;
 mod op;
 mod pop;
+pub mod program;
 mod push;
 mod qd;
 mod reactor;

@@ -8,7 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{Assembler, Result};
+use crate::{
+    Assembler, Result,
+    program::{Program, RunsIn},
+};
 
 /// A queue that units can be popped from.
 ///
@@ -64,6 +67,14 @@ pub trait Pop {
         self.poll_pop(cx)
     }
 
+    /// Let the device under the queue reject what `program` does not match, instead of what it was given before; `None`
+    /// lets everything through again. Says where it runs now; what had arrived before may still be popped. Default:
+    /// nobody takes it over.
+    fn install_filter(&mut self, program: Option<&Program>) -> RunsIn {
+        let _ = program;
+        RunsIn::Software
+    }
+
     /// The next unit, `None` at the end of the queue. Cancel-safe: dropping the future loses nothing.
     fn pop(&mut self) -> PopNext<'_, Self>
     where
@@ -87,6 +98,9 @@ impl<Q: Pop + ?Sized> Pop for &mut Q {
     ) -> Poll<Result<Option<Self::Unit>>> {
         (**self).poll_pop_for(assembler, cx)
     }
+    fn install_filter(&mut self, program: Option<&Program>) -> RunsIn {
+        (**self).install_filter(program)
+    }
 }
 
 impl<Q: Pop + ?Sized> Pop for Box<Q> {
@@ -102,6 +116,9 @@ impl<Q: Pop + ?Sized> Pop for Box<Q> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Self::Unit>>> {
         (**self).poll_pop_for(assembler, cx)
+    }
+    fn install_filter(&mut self, program: Option<&Program>) -> RunsIn {
+        (**self).install_filter(program)
     }
 }
 

@@ -17,7 +17,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{Assembler, PushError, Reactor, Result, Sga};
+use crate::{
+    Assembler, PushError, Reactor, Result, Sga,
+    program::{Program, RunsIn},
+};
 
 /// The address of a queue's end, on any transport.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -243,6 +246,14 @@ pub trait DatagramSocket {
     /// The next datagram and its sender, one datagram as one unit; `None` after [`close`](Self::close). An ICMP error that
     /// belongs to a connected socket is an `Err`, and the socket goes on.
     fn poll_pop_from(&self, cx: &mut Context<'_>) -> Poll<Result<Option<(Sga, Endpoint)>>>;
+
+    /// Reject what `program` does not match before it is received, instead of what was installed before; `None` lets
+    /// everything through again. Only datagrams addressed to this socket are looked at; what had arrived before
+    /// stays. Default, and where the program cannot be translated: it stays with the caller.
+    fn install_filter(&self, program: Option<&Program>) -> RunsIn {
+        let _ = program;
+        RunsIn::Software
+    }
 
     /// Wait for room for a datagram.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>>;

@@ -9,8 +9,8 @@ use std::{
 use hemi_queue::{Error, Pop, Push, PushError, Result, Ticket};
 
 use super::{
-    Offload, Payload,
-    predicate::{Predicate, Program},
+    Offload, Payload, RunsIn,
+    predicate::{Compiled, Predicate},
 };
 
 /// Pushes whose completion nobody asked for (their futures were dropped) are remembered up to this many.
@@ -28,9 +28,9 @@ impl<U: ?Sized, F: FnMut(&U) -> bool> Test<U> for F {
     }
 }
 
-impl<U: Payload + ?Sized> Test<U> for Program {
+impl<U: Payload + ?Sized> Test<U> for Compiled {
     fn passes(&mut self, unit: &U) -> bool {
-        self.matches(unit)
+        self.0.matches(unit)
     }
 }
 
@@ -57,7 +57,12 @@ where
     Filter::new(queue, test)
 }
 
-/// [`filter`] with a [`Predicate`], which a device that can run it takes over; see [`Filter::offload`].
+/// [`filter`] with a [`Predicate`], which a device that can run it takes over in the pop direction, until the filter is
+/// dropped or taken apart; see [`Filter::offload`]. On kernel UDP sockets that is the socket's own filter
+/// (`SO_ATTACH_FILTER`): what fails the test is dropped before it is received, and wakes nobody.
+///
+/// What had arrived before is tested here, so the outcome is the same wherever it runs;
+/// [`rejected`](Filter::rejected) counts what was rejected here.
 ///
 /// ```
 /// # use futures::executor::block_on;
@@ -69,8 +74,17 @@ where
 /// assert_eq!(gets.pop().await?, Some(Buf::from("GET /")));
 /// # Ok::<(), hemi::Error>(()) }).unwrap();
 /// ```
-pub fn filter_by<Q: Pop<Unit: Payload>>(queue: Q, test: &Predicate) -> Filter<Q, Program, Q::Unit> {
-    Filter::new(queue, test.compile())
+pub fn filter_by<Q: Pop<Unit: Payload>>(mut queue: Q, test: &Predicate) -> Filter<Q, Compiled, Q::Unit> {
+    let program = test.compile();
+    let pops = queue.install_filter(Some(&program));
+    let mut filter = Filter::new(queue, Compiled(program));
+    if pops != RunsIn::Software {
+        filter.pops = pops;
+        filter.queue.release = |queue| {
+            queue.install_filter(None);
+        };
+    }
+    filter
 }
 
 /// [`filter`] in the push direction, for queues that pop another type than is pushed, or nothing; pops pass as they are
@@ -94,13 +108,40 @@ pub enum Verdict<R, U> {
 
 /// See [`filter`].
 pub struct Filter<Q, P, U> {
-    queue: Q,
+    queue: Held<Q>,
     test: P,
+    /// Where pops are tested first.
+    pops: RunsIn,
     rejected: u64,
     refused: u64,
     next: u64,
     /// Pushes by our number, oldest first.
     pushes: VecDeque<(u64, Outcome<U>)>,
+}
+
+/// The inner queue, and what undoes the device's share when the filter lets go of it.
+struct Held<Q> {
+    /// Until the filter is taken apart.
+    queue: Option<Q>,
+    release: fn(&mut Q),
+}
+
+impl<Q> Held<Q> {
+    fn get(&self) -> &Q {
+        self.queue.as_ref().expect("a filter that was taken apart is gone")
+    }
+
+    fn get_mut(&mut self) -> &mut Q {
+        self.queue.as_mut().expect("a filter that was taken apart is gone")
+    }
+}
+
+impl<Q> Drop for Held<Q> {
+    fn drop(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            (self.release)(queue);
+        }
+    }
 }
 
 enum Outcome<U> {
@@ -111,7 +152,9 @@ enum Outcome<U> {
 
 impl<Q, P, U> Filter<Q, P, U> {
     fn new(queue: Q, test: P) -> Self {
-        Self { queue, test, rejected: 0, refused: 0, next: 0, pushes: VecDeque::new() }
+        let queue = Held { queue: Some(queue), release: |_| () };
+        let pops = RunsIn::Software;
+        Self { queue, test, pops, rejected: 0, refused: 0, next: 0, pushes: VecDeque::new() }
     }
 
     /// Units that were popped from the inner queue, failed the test and were dropped.
@@ -124,24 +167,26 @@ impl<Q, P, U> Filter<Q, P, U> {
         self.refused
     }
 
-    /// Where each direction runs. No transport of this version takes predicates over.
+    /// Where each direction runs. A device takes a [`Predicate`] over for pops; a push gives back what fails, so it is tested
+    /// here.
     pub fn offload(&self) -> Offload {
-        Offload::SOFTWARE
+        Offload { pop: self.pops, ..Offload::SOFTWARE }
     }
 
     /// The inner queue.
     pub fn get_ref(&self) -> &Q {
-        &self.queue
+        self.queue.get()
     }
 
-    /// The inner queue; units popped or pushed here are not tested.
+    /// The inner queue; units popped or pushed here are not tested, but by a device that has taken the test over.
     pub fn get_mut(&mut self) -> &mut Q {
-        &mut self.queue
+        self.queue.get_mut()
     }
 
     /// The inner queue and the test. A filter reads nothing ahead.
-    pub fn into_parts(self) -> (Q, P) {
-        (self.queue, self.test)
+    pub fn into_parts(mut self) -> (Q, P) {
+        (self.queue.release)(self.queue.get_mut());
+        (self.queue.queue.take().expect("it is there until now"), self.test)
     }
 }
 
@@ -151,7 +196,7 @@ impl<Q: Pop, P: Test<Q::Unit>> Pop for Filter<Q, P, Q::Unit> {
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Q::Unit>>> {
         // A flood of units that fail must not keep the core to itself.
         for _ in 0..super::BURST {
-            match ready!(self.queue.poll_pop(cx))? {
+            match ready!(self.queue.get_mut().poll_pop(cx))? {
                 Some(unit) if !self.test.passes(&unit) => self.rejected += 1,
                 other => return Poll::Ready(Ok(other)),
             }
@@ -166,12 +211,12 @@ impl<Q: Push, P: Test<Q::Unit>> Push for Filter<Q, P, Q::Unit> {
     type Receipt = Verdict<Q::Receipt, Q::Unit>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.queue.poll_ready(cx)
+        self.queue.get_mut().poll_ready(cx)
     }
 
     fn start_push(&mut self, unit: Q::Unit) -> Result<Ticket, PushError<Q::Unit>> {
         let outcome = if self.test.passes(&unit) {
-            Outcome::Passed(self.queue.start_push(unit)?)
+            Outcome::Passed(self.queue.get_mut().start_push(unit)?)
         } else {
             self.refused += 1;
             Outcome::Rejected(unit)
@@ -191,7 +236,7 @@ impl<Q: Push, P: Test<Q::Unit>> Push for Filter<Q, P, Q::Unit> {
         };
         let mut receipt = None;
         if let Outcome::Passed(inner) = &self.pushes[at].1 {
-            receipt = Some(ready!(self.queue.poll_pushed(*inner, cx)));
+            receipt = Some(ready!(self.queue.get_mut().poll_pushed(*inner, cx)));
         }
         Poll::Ready(match (self.pushes.remove(at), receipt) {
             (_, Some(receipt)) => receipt.map(Verdict::Pushed),
@@ -201,7 +246,7 @@ impl<Q: Push, P: Test<Q::Unit>> Push for Filter<Q, P, Q::Unit> {
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.queue.poll_finish(cx)
+        self.queue.get_mut().poll_finish(cx)
     }
 }
 

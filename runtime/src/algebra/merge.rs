@@ -119,6 +119,12 @@ impl<A, B> Merge<A, B> {
     }
 }
 
+/// Receipts of pushes that can only have gone through: nothing is lost with them. A filter's verdict is not one.
+pub trait Settled {}
+
+impl Settled for () {}
+impl Settled for crate::Lsn {}
+
 impl<A: Pop, B: Pop<Unit = A::Unit>> Pop for Merge<A, B> {
     type Unit = A::Unit;
 
@@ -150,8 +156,8 @@ impl<A: Pop, B: Pop<Unit = A::Unit>> Pop for Merge<A, B> {
 
 impl<A, B> Merge<A, B>
 where
-    A: Push<Unit: Clone, Receipt = ()>,
-    B: Push<Unit = A::Unit, Receipt = ()>,
+    A: Push<Unit: Clone, Receipt: Settled>,
+    B: Push<Unit = A::Unit, Receipt: Settled>,
 {
     /// Push one unit to both sides: it goes to neither before both have room, and completes with the slower. Dropping
     /// the future after its first poll does not retract the push.
@@ -164,8 +170,8 @@ where
 /// wait for room on both.
 impl<A, B> Push for Merge<A, B>
 where
-    A: Push<Unit: Clone, Receipt = ()>,
-    B: Push<Unit = A::Unit, Receipt = ()>,
+    A: Push<Unit: Clone, Receipt: Settled>,
+    B: Push<Unit = A::Unit, Receipt: Settled>,
 {
     type Unit = A::Unit;
     type Receipt = ();
@@ -192,8 +198,8 @@ where
 
     fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Some(entry) = self.pushes.get(ticket) else { return Poll::Ready(Err(Error::StaleToken)) };
-        let a = entry.a.poll(|t| self.a.poll_pushed(t, cx));
-        let b = entry.b.poll(|t| self.b.poll_pushed(t, cx));
+        let a = entry.a.poll(|t| self.a.poll_pushed(t, cx).map_ok(drop));
+        let b = entry.b.poll(|t| self.b.poll_pushed(t, cx).map_ok(drop));
         ready!(a);
         ready!(b);
         let [a, b] = self.pushes.remove(ticket);

@@ -20,7 +20,6 @@ mod filter;
 mod map;
 mod merge;
 mod merge_set;
-mod payload;
 pub mod predicate;
 mod qconnect;
 mod reserve;
@@ -32,10 +31,10 @@ mod split;
 mod tests;
 
 pub use filter::{Filter, Test, Verdict, filter, filter_by, filter_push};
+pub use hemi_queue::program::{Payload, RunsIn};
 pub use map::{Map, MapPush, Transform, map, map_by, map_push};
-pub use merge::{Merge, MergeError, Side, merge};
+pub use merge::{Merge, MergeError, Settled, Side, merge};
 pub use merge_set::{Delivered, Event, Left, MemberId, MergeSet, WhenFull};
-pub use payload::Payload;
 pub use predicate::Predicate;
 pub use qconnect::{Moved, QConnect, Why, qconnect};
 pub use reserve::PushReserved;
@@ -46,16 +45,6 @@ pub use split::{Popper, Pusher, split};
 
 /// Units that one poll looks at before it lets other tasks run.
 const BURST: usize = 64;
-
-/// Where a filter or map runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RunsIn {
-    /// In this process, in the poll of the task that pops or pushes.
-    Software,
-    /// In the named device or kernel facility, before a unit reaches this process.
-    Device(&'static str),
-}
 
 /// Where each direction of a filter or map runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -337,10 +337,10 @@ impl Alarm {
         if state == FIRED {
             return Poll::Ready(());
         }
-        if state & FOREIGN == 0 && waker::is_name(waker) {
-            entry.name.set(waker::name(waker));
-        } else {
+        if (state & FOREIGN) as usize | waker::strangeness(waker) != 0 {
             self.keep(waker);
+        } else {
+            entry.name.set(waker::name(waker));
         }
         Poll::Pending
     }

@@ -18,21 +18,33 @@ const KEEP: u32 = 4096;
 #[derive(Clone, Copy)]
 pub(super) struct BlockKind {
     layout: Layout,
-    /// The size class, at most `CLASSES`: that one is for what is too large or too aligned for any, and keeps nothing.
-    class: usize,
+    class: Class,
 }
 
+/// A size class, at most `CLASSES`: that one is for what is too large or too aligned for any, and keeps nothing. Made by
+/// [`BlockKind::of`] only.
+#[derive(Clone, Copy)]
+pub(super) struct Class(u8);
+
 impl BlockKind {
+    /// Of what has no block.
+    pub(super) const NONE: Self = Self { layout: Layout::new::<()>(), class: Class(CLASSES as u8) };
+
     /// The kind of block that holds a value of `layout`.
     pub(super) const fn of(layout: Layout) -> Self {
         let class = layout.size().div_ceil(STEP);
         if layout.align() > STEP || class >= CLASSES {
-            return Self { layout, class: CLASSES };
+            return Self { layout, ..Self::NONE };
         }
         match Layout::from_size_align(class * STEP, STEP) {
-            Ok(layout) => Self { layout, class },
-            Err(_) => Self { layout, class: CLASSES },
+            Ok(layout) => Self { layout, class: Class(class as u8) },
+            Err(_) => Self { layout, ..Self::NONE },
         }
+    }
+
+    /// All that the end of a block must know of it, as a rule.
+    pub(super) const fn class(self) -> Class {
+        self.class
     }
 }
 
@@ -62,15 +74,15 @@ impl Arena {
     }
 
     #[inline(always)]
-    fn list(&self, kind: BlockKind) -> &List {
+    fn list(&self, class: Class) -> &List {
         // SAFETY: made by `BlockKind::of` only, which keeps the class in bounds.
-        unsafe { self.0.get_unchecked(kind.class) }
+        unsafe { self.0.get_unchecked(usize::from(class.0)) }
     }
 
     /// A block of `kind`, uninitialised.
     #[inline(always)]
     pub(super) fn alloc(&self, kind: BlockKind) -> NonNull<u8> {
-        let list = self.list(kind);
+        let list = self.list(kind.class);
         let Some(block) = NonNull::new(list.first.get()) else { return Self::alloc_slow(kind) };
         // SAFETY: a free block's first word is the link that `free` wrote.
         list.first.set(unsafe { block.cast::<*mut u8>().read() });
@@ -89,13 +101,14 @@ impl Arena {
     /// Give a block back.
     ///
     /// # Safety
-    /// `block` came from `alloc` of some arena with the same `kind`, and is not used afterwards.
+    /// `block` came from `alloc` of some arena with the kind that `class` is of and `kind` tells, and is not used
+    /// afterwards.
     #[inline(always)]
-    pub(super) unsafe fn free(&self, block: NonNull<u8>, kind: BlockKind) {
-        let list = self.list(kind);
+    pub(super) unsafe fn free(&self, block: NonNull<u8>, class: Class, kind: impl FnOnce() -> BlockKind) {
+        let list = self.list(class);
         if list.room.get() == 0 {
             // SAFETY: as promised by the caller.
-            return unsafe { Self::free_slow(block, kind) };
+            return unsafe { Self::free_slow(block, kind()) };
         }
         // SAFETY: at least 64 bytes, aligned to 64, ours.
         unsafe { block.cast::<*mut u8>().write(list.first.get()) };

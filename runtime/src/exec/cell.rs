@@ -9,20 +9,20 @@ use std::{
     any::Any,
     cell::{Cell, UnsafeCell},
     future::Future,
-    mem::{ManuallyDrop, MaybeUninit},
-    panic::{AssertUnwindSafe, Location, catch_unwind},
+    mem::ManuallyDrop,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    ptr::NonNull,
+    ptr::{self, NonNull},
     task::{Context, Poll, Waker},
 };
 
 use super::{
-    arena::{Arena, BlockKind},
+    arena::{Arena, BlockKind, Class},
     join::JoinError,
     remote, waker,
 };
 
-/// Polls whatever a slot holds. `true`: it has ended, its slot is free to go.
+/// Polls whatever a header belongs to. `true`: it has ended, its slot is free to go.
 pub(super) type PollFn = unsafe fn(*const Header, &mut Context<'_>) -> bool;
 
 /// The task has ended; with a handle, the stage is its outcome.
@@ -31,31 +31,54 @@ const DONE: u8 = 1;
 const HANDLE: u8 = 2;
 /// One of the runtime's own: the root, a pump.
 const INTERNAL: u8 = 4;
+/// Who awaits the handle has a waker that is no name.
+const FOREIGN: u8 = 8;
 
-/// What is known of a task without knowing its future.
+/// What is known of a task without knowing its future. Small, so that a task with little to keep is one cache line.
 #[repr(C)]
 pub(super) struct Header {
     /// Its name, as the waker that it is polled with.
     waker: ManuallyDrop<Waker>,
-    /// Where `spawn` was called.
-    pub(super) spawned_at: &'static Location<'static>,
-    vtable: &'static Vtable,
+    vtable: Cell<&'static Vtable>,
+    /// Who awaits the handle: a name (0 is nobody), or with `FOREIGN` a box.
+    joiner: Cell<*mut Waker>,
     state: Cell<u8>,
-    /// Who awaits the handle.
-    join: Cell<Option<Waker>>,
-    _pad: MaybeUninit<usize>,
+    /// What kind of block the cell is.
+    class: Class,
 }
 
-struct Vtable {
+/// What is known of a future's type.
+pub(super) struct Vtable {
+    poll: PollFn,
     /// End the task: its outcome is `Cancelled`.
     cancel: PollFn,
+    /// The same, but a poll is a `cancel`: what an aborted task has. None if this is it.
+    aborted: Option<&'static Vtable>,
     /// Drop the outcome in the stage.
     drop_outcome: unsafe fn(*const Header),
     block: BlockKind,
 }
 
+impl Vtable {
+    /// Of something without a cell, which ends when `poll` says so, or by being aborted.
+    pub(super) const fn headless(poll: PollFn) -> Self {
+        static ABORTED: Vtable = Vtable::new(|_, _| true, |_, _| true, |_| {}, BlockKind::NONE, None);
+        Self::new(poll, |_, _| true, |_| {}, BlockKind::NONE, Some(&ABORTED))
+    }
+
+    const fn new(
+        poll: PollFn,
+        cancel: PollFn,
+        drop_outcome: unsafe fn(*const Header),
+        block: BlockKind,
+        aborted: Option<&'static Self>,
+    ) -> Self {
+        Self { poll, cancel, aborted, drop_outcome, block }
+    }
+}
+
 /// Where the stage of a cell is, unless it holds something that is aligned more.
-const STAGE: usize = 64;
+const STAGE: usize = 40;
 
 /// Where the stage of every cell is whose outcome is a `T`, whatever future it holds: a handle knows no more than the type
 /// of the outcome.
@@ -79,11 +102,10 @@ union Stage<F: Future> {
 }
 
 impl<F: Future + 'static> TaskCell<F> {
-    const VTABLE: Vtable = Vtable {
-        cancel: cancel::<F>,
-        drop_outcome: drop_outcome::<F>,
-        block: BlockKind::of(Layout::new::<Self>()),
-    };
+    const BLOCK: BlockKind = BlockKind::of(Layout::new::<Self>());
+    const ABORTED: Vtable = Vtable::new(cancel::<F>, cancel::<F>, drop_outcome::<F>, Self::BLOCK, None);
+    const VTABLE: Vtable =
+        Vtable::new(poll::<F>, cancel::<F>, drop_outcome::<F>, Self::BLOCK, Some(&Self::ABORTED));
 
     /// A future that must be aligned more than the outcome would shift the stage; it is boxed instead.
     const FITS: bool = std::mem::offset_of!(Self, stage) == stage_of::<F::Output>();
@@ -101,16 +123,13 @@ impl Header {
     /// The header of what has no cell: the root of `block_on`, and slots that wait to be freed.
     ///
     /// A slot is armed with the name in its header, so that of a tombstone must not match anybody's: no executor.
-    pub(super) const fn headless(name: u64, spawned_at: &'static Location<'static>) -> Self {
-        static NONE: Vtable =
-            Vtable { cancel: |_, _| true, drop_outcome: |_| {}, block: BlockKind::of(Layout::new::<u8>()) };
+    pub(super) const fn headless(name: u64, vtable: &'static Vtable) -> Self {
         Self {
             waker: waker::waker(name),
-            spawned_at,
-            vtable: &NONE,
+            vtable: Cell::new(vtable),
+            joiner: Cell::new(ptr::null_mut()),
             state: Cell::new(DONE | INTERNAL),
-            join: Cell::new(None),
-            _pad: MaybeUninit::uninit(),
+            class: vtable.block.class(),
         }
     }
 }
@@ -119,53 +138,43 @@ impl Header {
 pub(super) const TOMBSTONE_NAME: u64 = 0;
 
 struct Tombstone(Header);
-// SAFETY: never written to: whoever meets it reads `spawned_at` and compares its address.
+// SAFETY: never written to: whoever meets it polls it, which does nothing, and compares its address.
 unsafe impl Sync for Tombstone {}
 
 /// What stands in a slot whose task ended while it was queued.
 pub(super) fn tombstone() -> *const Header {
-    static TOMBSTONE: Tombstone = Tombstone(Header::headless(TOMBSTONE_NAME, Location::caller()));
+    static REAP: Vtable = Vtable::headless(|_, _| true);
+    static TOMBSTONE: Tombstone = Tombstone(Header::headless(TOMBSTONE_NAME, &REAP));
     &raw const TOMBSTONE.0
 }
 
-/// Make a cell for `future`, with a handle, and the function that polls it.
+/// Make a cell for `future`, with a handle.
 #[inline(always)]
-pub(super) fn create<F: Future + 'static>(
-    arena: &Arena,
-    future: F,
-    name: u64,
-    spawned_at: &'static Location<'static>,
-) -> (NonNull<Header>, PollFn) {
+pub(super) fn create<F: Future + 'static>(arena: &Arena, future: F, name: u64) -> NonNull<Header> {
     if const { TaskCell::<F>::FITS } {
-        create_in_place(arena, future, name, spawned_at)
+        create_in_place(arena, future, name)
     } else {
-        create_in_place(arena, Box::pin(future), name, spawned_at)
+        create_in_place(arena, Box::pin(future), name)
     }
 }
 
 #[inline(always)]
-fn create_in_place<F: Future + 'static>(
-    arena: &Arena,
-    future: F,
-    name: u64,
-    spawned_at: &'static Location<'static>,
-) -> (NonNull<Header>, PollFn) {
-    let block = const { TaskCell::<F>::VTABLE.block };
+fn create_in_place<F: Future + 'static>(arena: &Arena, future: F, name: u64) -> NonNull<Header> {
+    let block = const { TaskCell::<F>::BLOCK };
     let cell = arena.alloc(block).cast::<TaskCell<F>>();
     let header = Header {
         waker: waker::waker(name),
-        spawned_at,
-        vtable: const { &TaskCell::<F>::VTABLE },
+        vtable: Cell::new(const { &TaskCell::<F>::VTABLE }),
+        joiner: Cell::new(ptr::null_mut()),
         state: Cell::new(HANDLE),
-        join: Cell::new(None),
-        _pad: MaybeUninit::uninit(),
+        class: block.class(),
     };
     // SAFETY: a fresh block with the layout of the cell.
     unsafe {
         (&raw mut (*cell.as_ptr()).header).write(header);
         TaskCell::<F>::stage(cell.as_ptr().cast()).cast::<F>().write(future);
     }
-    (cell.cast(), poll::<F>)
+    cell.cast()
 }
 
 /// How far one poll came, for what has to be done if it panicked there.
@@ -228,20 +237,51 @@ unsafe fn panicked<F: Future + 'static>(task: *const Header, reached: Reached, p
 /// The cell is live and its stage is vacant. It must not be used afterwards.
 #[inline(always)]
 unsafe fn finish<F: Future + 'static>(task: *const Header, outcome: Result<F::Output, JoinError>) {
-    // SAFETY: live by contract; the reference ends before the waker runs, which may free the cell.
-    let header = unsafe { &*task };
-    if header.state.get() & HANDLE == 0 {
-        header.state.set(DONE);
-        let _freed = FreeOnDrop(task); // even if the outcome's drop panics
-        drop(outcome);
-        return;
-    }
     // SAFETY: vacant by contract.
     unsafe { TaskCell::<F>::stage(task).cast::<Result<F::Output, JoinError>>().write(outcome) };
-    header.state.set(HANDLE | DONE);
-    if let Some(waker) = header.join.take() {
-        waker::wake_now(waker);
+    // SAFETY: live by contract; the reference ends before the waker runs, which may free the cell.
+    let header = unsafe { &*task };
+    if header.state.get() == HANDLE {
+        header.state.set(HANDLE | DONE);
+        waker::wake_name(header.joiner.get().addr() as u64);
+    } else {
+        // SAFETY: as promised by the caller; the stage is the outcome.
+        unsafe { finish_otherwise(task) }
     }
+}
+
+/// The same for a task whose handle is gone, or is awaited with a waker that is no name; and for the runtime's own.
+///
+/// # Safety
+/// The cell is live and its stage is the outcome. It must not be used afterwards.
+#[inline(never)]
+unsafe fn finish_otherwise(task: *const Header) {
+    // SAFETY: live by contract; the reference ends before the waker runs, which may free the cell.
+    let header = unsafe { &*task };
+    let state = header.state.get();
+    if state & HANDLE == 0 {
+        header.state.set(DONE);
+        let _freed = FreeOnDrop(task); // even if the outcome's drop panics
+        // SAFETY: the stage is the outcome, dropped here only.
+        return unsafe { (header.vtable.get().drop_outcome)(task) };
+    }
+    header.state.set(HANDLE | DONE);
+    let joiner = header.joiner.get();
+    if state & FOREIGN != 0 {
+        // SAFETY: a box by the flag, which is gone now.
+        unsafe { wake_foreign(joiner) }
+    } else {
+        waker::wake_name(joiner.addr() as u64);
+    }
+}
+
+/// # Safety
+/// `waker` was a box, and nobody else uses it.
+#[cold]
+#[inline(never)]
+unsafe fn wake_foreign(waker: *mut Waker) {
+    // SAFETY: by contract.
+    unsafe { *Box::from_raw(waker) }.wake();
 }
 
 /// Run `f`. A panic in it has been reported by the panic hook and goes no further.
@@ -285,9 +325,9 @@ impl Drop for FreeOnDrop {
     fn drop(&mut self) {
         // SAFETY: alive until freed here, with the kind of block that `create` took.
         unsafe {
-            let block = (*self.0).vtable.block;
+            let class = (*self.0).class;
             let cell = NonNull::new_unchecked(self.0.cast_mut().cast::<u8>());
-            (*waker::current()).arena.free(cell, block);
+            (*waker::current()).arena.free(cell, class, || (*self.0).vtable.get().block);
         }
     }
 }
@@ -307,9 +347,22 @@ impl Header {
         unsafe { &(*task).waker }
     }
 
+    /// The function to poll it with.
+    #[inline(always)]
+    pub(super) fn poller(&self) -> PollFn {
+        self.vtable.get().poll
+    }
+
     /// The function that ends the task.
     pub(super) fn canceller(&self) -> PollFn {
-        self.vtable.cancel
+        self.vtable.get().cancel
+    }
+
+    /// Have the next poll end the task.
+    pub(super) fn cancel_next(&self) {
+        if let Some(aborted) = self.vtable.get().aborted {
+            self.vtable.set(aborted);
+        }
     }
 
     /// # Safety
@@ -352,30 +405,47 @@ impl Header {
         state.set(state.get() | INTERNAL);
     }
 
-    /// Have `waker` woken when the task is done.
+    /// Have `waker` woken when the task is done, unless it is.
     ///
     /// # Safety
     /// See above.
     #[inline(always)]
-    pub(super) unsafe fn join(task: NonNull<Self>, waker: &Waker) {
+    pub(super) unsafe fn join(task: NonNull<Self>, waker: &Waker) -> Poll<()> {
         // SAFETY: by contract.
-        let join = unsafe { &task.as_ref().join };
-        // SAFETY: nobody writes to the cell during the look.
-        let vacant = unsafe { (*join.as_ptr()).is_none() };
-        if vacant && waker::is_name(waker) {
-            std::mem::forget(join.replace(Some(waker::copy(waker)))); // nothing was in it to be dropped
-        } else {
-            Self::join_slow(join, waker);
+        let header = unsafe { task.as_ref() };
+        let state = header.state.get();
+        if state & DONE != 0 {
+            return Poll::Ready(());
         }
+        // One branch for both: the compiler makes two and a half of a condition.
+        if usize::from(state & FOREIGN) | waker::strangeness(waker) != 0 {
+            header.join_slow(waker);
+        } else {
+            header.joiner.set(waker::name_as_pointer(waker));
+        }
+        Poll::Pending
     }
 
     #[cold]
     #[inline(never)]
-    fn join_slow(join: &Cell<Option<Waker>>, waker: &Waker) {
-        join.set(Some(match join.take() {
-            None => waker::copy(waker),
-            Some(old) => waker::renew(old, waker),
-        }));
+    fn join_slow(&self, waker: &Waker) {
+        let new = Box::into_raw(Box::new(waker.clone()));
+        let old = (self.state.get() & FOREIGN != 0).then(|| self.joiner.get());
+        self.joiner.set(new);
+        self.state.set(self.state.get() | FOREIGN);
+        if let Some(old) = old {
+            // SAFETY: a box by the flag, replaced above.
+            drop(unsafe { Box::from_raw(old) });
+        }
+    }
+
+    /// Nobody waits for the handle any more.
+    #[cold]
+    #[inline(never)]
+    fn forget_joiner(&self) {
+        self.state.set(self.state.get() & !FOREIGN);
+        // SAFETY: a box by the flag, which is gone now.
+        drop(unsafe { Box::from_raw(self.joiner.replace(ptr::null_mut())) });
     }
 
     /// The outcome, in exchange for the handle.
@@ -402,13 +472,13 @@ impl Header {
         header.state.set(state & !HANDLE);
         if state & DONE == 0 {
             // Detached: the end of the task frees the cell.
-            if let Some(waker) = header.join.take() {
-                waker::discard(waker);
+            if state & FOREIGN != 0 {
+                header.forget_joiner();
             }
             return;
         }
         let _freed = FreeOnDrop(task.as_ptr()); // even if the outcome's drop panics
         // SAFETY: DONE with a handle: the stage is the outcome.
-        unsafe { (header.vtable.drop_outcome)(task.as_ptr()) };
+        unsafe { (header.vtable.get().drop_outcome)(task.as_ptr()) };
     }
 }

@@ -24,7 +24,7 @@
 //! 4. On the executor's thread a wake is one comparison and an append ([`slots`]); from another thread, or from inside
 //!    another executor, it is a bit in the [`inbox`] of [`remote`], and an unpark if the core sleeps.
 //! 5. The poll function knows the future's type. Panics end there, as the outcome.
-//! 6. `abort` exchanges the slot's poll function for `cancel` and queues it: the hot path has no "aborted?" branch.
+//! 6. `abort` exchanges the task's poll function for `cancel` and queues it: the hot path has no "aborted?" branch.
 //! 7. The future is dropped before its outcome is published; the outcome takes its place.
 //! 8. The generation in the slot's word moves on, so that wakers of this life match nothing.
 //!
@@ -114,9 +114,13 @@ impl Exec {
     ) -> JoinHandle<F::Output> {
         // SAFETY: the cell is new and has a handle; from here on its executor polls it, and nobody else.
         unsafe {
-            let Some((place, name)) = self.slots.take() else { return self.refuse(future, spawned_at) };
-            let (task, poll) = cell::create(&self.slots.arena, future, name, spawned_at);
-            self.slots.fill(place, task.as_ptr(), poll);
+            let Some(vacancy) = self.slots.take() else {
+                // Moved first: a future whose address an outlined function gets is built in memory, and then copied.
+                let mut future = Some(future);
+                return self.refuse(&mut future, spawned_at);
+            };
+            let task = cell::create(&self.slots.arena, future, vacancy.name);
+            vacancy.fill(task.as_ptr(), spawned_at);
             JoinHandle::new(task)
         }
     }
@@ -126,7 +130,7 @@ impl Exec {
     #[inline(never)]
     fn refuse<F: Future + 'static>(
         &self,
-        future: F,
+        future: &mut Option<F>,
         at: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
         if !self.slots.is_closed() {
@@ -134,7 +138,8 @@ impl Exec {
                 "2^24 tasks are alive: the one spawned at {at} was cancelled; await some of them first"
             );
         }
-        let (task, _) = cell::create(&self.slots.arena, future, 0, at);
+        let future = future.take().expect("the caller has put it there");
+        let task = cell::create(&self.slots.arena, future, 0);
         // SAFETY: a new cell with a handle, in no slot.
         unsafe {
             cancel(task.as_ptr());
@@ -150,16 +155,15 @@ impl Exec {
         'turn: while let Some((mut at, last)) = self.slots.take_ready() {
             loop {
                 let slot = self.slots.at(at);
-                let (task, poll, next) = (slot.task.get(), slot.poll.get(), Slots::next(slot));
-                // SAFETY: a queued slot holds a task that is not DONE and the function that polls it, or a tombstone. The
-                // waker is used during the poll only, while the cell is alive.
+                let (task, next) = (slot.task.get(), Slots::next(slot));
+                running.store(ptr::from_ref(slot.spawned_at.get()).cast_mut(), Ordering::Relaxed);
+                // SAFETY: a queued slot holds a task that is not DONE, or a tombstone. The waker is used during the poll only,
+                // while the cell is alive.
                 unsafe {
                     let waker = Header::waker(task);
-                    let name = waker::name(waker);
-                    slot.armed.set(name);
-                    running.store(ptr::from_ref((*task).spawned_at).cast_mut(), Ordering::Relaxed);
-                    if poll(task, &mut Context::from_waker(waker)) {
-                        self.slots.retire(at, name);
+                    slot.armed.set(waker::name(waker));
+                    if ((*task).poller())(task, &mut Context::from_waker(waker)) {
+                        self.slots.retire(at);
                     }
                 }
                 left -= 1;

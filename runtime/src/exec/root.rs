@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     future::Future,
+    marker::PhantomData,
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -12,7 +13,7 @@ use hemi_queue::{Error, Result};
 
 use super::{
     Exec,
-    cell::Header,
+    cell::{Header, Vtable},
     slots::{Place, Slots},
 };
 
@@ -21,6 +22,12 @@ struct Root<'f, F: Future> {
     header: Header,
     future: Pin<&'f mut F>,
     result: Option<Result<F::Output, Box<dyn Any + Send>>>,
+}
+
+struct RootType<F>(PhantomData<F>);
+
+impl<F: Future> RootType<F> {
+    const VTABLE: Vtable = Vtable::headless(poll::<F>);
 }
 
 impl Exec {
@@ -33,12 +40,12 @@ impl Exec {
         spawned_at: &'static Location<'static>,
         mut turn: impl FnMut() -> Result<()>,
     ) -> Result<F::Output> {
-        let (place, name) = self.slots.take().ok_or(Error::Closed)?;
-        let header = Header::headless(name, spawned_at);
+        let vacancy = self.slots.take().ok_or(Error::Closed)?;
+        let header = Header::headless(vacancy.name, const { &RootType::<F>::VTABLE });
         let mut root = Root { header, future: pin!(future), result: None };
         // From here on the root is reached through this pointer only.
         let root = &raw mut root;
-        self.slots.fill(place, root.cast_const().cast(), poll::<F>);
+        let place = vacancy.fill(root.cast_const().cast(), spawned_at);
         let evict = Evict { slots: &self.slots, place, root };
         loop {
             let turned = turn();

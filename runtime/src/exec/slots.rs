@@ -9,12 +9,13 @@
 use std::{
     alloc::{self, Layout},
     cell::Cell,
+    panic::Location,
     ptr::{self, NonNull},
 };
 
 use super::{
     arena::Arena,
-    cell::{Header, PollFn, TOMBSTONE_NAME, tombstone},
+    cell::{Header, TOMBSTONE_NAME, tombstone},
     name,
 };
 
@@ -24,7 +25,8 @@ pub(super) struct Slot {
     pub(super) armed: Cell<u64>,
     next: Cell<Place>,
     pub(super) task: Cell<*const Header>,
-    pub(super) poll: Cell<PollFn>,
+    /// Where `spawn` was called, for the watchdog.
+    pub(super) spawned_at: Cell<&'static Location<'static>>,
 }
 
 const SLOT_SHIFT: u32 = 5;
@@ -85,7 +87,7 @@ static NOBODY_SLOT: NobodySlot = NobodySlot(Slot {
     armed: Cell::new(0),
     next: Cell::new(Place::HEAD),
     task: Cell::new(ptr::null()),
-    poll: Cell::new(no_task),
+    spawned_at: Cell::new(Location::caller()),
 });
 static NOBODY: Nobody = Nobody(Slots {
     base: Cell::new(&raw const NOBODY_SLOT.0),
@@ -100,10 +102,6 @@ static NOBODY: Nobody = Nobody(Slots {
     buried: Cell::new(0),
     arena: Arena::none(),
 });
-
-unsafe fn no_task(_: *const Header, _: &mut std::task::Context<'_>) -> bool {
-    false
-}
 
 impl Slots {
     /// What is current on a thread without an executor.
@@ -246,48 +244,45 @@ impl Slots {
         head.next.set(first);
     }
 
-    /// A free slot and the name of its next task. `None` when all 2^24 - 1 are taken, or none is given any more.
+    /// A free slot. `None` when all 2^24 - 1 are taken, or none is given any more.
     #[inline(always)]
-    pub(super) fn take(&self) -> Option<(Place, u64)> {
+    pub(super) fn take(&self) -> Option<Vacancy<'_>> {
         let mut place = self.free.get();
+        let mut base = self.base.get();
         if place == Place::HEAD {
             place = self.fresh()?;
+            base = self.base.get();
         } else {
-            self.free.set(self.at(place).next.get());
+            // SAFETY: places are within the array.
+            self.free.set(unsafe { &*base.byte_add(place.0) }.next.get());
         }
-        Some((place, self.at(place).armed.get() | self.id))
+        // SAFETY: as above.
+        let slot = unsafe { &*base.byte_add(place.0) };
+        Some(Vacancy { slots: self, base, slot, place, name: slot.armed.get() | self.id })
     }
 
-    /// Put a task into a slot that was just taken, and queue it.
+    /// The task at `place`, which was polled, has ended. A slot that was queued meanwhile stays in the list and is freed
+    /// when it comes up.
     #[inline(always)]
-    pub(super) fn fill(&self, place: Place, task: *const Header, poll: PollFn) {
+    pub(super) fn retire(&self, place: Place) {
         let slot = self.at(place);
-        slot.task.set(task);
-        slot.poll.set(poll);
-        self.append(place);
-    }
-
-    /// The task at `place`, which was armed as `name`, has ended. A slot that was queued meanwhile stays in the list and
-    /// is freed when it comes up.
-    #[inline(always)]
-    pub(super) fn retire(&self, place: Place, name: u64) {
-        let slot = self.at(place);
-        if slot.armed.get() == name && name != TOMBSTONE_NAME {
-            slot.armed.set(name.wrapping_add(self.next_life));
+        let word = slot.armed.get();
+        if name::executor(word) != 0 {
+            slot.armed.set(word.wrapping_add(self.next_life));
             slot.next.set(self.free.get());
             self.free.set(place);
         } else {
-            self.bury_or_free(place, name);
+            self.bury_or_free(place);
         }
     }
 
+    /// The slot is queued, or it was a tombstone's.
     #[cold]
     #[inline(never)]
-    fn bury_or_free(&self, place: Place, name: u64) {
+    fn bury_or_free(&self, place: Place) {
         let slot = self.at(place);
-        if name != TOMBSTONE_NAME {
+        if slot.armed.get() != TOMBSTONE_NAME {
             slot.task.set(tombstone());
-            slot.poll.set(reap);
             return;
         }
         // The word that the slot had is lost: a generation that no task of this slot had lately.
@@ -295,13 +290,12 @@ impl Slots {
         let word =
             (self.epoch ^ (self.buried.get() << (name::GENERATION_SHIFT + 12))) | u64::from(place.index());
         slot.armed.set(word | self.id);
-        self.retire(place, word | self.id);
+        self.retire(place);
     }
 
     /// Free a slot whose task goes away without having ended.
     pub(super) fn evict(&self, place: Place) {
-        let slot = self.at(place);
-        self.retire(place, slot.armed.get() | self.id);
+        self.retire(place);
     }
 
     /// End the task called `name` when its turn comes.
@@ -310,9 +304,8 @@ impl Slots {
     /// The task is in its slot: it is not DONE.
     pub(super) unsafe fn abort(&self, name: u64) {
         let place = self.place_of(name);
-        let slot = self.at(place);
         // SAFETY: by contract.
-        slot.poll.set(unsafe { (*slot.task.get()).canceller() });
+        unsafe { (*self.at(place).task.get()).cancel_next() };
         self.wake_place(place);
     }
 
@@ -355,9 +348,29 @@ impl Slots {
     }
 }
 
-/// What a slot polls whose task ended while it was queued: nothing; it only has to come out of the list.
-unsafe fn reap(_: *const Header, _: &mut std::task::Context<'_>) -> bool {
-    true
+/// A slot that was taken and is not filled yet. No other is taken meanwhile.
+pub(super) struct Vacancy<'s> {
+    slots: &'s Slots,
+    /// The array, which does not move before the next `take`.
+    base: *const Slot,
+    slot: &'s Slot,
+    place: Place,
+    /// Of the task that fills it.
+    pub(super) name: u64,
+}
+
+impl Vacancy<'_> {
+    /// Put a task into the slot, and queue it.
+    #[inline(always)]
+    pub(super) fn fill(self, task: *const Header, spawned_at: &'static Location<'static>) -> Place {
+        self.slot.task.set(task);
+        self.slot.spawned_at.set(spawned_at);
+        // SAFETY: places are within the array, which has not moved since `take`.
+        let last = unsafe { &*self.base.byte_add(self.slots.tail.get().0) };
+        last.next.set(self.place);
+        self.slots.tail.set(self.place);
+        self.place
+    }
 }
 
 fn layout(capacity: usize) -> Layout {
@@ -376,7 +389,7 @@ fn allocate(capacity: usize) -> *const Slot {
             armed: Cell::new(0),
             next: Cell::new(Place::HEAD),
             task: Cell::new(ptr::null()),
-            poll: Cell::new(no_task),
+            spawned_at: Cell::new(Location::caller()),
         };
         // SAFETY: within the allocation.
         unsafe { base.add(i).write(empty) };

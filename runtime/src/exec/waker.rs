@@ -58,46 +58,10 @@ pub(super) fn is_name(waker: &Waker) -> bool {
     ptr::eq(waker.vtable(), &raw const VTABLE)
 }
 
-/// A copy of `waker`; of a name without a call.
+/// 0 for a name of ours, anything else for another waker: to be put together with other conditions.
 #[inline(always)]
-pub(super) fn copy(waker: &Waker) -> Waker {
-    if is_name(waker) {
-        return ManuallyDrop::into_inner(self::waker(name(waker)));
-    }
-    waker.clone()
-}
-
-/// `old` if it wakes the same task as `waker`, else a copy of `waker`.
-#[inline(always)]
-pub(super) fn renew(old: Waker, waker: &Waker) -> Waker {
-    if old.will_wake(waker) {
-        return old;
-    }
-    let new = copy(waker);
-    discard(old);
-    new
-}
-
-/// Drop `waker`; a name without a call.
-#[inline(always)]
-pub(super) fn discard(waker: Waker) {
-    if is_name(&waker) {
-        std::mem::forget(waker);
-    } else {
-        drop(waker);
-    }
-}
-
-/// Wake `waker`; a name without an indirect call.
-#[inline(always)]
-pub(super) fn wake_now(waker: Waker) {
-    if is_name(&waker) {
-        let name = ManuallyDrop::new(waker); // spares the call that would drop it
-        // SAFETY: the function treats the data as a number.
-        unsafe { wake(name.data()) }
-    } else {
-        waker.wake();
-    }
+pub(super) fn strangeness(waker: &Waker) -> usize {
+    ptr::from_ref(waker.vtable()).addr() ^ (&raw const VTABLE).addr()
 }
 
 /// Wake the task called `name`; 0 is nobody.
@@ -115,6 +79,12 @@ pub(super) fn abort_task(waker: &Waker) {
         // SAFETY: a task in its poll is not DONE, and its executor runs on this thread.
         unsafe { remote::abort(name(waker)) }
     }
+}
+
+/// The same as a pointer to nothing, for a word that may also point to a waker.
+#[inline(always)]
+pub(super) fn name_as_pointer(waker: &Waker) -> *mut Waker {
+    waker.data().cast_mut().cast()
 }
 
 /// The name that a waker made by [`waker`] is.

@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Datagram,
     /// A queue in memory.
     Memory,
+    /// A log.
+    Log,
     /// A combinator over other queues.
     Adapter,
 }

@@ -1,8 +1,8 @@
 //! Bare queue descriptors: the calls of the paper (HotOS '19, table 1), on [`Qd`]s.
 //!
-//! | control path, network | control path, queues | data path |
-//! |---|---|---|
-//! | [`socket`] [`bind`] [`listen`] [`accept`] [`connect`] [`close`] | [`queue`] [`merge`] [`filter`] [`sort`] [`map`] [`qconnect`] | [`push`] [`pop`] [`wait`] [`wait_any`] [`wait_all`] |
+//! | control path, network | control path, files | control path, queues | data path |
+//! |---|---|---|---|
+//! | [`socket`] [`bind`] [`listen`] [`accept`] [`connect`] [`close`] | [`open`] [`creat`] | [`queue`] [`merge`] [`filter`] [`sort`] [`map`] [`qconnect`] | [`push`] [`pop`] [`wait`] [`wait_any`] [`wait_all`] |
 //!
 //! Every typed handle has a descriptor too (`conn.qd()`); these calls and the handle's own methods take turns on the
 //! queue. A queue opened here lives until [`close`]; one that a handle owns, until the handle is dropped. A descriptor
@@ -28,12 +28,14 @@
 
 mod adapters;
 mod data;
+mod log;
 mod memory;
 mod queue;
 mod socket;
 
 pub use adapters::{filter, filter_by, map, map_by, merge, qconnect, sort};
 pub use data::{close, pop, push, push_to};
+pub use log::{creat, open};
 pub use memory::queue;
 pub use queue::QdQueue;
 pub use socket::{SocketKind, accept, bind, connect, listen, local_addr, peer_addr, socket, socket_with};

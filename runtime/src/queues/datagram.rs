@@ -138,6 +138,13 @@ macro_rules! datagram_queue {
             ) -> std::task::Poll<hemi_queue::Result<Option<hemi_queue::Sga>>> {
                 self.handle.poll_pop_from(cx).map_ok(|next| next.map(|(unit, _)| unit))
             }
+
+            fn install_filter(
+                &mut self,
+                program: Option<&hemi_queue::program::Program>,
+            ) -> hemi_queue::program::RunsIn {
+                self.handle.socket.install_filter(program)
+            }
         }
 
         /// To the connected peer.

@@ -8,7 +8,7 @@
 
 use std::{io, sync::Arc};
 
-use hemi_queue::Sga;
+use hemi_queue::{Sga, program::Payload};
 
 use super::{Log, ahead::ReadAhead, command::Owner};
 use crate::{CommandId, Ending, LogError, Lsn, Step, Walker};
@@ -26,6 +26,22 @@ pub struct Record {
     pub time: u64,
     /// Its bytes.
     pub unit: Sga,
+}
+
+/// Predicates and the algebra look at a record's unit.
+impl Payload for Record {
+    fn byte_len(&self) -> usize {
+        self.unit.len()
+    }
+    fn read_at(&self, at: usize, out: &mut [u8]) -> bool {
+        self.unit.read_at(at, out)
+    }
+}
+
+impl From<Record> for Sga {
+    fn from(record: Record) -> Self {
+        record.unit
+    }
 }
 
 /// What a pop gave.

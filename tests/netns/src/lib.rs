@@ -107,6 +107,20 @@ impl Namespace {
         self.run("ip", &arguments.split_whitespace().collect::<Vec<_>>())
     }
 
+    /// The same; what this kernel can't do is an error, in words.
+    ///
+    /// # Errors
+    /// What `ip` said.
+    pub fn try_ip(&self, arguments: &str) -> Result<String, String> {
+        let output = run("ip", &arguments.split_whitespace().collect::<Vec<_>>());
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() {
+            Ok(said(&output.stdout))
+        } else {
+            Err(format!("ip {arguments}: {}", said(&output.stderr)))
+        }
+    }
+
     /// A program, in this namespace; what it printed.
     ///
     /// # Panics

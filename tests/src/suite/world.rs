@@ -1,6 +1,6 @@
 //! [`World`]: where a case runs.
 
-use std::future::Future;
+use std::{any::Any, future::Future, io::ErrorKind, rc::Rc, thread, time::Duration};
 
 use hemi::{Buf, Options, Result, Runtime, Sga, rand::Rng, transport::Caps};
 
@@ -21,6 +21,9 @@ pub struct World {
     /// Virtual time, from this seed.
     seed: Option<u64>,
     caps: Caps,
+    /// What the transports stand on: a network namespace, say.
+    #[allow(dead_code)] // kept, not read
+    ground: Option<Rc<dyn Any>>,
 }
 
 impl World {
@@ -44,16 +47,34 @@ impl World {
         Self::open(uri, Some(client), Some(seed))
     }
 
+    /// The same world, which keeps `ground` as long as it lives.
+    pub fn standing_on(self, ground: impl Any) -> Self {
+        Self { ground: Some(Rc::new(ground)), ..self }
+    }
+
     fn open(uri: &str, client: Option<&str>, seed: Option<u64>) -> Result<Self, String> {
         let caps =
             Caps { native_units: false, tcp: false, udp: false, unix: false, names: false, acked: false };
-        let mut world = Self { uri: uri.to_owned(), client: client.map(str::to_owned), seed, caps };
+        let mut world =
+            Self { uri: uri.to_owned(), client: client.map(str::to_owned), seed, caps, ground: None };
         let runtime = world.try_runtime().map_err(|e| e.to_string())?;
         world.caps = runtime.block_on(async { hemi::net::caps("") }).map_err(|e| e.to_string())?;
         Ok(world)
     }
 
+    /// A device that was closed a moment ago may be busy still: a program that another test's thread is just starting has its
+    /// descriptor, until it is loaded.
     fn try_runtime(&self) -> Result<Runtime> {
+        for _ in 0..1000 {
+            match self.open_runtime() {
+                Err(e) if e.io_kind() == ErrorKind::ResourceBusy => thread::sleep(Duration::from_millis(10)),
+                outcome => return outcome,
+            }
+        }
+        self.open_runtime()
+    }
+
+    fn open_runtime(&self) -> Result<Runtime> {
         let mut builder = Runtime::builder().net(self.uri.as_str());
         if let Some(client) = &self.client {
             builder = builder.net_as(CLIENT, client.as_str());

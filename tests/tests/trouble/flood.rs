@@ -22,8 +22,7 @@ const FLOODS: usize = 4;
 const MOST: u64 = 64 << 20;
 
 /// Sends the pattern until the connection is shut down under it.
-fn flood(stream: TcpStream, sent: &AtomicU64) {
-    let mut stream = &stream;
+fn flood(mut stream: &TcpStream, sent: &AtomicU64) {
     while let from @ ..MOST = sent.load(Ordering::Relaxed) {
         match stream.write(&foreign::pattern(from, 32 << 10)) {
             Ok(len) => sent.fetch_add(len as u64, Ordering::Relaxed),
@@ -52,7 +51,7 @@ async fn case() -> hemi::Result<()> {
         let sent = Arc::new(AtomicU64::new(0));
         let thread = foreign::thread({
             let (stream, sent) = (stream.try_clone().unwrap(), Arc::clone(&sent));
-            move || flood(stream, &sent)
+            move || flood(&stream, &sent)
         });
         let mut owner = listener.pop().await?.expect("the listener is open");
         let first = owner.pop().await?.expect("the flood begins"); // now receiving is going on

@@ -150,11 +150,7 @@ impl Smoltcp {
         self.port = if self.port == u16::MAX { 1024 } else { self.port + 1 };
         let to = (IpAddress::v4(10, 0, 0, 2), 80);
         let context = self.client.iface.context();
-        self.client
-            .sockets
-            .get_mut::<Socket<'_>>(client)
-            .connect(context, to, self.port)
-            .expect("closed");
+        self.client.sockets.get_mut::<Socket<'_>>(client).connect(context, to, self.port).expect("closed");
         while self.server.sockets.get::<Socket<'_>>(server).state() != State::Established {
             self.turn();
         }

@@ -177,3 +177,79 @@ impl Drop for ShmDevice {
         self.link = None;
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    //! A hostile peer, seen from the device.
+
+    use hemi_net::TxFrame;
+    use hemi_queue::{Sga, Uri};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pair() -> [ShmDevice; 2] {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("hemi-shm-device-{}-{n}", std::process::id()));
+        let uri: Uri = format!("shm:{}", path.display()).parse().unwrap();
+        let params = Params::take(&uri).unwrap();
+        let pool = Pool::new().unwrap();
+        [(); 2].map(|()| ShmDevice::open(params.clone(), &pool).unwrap())
+    }
+
+    fn send(device: &mut ShmDevice, now: Instant, len: usize) {
+        let mut queue = TxQueue::new(1);
+        let mut frame = TxFrame::new(Sga::from(vec![5; len]));
+        frame.head_mut(54).fill(6);
+        queue.push(frame);
+        device.tx_burst(now, &mut queue).unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn whatever_the_peer_writes_the_next_link_works(
+            scribbles in prop::collection::vec((any::<bool>(), any::<u32>(), any::<u8>(), 1_usize..3000), 1..200)
+        ) {
+            let mut devices = pair();
+            let (mut now, mut got) = (Instant::ZERO, Vec::new());
+            let turn = |now: &mut Instant, devices: &mut [ShmDevice; 2], got: &mut Vec<RxFrame>| {
+                *now += Duration::from_millis(2);
+                for device in devices {
+                    device.rx_burst(*now, 64, got).unwrap();
+                    // An answer either way; what was armed is what a sleeper arms.
+                    let _ = device.prepare_park();
+                    device.unpark();
+                }
+            };
+            for (near, at, byte, len) in scribbles {
+                turn(&mut now, &mut devices, &mut got);
+                if let Some(link) = &devices[0].link {
+                    link.scribble(if near { (at % 8192) as usize } else { at as usize }, byte);
+                }
+                for device in &mut devices {
+                    send(device, now, len);
+                }
+                turn(&mut now, &mut devices, &mut got);
+                prop_assert!(got.iter().all(|frame| !frame.bytes.is_empty()));
+                got.clear();
+            }
+            // The survivors of all that cut what they have, and meet anew.
+            for device in &mut devices {
+                device.cut(now);
+            }
+            for _ in 0..200 {
+                turn(&mut now, &mut devices, &mut got);
+            }
+            got.clear();
+            let [a, b] = &mut devices;
+            prop_assert!(a.link.is_some() && b.link.is_some(), "{} {}", a.describe(), b.describe());
+            send(a, now, 1000);
+            prop_assert_eq!(b.rx_burst(now, 64, &mut got).unwrap(), 1);
+            prop_assert_eq!(got[0].bytes.len(), 1054);
+        }
+    }
+}

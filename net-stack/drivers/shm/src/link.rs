@@ -63,6 +63,12 @@ impl Link {
         &self.theirs
     }
 
+    /// What a hostile peer does to the memory.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn scribble(&self, at: usize, byte: u8) {
+        self.area.scribble(at, byte);
+    }
+
     /// Receive at most `max` frames into buffers of `room`.
     #[inline]
     pub(crate) fn receive(

@@ -134,13 +134,30 @@ pub(crate) struct Agreed {
     pub(crate) syn_lost: bool,
 }
 
+/// What of [`TcpOptionsConfig`] matters once the connection is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) nodelay: bool,
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) user_timeout: Option<Duration>,
+    pub(crate) linger: Option<Duration>,
+    pub(crate) max_segment: Option<u16>,
+}
+
+impl Settings {
+    fn of(options: &TcpOptionsConfig) -> Self {
+        let TcpOptionsConfig { nodelay, keep_alive, user_timeout, linger, max_segment, .. } = *options;
+        Self { nodelay, keep_alive, user_timeout, linger, max_segment }
+    }
+}
+
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) tuple: Tuple,
     path: Path,
     pub(crate) state: State,
-    pub(crate) options: TcpOptionsConfig,
+    pub(crate) options: Settings,
 
     // What we send: RFC 9293 section 3.3.1, SND.*
     iss: Seq,
@@ -220,7 +237,7 @@ impl Connection {
         tuple: Tuple,
         iss: Seq,
         timestamp_offset: u32,
-        options: TcpOptionsConfig,
+        options: &TcpOptionsConfig,
         cx: &mut Cx<'_>,
     ) -> Self {
         let agreed = Agreed {
@@ -247,7 +264,7 @@ impl Connection {
     pub(crate) fn accepted(
         tuple: Tuple,
         agreed: &Agreed,
-        options: TcpOptionsConfig,
+        options: &TcpOptionsConfig,
         cx: &mut Cx<'_>,
     ) -> Self {
         let mut conn = Self::new(tuple, agreed, options, cx);
@@ -257,7 +274,7 @@ impl Connection {
         conn
     }
 
-    fn new(tuple: Tuple, agreed: &Agreed, options: TcpOptionsConfig, cx: &mut Cx<'_>) -> Self {
+    fn new(tuple: Tuple, agreed: &Agreed, options: &TcpOptionsConfig, cx: &mut Cx<'_>) -> Self {
         let config = cx.config;
         let algorithm = options.congestion.unwrap_or(config.congestion);
         let first = agreed.iss + 1;
@@ -289,7 +306,7 @@ impl Connection {
             probe: None,
             irs: agreed.irs,
             rcv_nxt: agreed.irs + 1,
-            window: RecvWindow::initial(config, &options),
+            window: RecvWindow::initial(config, options),
             assembler: Assembler::default(),
             sacks: SackReport::default(),
             acks: AckPolicy::new(),
@@ -318,7 +335,7 @@ impl Connection {
             dirty: false,
             signalled: false,
             armed: Instant::FAR_FUTURE,
-            options,
+            options: Settings::of(options),
         }
     }
 

@@ -65,6 +65,12 @@ impl Connection {
         let had_holes = self.assembler.has_holes();
         let was_empty = self.assembler.ready() == 0;
         let before = self.assembler.range_around_if(had_holes, seq);
+        // RFC 2883 section 4.2: of a segment that is old in parts, the first such part is told. What lies below RCV.NXT was.
+        let overlap = if had_holes && self.sack_ok && seq.at_or_after(self.rcv_nxt) {
+            self.assembler.first_overlap(seq, end)
+        } else {
+            None
+        };
         let done = self.assembler.insert(self.rcv_nxt, seq, payload, &cx.net.pool);
         cx.net.counters.tcp_compacted += u64::from(done.compacted);
         if done.refused {
@@ -92,8 +98,10 @@ impl Connection {
             cx.net.counters.tcp_duplicates += 1;
             if let Some((start, run_end)) = before {
                 self.sacks.arrived(start, run_end);
-                self.sacks.duplicate(seq, end);
             }
+        }
+        if let Some((start, end)) = overlap {
+            self.sacks.duplicate(start, end);
         }
     }
 

@@ -5,13 +5,13 @@
 //! filter, of eBPF without loops, and of a chain of flow rules, so a driver translates it test by test; the software
 //! evaluation here defines what it means.
 
-mod program;
+mod compile;
 #[cfg(test)]
 mod tests;
 
 use std::ops::{BitAnd, BitOr, Not, RangeInclusive};
 
-pub use program::{Field, Next, Program, Step};
+pub use hemi_queue::program::{Field, Next, Program, Step};
 
 use super::Payload;
 
@@ -132,9 +132,13 @@ impl Predicate {
 
     /// The form that devices and software run.
     pub fn compile(&self) -> Program {
-        Program::of(&self.0)
+        compile::compile(&self.0)
     }
 }
+
+/// A compiled predicate as the test of a [`filter_by`](super::filter_by()).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled(pub Program);
 
 impl BitAnd for Predicate {
     type Output = Self;

@@ -59,11 +59,13 @@ pub struct FileOptions {
     pub sync: Sync,
     /// The least and the most that it may be grown to, in bytes.
     pub len: (u64, u64),
+    /// Refuse to write what another process writes. Default: true.
+    pub lock: bool,
 }
 
 impl Default for FileOptions {
     fn default() -> Self {
-        Self { direct: true, sync: Sync::Dsync, len: (0, u64::MAX) }
+        Self { direct: true, sync: Sync::Dsync, len: (0, u64::MAX), lock: true }
     }
 }
 
@@ -129,7 +131,7 @@ impl Target {
         };
         let (file, direct) =
             open_direct(&mut how, path, options.direct).map_err(|e| fail("open", explain(e)))?;
-        if access != Access::Read {
+        if access != Access::Read && options.lock {
             sys::lock(file.as_raw_fd()).map_err(|e| fail("lock", e))?;
         }
         if access == Access::Overwrite && new {

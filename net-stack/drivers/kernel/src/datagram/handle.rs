@@ -7,6 +7,7 @@ use std::{
 
 use hemi_queue::{
     Error, PushError, Result, Sga,
+    program::{Program, RunsIn},
     transport::{DatagramSocket, Endpoint},
 };
 
@@ -25,6 +26,10 @@ impl Drop for Handle {
 impl DatagramSocket for Handle {
     fn poll_pop_from(&self, cx: &mut Context<'_>) -> Poll<Result<Option<(Sga, Endpoint)>>> {
         self.0.poll_pop_from(cx)
+    }
+
+    fn install_filter(&self, program: Option<&Program>) -> RunsIn {
+        self.0.install_filter(program)
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {

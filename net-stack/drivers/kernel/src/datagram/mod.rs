@@ -4,6 +4,7 @@
 //! push's own; only when the kernel's send buffer is full is it queued. An ICMP error, which belongs to an earlier
 //! datagram, is told to the popping side. Receiving stops at the limit; then the kernel drops, as datagrams may be.
 
+mod filter;
 mod handle;
 mod scratch;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            a: accept, b: connect                    the other's hello
-//!  Waiting ──────────────────────────► Greeting ─────────────────────────► Met (a link)
+//!  Waiting ──────────────────────────► Greeting ─────────────────────────► Linked
 //!     ▲                                    │                                    │
 //!     └────────────────────────────────────┘ wrong, gone, or silent for 1 s     │
 //!     └───────────────────────────────────────────────── the link ended: restart ┘
@@ -46,8 +46,17 @@ pub(crate) struct Meeting {
 
 #[derive(Debug)]
 enum Phase {
-    Waiting { again: Instant, pause: Duration },
-    Greeting { socket: Socket, area: Option<Area>, until: Instant },
+    Waiting {
+        again: Instant,
+        pause: Duration,
+    },
+    Greeting {
+        socket: Socket,
+        area: Option<Area>,
+        until: Instant,
+    },
+    /// Met: nothing to do until [`Meeting::restart`].
+    Linked,
 }
 
 /// The two sides have met.
@@ -71,10 +80,29 @@ impl Meeting {
             Role::A => Some(socket::listener(&path)?),
             Role::B => None,
         };
-        if let Some(listener) = &listener {
-            epoll::add(&poller, listener, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+        let meeting = Self { seat, path, listener, poller, ours, phase: Phase::START, warned: false };
+        meeting.expect_visitors(true)?;
+        Ok(meeting)
+    }
+
+    /// Whether a connection that comes wakes us. Only while we wait for one: another would keep us awake to no avail.
+    fn expect_visitors(&self, expect: bool) -> io::Result<()> {
+        let Some(listener) = &self.listener else { return Ok(()) };
+        if expect {
+            epoll::add(&self.poller, listener, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+        } else {
+            epoll::delete(&self.poller, listener)?;
         }
-        Ok(Self { seat, path, listener, poller, ours, phase: Phase::START, warned: false })
+        Ok(())
+    }
+
+    /// Wait again, from `again` on.
+    fn wait(&mut self, again: Instant, pause: Duration) {
+        if !matches!(self.phase, Phase::Waiting { .. }) {
+            // Cannot fail for a descriptor of ours that is not there; if it did we would still look once in a while.
+            let _ = self.expect_visitors(true);
+        }
+        self.phase = Phase::Waiting { again, pause };
     }
 
     pub(crate) fn role(&self) -> Role {
@@ -91,12 +119,13 @@ impl Meeting {
         match &self.phase {
             Phase::Waiting { again, .. } => self.listener.is_none().then_some(*again),
             Phase::Greeting { until, .. } => Some(*until),
+            Phase::Linked => None,
         }
     }
 
     /// The link has ended: look for the other side again, at once.
     pub(crate) fn restart(&mut self) {
-        self.phase = Phase::START;
+        self.wait(Instant::ZERO, RETRY[0]);
     }
 
     /// Look once. Only an error of our own listener is one.
@@ -139,6 +168,7 @@ impl Meeting {
                 None
             }
         };
+        self.expect_visitors(false)?;
         self.phase = Phase::Greeting { socket, area, until: now + SILENCE };
         Ok(())
     }
@@ -161,7 +191,7 @@ impl Meeting {
             Ok(None) => self.trouble(now, "greet", &io::ErrorKind::TimedOut.into()),
             Err(e) => self.trouble(now, "greet", &e),
             Ok(Some((theirs, area))) => {
-                let Phase::Greeting { socket, .. } = std::mem::replace(&mut self.phase, Phase::START) else {
+                let Phase::Greeting { socket, .. } = std::mem::replace(&mut self.phase, Phase::Linked) else {
                     return None;
                 };
                 self.warned = false;
@@ -180,7 +210,7 @@ impl Meeting {
             self.warned = true;
             tracing::warn!(path = %self.path.display(), %error, "cannot {doing} the other side of a shm link yet; trying again");
         }
-        self.phase = Phase::Waiting { again: now + PAUSE, pause: PAUSE };
+        self.wait(now + PAUSE, PAUSE);
         None
     }
 }

@@ -105,7 +105,7 @@ fn a_head_that_cannot_be_is_not_believed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn frames_arrive_in_order_whatever_the_interleaving(

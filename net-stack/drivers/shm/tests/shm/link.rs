@@ -166,6 +166,34 @@ fn a_sender_without_room_sleeps_until_there_is_some() {
 }
 
 #[test]
+fn a_visitor_without_a_seat_does_not_keep_a_linked_side_awake() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
+    let path = name();
+    let uri = format!("shm:{}", path.display());
+    let ((mut a, _), (mut b, _)) = (open(&uri).unwrap(), open(&uri).unwrap());
+    meet(&mut *a, &mut *b);
+    let visitor = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    let at = SocketAddrUnix::new(
+        path.with_file_name(format!("{}.sock", path.file_name().unwrap().to_str().unwrap())),
+    );
+    connect(&visitor, &at.unwrap()).unwrap();
+    assert_eq!(a.prepare_park(), Progress::Idle);
+    assert!(!readable(fd(&*a), Duration::ZERO));
+    a.unpark();
+    // Once the peer has left, the visitor is heard, and refused for saying nothing.
+    drop(b);
+    assert!(readable(fd(&*a), hosts::PATIENCE), "the death of the peer wakes");
+    let time = hosts::Time::new();
+    let mut b = None;
+    while counter(&*a, "links") < 2 {
+        time.check("a link after the visitor's");
+        a.rx_burst(time.now(), 64, &mut Vec::new()).unwrap();
+        let b = b.get_or_insert_with(|| open(&uri).unwrap().0);
+        b.rx_burst(time.now(), 64, &mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
 fn a_drained_pool_stops_large_frames_but_not_small_ones() {
     let uri = format!("shm:{}", name().display());
     let ((mut a, _), (mut b, pool)) = (open(&uri).unwrap(), open(&uri).unwrap());

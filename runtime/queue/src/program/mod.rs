@@ -1,6 +1,22 @@
-//! [`Program`]: a compiled predicate.
+//! [`Program`]: a condition on the bytes of a unit, as what a device runs instead of us.
+//!
+//! The runtime compiles its predicates to this; a transport that can, translates it for its device
+//! ([`DatagramSocket::install_filter`](crate::transport::DatagramSocket::install_filter)). What it means is what
+//! [`Program::matches`] does.
 
-use super::{Node, Payload};
+mod payload;
+
+pub use payload::Payload;
+
+/// Where a filter or map runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunsIn {
+    /// In this process, in the poll of the task that pops or pushes.
+    Software,
+    /// In the named device or kernel facility, before a unit reaches this process.
+    Device(&'static str),
+}
 
 /// A predicate as a list of tests, each with two ways to go on, always forward.
 ///
@@ -8,12 +24,18 @@ use super::{Node, Payload};
 /// [`steps`](Self::steps)`.len()` tests.
 ///
 /// ```
-/// use hemi::algebra::{Predicate, predicate::{Field, Next}};
-/// let program = (Predicate::range(0, 2, 53..=53) & !Predicate::bytes(2, b"x")).compile();
-/// assert_eq!(program.steps().len(), 2);
-/// assert_eq!(program.steps()[0].field, Field::Word { at: 0, width: 2, mask: 0xffff });
-/// assert_eq!(program.steps()[0].on_miss, Next::Reject);
-/// assert_eq!(program.steps()[1].on_miss, Next::Accept);
+/// use hemi_queue::program::{Field, Next, Program, Step};
+/// // The first two bytes are 53, and the third, if there is one, is no `x`.
+/// let word = |at, width, mask| Field::Word { at, width, mask };
+/// let program = Program::new(
+///     vec![
+///         Step { field: word(0, 2, 0xffff), low: 53, high: 53, on_hit: Next::Step(1), on_miss: Next::Reject },
+///         Step { field: word(2, 1, 0xff), low: 120, high: 120, on_hit: Next::Reject, on_miss: Next::Accept },
+///     ],
+///     Next::Step(0),
+/// )
+/// .unwrap();
+/// assert!(program.matches(&[0, 53][..]) && !program.matches(b"\0\x35x".as_slice()));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -91,7 +113,7 @@ impl Program {
                 Next::Accept => return true,
                 Next::Reject => return false,
                 Next::Step(at) => {
-                    // Targets come from `of`, which only makes ones that exist; a miss is the safe answer.
+                    // Targets were checked by `new`; a miss is the safe answer.
                     let Some(step) = self.steps.get(at as usize) else { return false };
                     let hit = step.field.read(unit).is_some_and(|v| (step.low..=step.high).contains(&v));
                     next = if hit { step.on_hit } else { step.on_miss };
@@ -100,20 +122,19 @@ impl Program {
         }
     }
 
-    pub(super) fn of(node: &Node) -> Self {
-        // Emitted back to front, so that every step's targets exist before it does; then turned round.
-        let mut steps = Vec::new();
-        let start = emit(&mut steps, node, Next::Accept, Next::Reject);
-        let last = (steps.len() as u32).saturating_sub(1);
-        let turn = |next| match next {
-            Next::Step(at) => Next::Step(last - at),
-            end => end,
+    /// The tests `steps`, beginning at `start`. `None` when a target is not further on in the list, so that every program
+    /// comes to an end.
+    pub fn new(steps: Vec<Step>, start: Next) -> Option<Self> {
+        let is_ahead = |next, from| match next {
+            Next::Step(to) => (from..steps.len()).contains(&(to as usize)),
+            Next::Accept | Next::Reject => true,
         };
-        steps.reverse();
-        for step in &mut steps {
-            (step.on_hit, step.on_miss) = (turn(step.on_hit), turn(step.on_miss));
-        }
-        Self { start: turn(start), steps }
+        let sound = is_ahead(start, 0)
+            && steps
+                .iter()
+                .enumerate()
+                .all(|(at, step)| is_ahead(step.on_hit, at + 1) && is_ahead(step.on_miss, at + 1));
+        sound.then_some(Self { steps, start })
     }
 }
 
@@ -148,56 +169,4 @@ fn fnv1a(unit: &(impl Payload + ?Sized), at: usize, len: usize) -> Option<u32> {
         done += piece.len();
     }
     (at <= unit.byte_len()).then_some(hash)
-}
-
-/// Emit the steps of `node`; returns where they begin.
-fn emit(steps: &mut Vec<Step>, node: &Node, hit: Next, miss: Next) -> Next {
-    match node {
-        Node::Constant(holds) => {
-            if *holds {
-                hit
-            } else {
-                miss
-            }
-        }
-        Node::Not(inner) => emit(steps, inner, miss, hit),
-        Node::And(all) => all.iter().rev().fold(hit, |next, node| emit(steps, node, next, miss)),
-        Node::Or(any) => any.iter().rev().fold(miss, |next, node| emit(steps, node, hit, next)),
-        Node::Number { at, width, low, high } => {
-            let field =
-                Field::Word { at: *at, width: *width, mask: u64::MAX >> (64 - 8 * u32::from(*width)) };
-            push(steps, field, *low, *high, hit, miss)
-        }
-        Node::Hash { at, len, shards, shard } => {
-            let field = Field::Hash { at: *at, len: *len, shards: *shards };
-            push(steps, field, (*shard).into(), (*shard).into(), hit, miss)
-        }
-        Node::Length { low, high } => push(steps, Field::Length, (*low).into(), (*high).into(), hit, miss),
-        Node::Masked { at, mask, value } => emit_masked(steps, *at, mask, value, hit, miss),
-    }
-}
-
-/// One step per eight bytes; the last ones first, as everything here.
-fn emit_masked(steps: &mut Vec<Step>, at: u32, mask: &[u8], value: &[u8], hit: Next, miss: Next) -> Next {
-    let words = mask.chunks(8).zip(value.chunks(8)).enumerate();
-    // Even no bytes must lie within the unit.
-    let start =
-        if mask.is_empty() { push(steps, Field::Length, at.into(), u64::MAX, hit, miss) } else { hit };
-    words.rev().fold(start, |next, (i, (mask, value))| {
-        let field = Field::Word {
-            at: at.saturating_add(8 * i as u32),
-            width: mask.len() as u8,
-            mask: big_endian(mask),
-        };
-        push(steps, field, big_endian(value), big_endian(value), next, miss)
-    })
-}
-
-fn push(steps: &mut Vec<Step>, field: Field, low: u64, high: u64, on_hit: Next, on_miss: Next) -> Next {
-    steps.push(Step { field, low, high, on_hit, on_miss });
-    Next::Step(steps.len() as u32 - 1)
-}
-
-fn big_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b))
 }

@@ -1,9 +1,8 @@
 //! [`Payload`]: units that are bytes.
 
-use hemi_queue::{Buf, Sga};
+use crate::{Buf, Sga};
 
-/// A unit whose bytes can be looked at, in however many buffers it is: what [`Predicate`](super::Predicate) reads and
-/// [`qconnect`](super::qconnect()) counts.
+/// A unit whose bytes can be looked at, in however many buffers it is: what a [`Program`](super::Program) reads.
 pub trait Payload {
     /// How many bytes.
     fn byte_len(&self) -> usize;

@@ -1,0 +1,21 @@
+//! A station on the link speaks raw frames to a stack: ARP, NDP, IPv4, IPv6, ICMP, UDP, rule by rule.
+//!
+//! `link/station.rs` builds frames and reads the answers; each file beside it is one protocol's rules. TCP has its own language in
+//! `scripts/`.
+
+#[path = "link/arp.rs"]
+mod arp;
+#[path = "link/icmp.rs"]
+mod icmp;
+#[path = "link/ipv4.rs"]
+mod ipv4;
+#[path = "link/ipv6.rs"]
+mod ipv6;
+#[path = "link/many.rs"]
+mod many;
+#[path = "link/ndp.rs"]
+mod ndp;
+#[path = "link/station.rs"]
+mod station;
+#[path = "link/udp.rs"]
+mod udp;
