@@ -26,6 +26,13 @@ impl Recorder {
         self.histogram.saturating_record(nanoseconds.max(1));
     }
 
+    /// Adds the same latency `times` times.
+    pub fn record_many(&mut self, nanoseconds: u64, times: u64) {
+        if times > 0 {
+            self.histogram.saturating_record_n(nanoseconds.max(1), times);
+        }
+    }
+
     /// Adds all latencies of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.histogram.add(&other.histogram).expect("all recorders have the same bounds");
@@ -97,6 +104,16 @@ mod tests {
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1));
         assert!((points.last().expect("six values").1 - 1.0).abs() < 1e-9);
         assert_eq!(recorder.count(), 6);
+    }
+
+    #[test]
+    fn many_at_once_are_as_many() {
+        let (mut one_by_one, mut at_once) = (Recorder::new(), Recorder::new());
+        (0..16).for_each(|_| one_by_one.record(1_234));
+        at_once.record_many(1_234, 16);
+        at_once.record_many(u64::MAX, 0);
+        assert_eq!((at_once.count(), at_once.max()), (16, one_by_one.max()));
+        assert_eq!(at_once.cdf(), one_by_one.cdf());
     }
 
     #[test]

@@ -11,13 +11,18 @@
 //! | `relay` | [`relay::serve`] | [`qconnect`](hemi::algebra::qconnect()) both ways, two transports in one program |
 //! | `pipeline` | [`pipeline::readings`] | [`filter_by`](hemi::algebra::filter_by), [`sort_within`](hemi::algebra::sort_within()), [`map`](hemi::algebra::map()) |
 //! | `kv` | [`kv::serve`] | [`RespServer`](hemi::framing::resp::RespServer): a store that `redis-cli` can talk to |
+//! | `logserver` | [`logserver::serve`], [`prove::prove`] | [`LogQueue`](hemi::LogQueue): a broker that loses nothing it acknowledged |
+//! | `logcat` | [`logcat::dump`] | reading a log, also a damaged one |
 //! | `wordcount-udp` | [`wordcount::serve`] | datagrams, state, answers |
 
 pub mod chat;
 pub mod cli;
 pub mod echo;
 pub mod kv;
+pub mod logcat;
+pub mod logserver;
 pub mod pipeline;
+pub mod prove;
 pub mod relay;
 pub mod testbed;
 pub mod wordcount;

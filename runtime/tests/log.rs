@@ -11,7 +11,7 @@ use std::{
 use futures::{future::join_all, join};
 use hemi::{
     Buf, Error, LogQueue, Lsn, Pop, Push, Result, Runtime, Sga, TcpListener, TcpQueue,
-    algebra::{filter, map, merge, qconnect},
+    algebra::{Verdict, filter, map, merge, qconnect},
     spawn,
     storage::LogError,
     time::{sleep, timeout},
@@ -310,8 +310,8 @@ fn the_algebra_works_on_a_log() {
         assert_eq!((left.len(), right.len()), (1, 1));
 
         let mut even = filter(left.another()?, |unit: &Sga| unit.len().is_multiple_of(2));
-        even.push("odd").await?;
-        even.push("even").await?;
+        assert!(matches!(even.push("odd").await?, Verdict::Filtered(_)));
+        assert!(matches!(even.push("even").await?, Verdict::Pushed(Lsn(1))));
         assert_eq!(left.len(), 2, "one was filtered");
 
         let mut lengths = map(left.another()?, |unit: Sga| unit.len());
@@ -402,8 +402,8 @@ fn bad_places_are_refused_with_a_reason_and_nothing_is_touched() {
     assert!(refused(file.uri("&full=never"), true).contains("`wait` or `fail`"));
 
     // A foreign file, an empty one, and one that is there already.
-    for content in [&b"a letter to a friend"[..], b"", &[0; 100_000]] {
-        std::fs::write(&file.0, content).unwrap();
+    for content in [b"a letter to a friend".to_vec(), Vec::new(), vec![0; 100_000]] {
+        std::fs::write(&file.0, &content).unwrap();
         let text = refused(file.uri(""), false);
         assert!(text.contains("not a hemi log"), "{text}");
         let text = refused(file.uri(""), true);

@@ -22,7 +22,9 @@ pub enum FormatError {
         known: u16,
     },
     /// Both superblocks are damaged.
-    #[error("both superblocks are damaged (bad checksum); records may be intact, read them with `logcat`")]
+    #[error(
+        "both superblocks are damaged (bad checksum); nothing was changed: restore the first 64 KiB from a copy"
+    )]
     SuperblockDamaged,
     /// A superblock with a good checksum says something impossible.
     #[error("the superblock says {what}, which no log has; it was not written by hemi")]

@@ -1,5 +1,6 @@
 //! One connection of the client.
 
+use std::ops::Range;
 use std::os::fd::AsFd;
 
 use crate::error::Error;
@@ -14,11 +15,11 @@ pub(super) trait Link: AsFd {
     fn flush(&mut self, payload: &Payload) -> Result<bool, Error>;
 
     /// Takes what has arrived, at most one buffer of it, checks it byte for byte, and reports the
-    /// number of every message that is now whole.
+    /// numbers of the messages that are now whole.
     fn receive(
         &mut self,
         buffer: &mut [u8],
         payload: &Payload,
-        whole: &mut dyn FnMut(u64),
+        whole: &mut dyn FnMut(Range<u64>),
     ) -> Result<(), Error>;
 }

@@ -217,21 +217,27 @@ impl<'a, L: Link> Driver<'a, L> {
         let Self { links, flights, payload, buffer, latencies, echoed, begin, .. } = self;
         let flight = &mut flights[index];
         let mut now = None;
-        links[index].receive(buffer, payload, &mut |number| {
+        links[index].receive(buffer, payload, &mut |numbers| {
             let now = *now.get_or_insert_with(|| begin.elapsed().as_nanos() as u64);
-            let place = number.checked_sub(flight.first).map(|place| place as usize);
-            let stamp = place.and_then(|place| flight.stamps.get_mut(place)).and_then(Option::take);
-            while let Some(None) = flight.stamps.front() {
-                flight.stamps.pop_front();
-                flight.first += 1;
-            }
-            // A datagram that was given up on, or came twice, has no stamp.
-            if let Some(stamp) = stamp
-                && stamp >= from
-            {
-                latencies.record(now.saturating_sub(stamp));
+            // Messages of one burst have one stamp, and are recorded at once.
+            let (mut burst, mut messages) = (None, 0);
+            for number in numbers {
+                let place = number.checked_sub(flight.first).map(|place| place as usize);
+                let stamp = place.and_then(|place| flight.stamps.get_mut(place)).and_then(Option::take);
+                while let Some(None) = flight.stamps.front() {
+                    flight.stamps.pop_front();
+                    flight.first += 1;
+                }
+                // A datagram that was given up on, or came twice, has no stamp.
+                let Some(stamp) = stamp.filter(|&stamp| stamp >= from) else { continue };
+                if burst != Some(stamp) {
+                    latencies.record_many(now.saturating_sub(burst.unwrap_or(now)), messages);
+                    (burst, messages) = (Some(stamp), 0);
+                }
+                messages += 1;
                 *echoed += 1;
             }
+            latencies.record_many(now.saturating_sub(burst.unwrap_or(now)), messages);
         })?;
         Ok(now)
     }

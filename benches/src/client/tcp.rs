@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::link::Link;
@@ -59,7 +60,7 @@ impl Link for TcpLink {
         &mut self,
         buffer: &mut [u8],
         payload: &Payload,
-        whole: &mut dyn FnMut(u64),
+        whole: &mut dyn FnMut(Range<u64>),
     ) -> Result<(), Error> {
         let n = match self.stream.read(buffer) {
             Ok(0) => return Err(Error::Closed { received: self.received }),
@@ -74,7 +75,10 @@ impl Link for TcpLink {
         }
         let before = self.received / self.size;
         self.received += n as u64;
-        (before..self.received / self.size).for_each(whole);
+        let after = self.received / self.size;
+        if before < after {
+            whole(before..after);
+        }
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::link::Link;
@@ -64,7 +65,7 @@ impl Link for UdpLink {
         &mut self,
         buffer: &mut [u8],
         payload: &Payload,
-        whole: &mut dyn FnMut(u64),
+        whole: &mut dyn FnMut(Range<u64>),
     ) -> Result<(), Error> {
         let n = match self.socket.recv(buffer) {
             Ok(n) => n,
@@ -79,7 +80,7 @@ impl Link for UdpLink {
         if number >= self.sent || payload.first_difference(at, body).is_some() {
             return Err(Error::Corrupt { offset: number.wrapping_mul(self.size as u64) });
         }
-        whole(number);
+        whole(number..number + 1);
         Ok(())
     }
 }

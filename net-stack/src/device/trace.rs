@@ -166,3 +166,46 @@ fn upper(
         other => write!(f, "{src} > {dst} protocol {other}, {} bytes", body.len()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Host, StackConfig, TcpOptionsConfig, sim::Switch};
+
+    /// Frames that a stack makes read as people write them.
+    #[test]
+    fn frames_in_a_line() {
+        let (switch, pool) = (Switch::new(1), Pool::new().unwrap());
+        let plug = || switch.plug(crate::sim::LinkConfig::default(), 1500, None, &pool);
+        let config = |ip: &str| StackConfig::with_addresses([ip.parse().unwrap()]);
+        let mut a = Host::new(Trace::new(plug()), config("10.0.0.1/24"), pool.clone(), 1);
+        let mut b = Host::new(Trace::new(plug()), config("10.0.0.2/24"), pool.clone(), 2);
+        let mut ear = plug();
+        let now = Instant::ZERO;
+        a.stack.tcp_connect("10.0.0.2:80".parse().unwrap(), None, TcpOptionsConfig::default(), now).unwrap();
+        let (mut heard, mut lines) = (Vec::new(), Vec::new());
+        for _ in 0..8 {
+            a.poll(now).unwrap();
+            b.poll(now).unwrap();
+        }
+        // A third station hears what is for everyone.
+        ear.rx_burst(now, 64, &mut heard).unwrap();
+        lines.extend(heard.iter().map(|f| Summary(&f.bytes).to_string()));
+        assert!(lines.iter().all(|l| l.contains("ff:ff:ff:ff:ff:ff Arp, 28 bytes")), "{lines:?}");
+        assert_eq!(lines.len(), 3, "two announcements and a question: {lines:?}");
+
+        let mut syn = TxQueue::new(8);
+        a.stack.tcp_connect("10.0.0.2:81".parse().unwrap(), None, TcpOptionsConfig::default(), now).unwrap();
+        a.stack.advance(now);
+        std::mem::swap(a.stack.tx_queue(), &mut syn);
+        let frame = syn.front().unwrap();
+        let mut bytes = vec![0; frame.len()];
+        frame.copy_to(&mut bytes);
+        let line = Summary(&bytes).to_string();
+        assert!(line.starts_with("10.0.0.1:") && line.contains(" > 10.0.0.2:81 S seq "), "{line}");
+        // Whatever is cut off, it reads as something.
+        for len in 0..bytes.len() {
+            assert!(!Summary(&bytes[..len]).to_string().is_empty());
+        }
+    }
+}

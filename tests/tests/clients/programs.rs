@@ -20,7 +20,7 @@ fn pipe(program: &std::path::Path, arguments: &[&str], input: &[u8]) -> Vec<u8> 
         scope.spawn(move || stdin.write_all(input).expect("it reads"));
         child.wait_with_output().expect("it ends")
     });
-    assert!(output.status.success(), "{program:?} {arguments:?}: {}", output.status);
+    assert!(output.status.success(), "{} {arguments:?}: {}", program.display(), output.status);
     output.stdout
 }
 

@@ -2,10 +2,14 @@
 
 use std::{cell::Cell, fs, io, rc::Rc, time::Duration};
 
-use hemi_net::{Caps, Device, Gone, RxFrame, TxQueue};
+use hemi_net::{
+    Caps, Device, Gone, RxFrame, TxQueue,
+    device::Fault,
+    sim::{Faults, LinkConfig},
+};
 use hemi_net_transport::{UserTransport, sim};
 use hemi_queue::{
-    Reactor, Uri, Wakeup,
+    Pool, Reactor, Uri, Wakeup,
     time::Instant,
     transport::{Endpoint, SocketOptions, Transport},
 };
@@ -86,13 +90,62 @@ fn a_device_that_disappears_gives_every_queue_an_error() {
 
 #[test]
 fn unknown_parameters_are_refused_with_all_that_are_known() {
-    let pool = hemi_queue::Pool::new().unwrap();
+    let pool = Pool::new().unwrap();
     let uri: Uri = "sim:?ip=10.0.0.1/24&speed=9".parse().unwrap();
     let device = sim::open(&uri, &pool, 1).unwrap();
     let why = UserTransport::open("sim", &uri, device, &pool, 1).map(drop).unwrap_err().to_string();
     for known in ["burst", "cc", "gw", "ip", "loss", "mac", "mtu", "pcap", "rto_min", "time_wait", "trace"] {
         assert!(why.contains(&format!("{known},")) || why.ends_with(known), "{known}: {why}");
     }
+}
+
+/// What a device behind a bad link does to a transfer: nothing, in the end.
+#[test]
+fn a_bad_link_in_front_of_any_device_harms_nothing() {
+    let link = LinkConfig {
+        delay: Duration::from_millis(3),
+        rate: 20_000_000,
+        queue: 40_000,
+        faults: Faults {
+            loss: 0.03,
+            burst: 1,
+            duplicate: 0.02,
+            reorder: 0.03,
+            reorder_by: Duration::from_millis(4),
+            corrupt: 0.02,
+            jitter: Duration::from_micros(300),
+        },
+        ..LinkConfig::default()
+    };
+    let pool = Pool::new().unwrap();
+    let rig = Rig::with("latency=1ms", |device| Box::new(Fault::new(device, link, pool, 5)));
+    let (client, server) = rig.pair(&SocketOptions::default());
+    let noise: Vec<u8> = (0..1_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    client.start_push(noise.clone().into()).unwrap();
+    client.shutdown().unwrap();
+    let mut got = Vec::new();
+    while let Some(unit) = rig.pop(&server).unwrap() {
+        got.extend(unit.to_vec());
+    }
+    assert!(got == noise, "{} bytes of {}", got.len(), noise.len());
+    let snapshot = rig.client.snapshot();
+    for what in ["fault_tx_lost", "fault_tx_duplicated", "fault_tx_corrupted", "fault_rx_lost"] {
+        let count = snapshot.device.iter().find(|(name, _)| name == what).unwrap().1;
+        assert!(count > 0, "{what}: none");
+    }
+    assert!(rig.server.snapshot().counters.drop_tcp_bad_checksum > 0);
+}
+
+/// RFC 8899: packets that vanish without a word are found out, and smaller ones are sent.
+#[test]
+fn a_black_hole_for_large_packets_is_found() {
+    let link = LinkConfig { path_mtu: 1200, ..LinkConfig::default() };
+    let pool = Pool::new().unwrap();
+    let rig = Rig::with("latency=1ms", |device| Box::new(Fault::new(device, link, pool, 5)));
+    let (client, server) = rig.pair(&SocketOptions::default());
+    client.start_push(vec![4; 100_000].into()).unwrap();
+    client.close();
+    assert_eq!(rig.pop_all(&server).0, 100_000);
 }
 
 /// Fields of the blocks of a pcapng file: type and body.
