@@ -12,7 +12,7 @@ fn main() {
 
 #[cfg(feature = "bindings")]
 mod bindings {
-    use std::{env, path::PathBuf};
+    use std::{env, panic::AssertUnwindSafe, path::PathBuf};
 
     /// The libraries that the bindings call. EAL loads the drivers itself, from a folder that it knows.
     const LIBRARIES: [&str; 6] =
@@ -68,7 +68,7 @@ mod bindings {
         let flags = flags()?;
 
         let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
-        let bindings = bindgen::Builder::default()
+        let builder = bindgen::Builder::default()
             .header("shim/shim.h")
             .clang_args(&flags)
             .allowlist_function("hemi_dpdk_.*")
@@ -80,9 +80,11 @@ mod bindings {
             .prepend_enum_name(false)
             .layout_tests(false)
             .derive_default(true)
-            .generate_comments(false)
-            .generate()
-            .map_err(|e| format!("bindgen (it needs libclang: apt-get install libclang-dev): {e}"))?;
+            .generate_comments(false);
+        // Without a libclang it panics.
+        let bindings = std::panic::catch_unwind(AssertUnwindSafe(|| builder.generate()))
+            .map_err(|_| "bindgen finds no libclang (apt-get install libclang-dev)".to_owned())?
+            .map_err(|e| format!("bindgen: {e}"))?;
         bindings.write_to_file(out.join("bindings.rs")).map_err(|e| e.to_string())?;
 
         let mut shim = cc::Build::new();
