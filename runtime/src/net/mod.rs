@@ -2,6 +2,7 @@
 //!
 //! | scheme | what | where |
 //! |---|---|---|
+//! | `dpdk:` | the user-level stack over DPDK's poll-mode drivers (feature `dpdk`) | crate `hemi-dpdk` |
 //! | `kernel:` | kernel sockets on io_uring, epoll or busy polling (the default) | crate `hemi-kernel` |
 //! | `mem:` | in-process, virtual time (the default of a simulation) | [`mem`] |
 //! | `packet:` | the user-level stack over `AF_PACKET`: any interface of this machine | crate `hemi-packet` |
@@ -91,6 +92,8 @@ impl Opened {
 
 /// What this build knows.
 const SCHEMES: &[Scheme] = &[
+    #[cfg(feature = "dpdk")]
+    Scheme { name: "dpdk", open: |core, uri| Opened::over(core, uri, "dpdk", hemi_dpdk::open) },
     Scheme { name: "kernel", open: kernel },
     Scheme { name: "mem", open: |core, uri| Ok(Opened::plain(Rc::new(mem::Mem::open(uri, core.seed)?))) },
     Scheme { name: "packet", open: |core, uri| Opened::over(core, uri, "packet", hemi_packet::open) },

@@ -50,7 +50,11 @@ impl Station {
             return Ok(());
         }
         if self.host.device.prepare_park() == Progress::Idle {
-            let nap = self.host.deadline().map_or(NAP, |at| at.saturating_since(self.now()).min(NAP));
+            let longest = match self.host.device.wakeup() {
+                Wakeup::Never { at_most_us } => Duration::from_micros(at_most_us.into()),
+                Wakeup::Core | Wakeup::Fd(_) => NAP,
+            };
+            let nap = self.host.deadline().map_or(longest, |at| at.saturating_since(self.now()).min(longest));
             self.park.park(Some(nap), || true);
             self.park.poll();
         }

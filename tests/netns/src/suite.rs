@@ -3,7 +3,7 @@
 //! The kernel's side runs in threads of its own, with blocking sockets; the station in the caller's.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     thread,
     time::Duration,
@@ -17,6 +17,16 @@ use crate::{Station, stream};
 
 /// For blocking sockets of the kernel's side.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// A system call of a blocking socket, again when a signal has interrupted it (a DPDK driver sends some, an io_uring that ends too).
+fn calmly<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+}
 
 /// The kernel asks for an ICMP echo, with payloads from nothing to several fragments, and gets each back.
 ///
@@ -41,7 +51,7 @@ pub fn answers_echo_requests(station: &mut Station, ours: IpAddr) {
             socket.send_to(&request, &to).expect("sent");
             loop {
                 let mut buffer = [0; 8192];
-                let n = (&socket).read(&mut buffer).expect("an answer in time");
+                let n = calmly(|| (&socket).read(&mut buffer)).expect("an answer in time");
                 let answer = if domain == Domain::IPV4 { &buffer[20..n] } else { &buffer[..n] };
                 if answer.first() == Some(&kinds.1) && answer[4..] == request[4..] {
                     break;
@@ -70,9 +80,9 @@ pub fn echoes_datagrams(station: &mut Station, ours: IpAddr) {
         for (number, &len) in sizes.iter().enumerate() {
             let mut datagram = vec![0; len];
             stream::fill(number as u64, 0, &mut datagram);
-            socket.send(&datagram).expect("sent");
+            calmly(|| socket.send(&datagram)).expect("sent");
             let mut answer = vec![0; 1 << 16];
-            let n = socket.recv(&mut answer).unwrap_or_else(|e| panic!("datagram of {len}: {e}"));
+            let n = calmly(|| socket.recv(&mut answer)).unwrap_or_else(|e| panic!("datagram of {len}: {e}"));
             assert!(answer[..n] == datagram[..], "datagram of {len} came back as {n}");
         }
     });
@@ -154,7 +164,7 @@ fn kernel_side(stream: &TcpStream, bytes: u64) {
         let mut buffer = vec![0; 100_000];
         let mut at = 0;
         loop {
-            let n = reader.read(&mut buffer).unwrap_or_else(|e| panic!("after {at} bytes: {e}"));
+            let n = calmly(|| reader.read(&mut buffer)).unwrap_or_else(|e| panic!("after {at} bytes: {e}"));
             if n == 0 {
                 break;
             }

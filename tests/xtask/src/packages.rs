@@ -1,6 +1,7 @@
 //! Getting what is missing through Debian's package manager, or saying how.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,22 @@ use crate::machine::{find_program, succeeds};
 use crate::process::{self, End};
 use crate::screen::Screen;
 
-/// A program that tests use, and the Debian package that brings it.
+/// Something that tests use, and the Debian package that brings it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tool {
+    /// A program by its name, or a file by its path.
     pub(crate) program: &'static str,
     pub(crate) package: &'static str,
+}
+
+impl Tool {
+    fn is_here(self) -> bool {
+        if self.program.contains('/') {
+            Path::new(self.program).exists()
+        } else {
+            find_program(self.program).is_some()
+        }
+    }
 }
 
 /// How long apt may take: slow mirrors, and other apt runs that hold its lock.
@@ -50,7 +62,7 @@ impl Way {
 
 /// Those of the tools that are not on this machine.
 pub(crate) fn missing(tools: &[Tool]) -> Vec<Tool> {
-    tools.iter().copied().filter(|tool| find_program(tool.program).is_none()).collect()
+    tools.iter().copied().filter(|tool| !tool.is_here()).collect()
 }
 
 /// The command that a person would type to install the tools' packages.
@@ -126,6 +138,13 @@ mod tests {
     #[test]
     fn only_what_is_not_there_is_missing() {
         assert_eq!(missing(&[SHELL, NC]), [NC]);
+    }
+
+    #[test]
+    fn a_file_is_looked_for_where_it_should_be() {
+        let here = Tool { program: "/dev/null", package: "base-files" };
+        let gone = Tool { program: "/dev/hemi-no-such", package: "base-files" };
+        assert_eq!(missing(&[here, gone]), [gone]);
     }
 
     #[test]

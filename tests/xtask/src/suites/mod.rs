@@ -15,6 +15,7 @@ use crate::runner::Runner;
 mod asan;
 pub(crate) mod checks;
 mod doc;
+mod dpdk;
 mod examples;
 mod loom;
 mod miri;
@@ -46,6 +47,7 @@ pub(crate) const ALL: &[Suite] = &[
     unit::SUITE,
     peers_wire::SUITE,
     netns::SUITE,
+    dpdk::SUITE,
     doc::SUITE,
     examples::SUITE,
     loom::SUITE,
