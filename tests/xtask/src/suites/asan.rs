@@ -22,8 +22,17 @@ pub(super) const SUITE: Suite = Suite {
 };
 
 /// The packages with `unsafe` code.
-const PACKAGES: [&str; 8] =
-    ["hemi-queue", "hemi-park", "hemi-kernel", "hemi-link", "hemi-packet", "hemi-shm", "hemi-tap", "hemi"];
+const PACKAGES: [&str; 9] = [
+    "hemi-queue",
+    "hemi-park",
+    "hemi-kernel",
+    "hemi-link",
+    "hemi-packet",
+    "hemi-shm",
+    "hemi-tap",
+    "hemi-xdp",
+    "hemi",
+];
 /// In the path of tests that only call the compiler; nothing of ours runs in them.
 const COMPILE_FAIL: &str = "compile_fail";
 const FLAGS: &str = "-Zsanitizer=address";
