@@ -78,6 +78,8 @@ struct Walk {
     partial: Sga,
     /// What is in `partial` is the front of the record the walker expects.
     gathering: bool,
+    /// How many fragments that is.
+    fragments: u32,
 }
 
 enum Found {
@@ -195,7 +197,8 @@ impl Log {
             let ahead = ReadAhead::new(owner, base, walker.at(), block, self.config.read_ahead);
             let sequence = segment.header.sequence;
             let (input, partial) = (Sga::new(), Sga::new());
-            cursor.walk = Some(Walk { sequence, walker, ahead, input, partial, gathering: false });
+            cursor.walk =
+                Some(Walk { sequence, walker, ahead, input, partial, gathering: false, fragments: 0 });
             return Ok(Found::Again);
         };
         let segments = &mut self.space.segments;
@@ -221,13 +224,22 @@ impl Log {
             Step::Record { header, payload } => {
                 if header.fragment == 0 {
                     segments[at].mark(header.lsn, offset);
+                    if header.lsn > cursor.next {
+                        // A fragment of what lies between could not be read. The next walk begins here.
+                        cursor.walk = None;
+                        let from = std::mem::replace(&mut cursor.next, header.lsn);
+                        return Err(LogError::Unreadable { from, to: header.lsn });
+                    }
                     walk.partial = Sga::new();
-                    walk.gathering = true;
+                    (walk.gathering, walk.fragments) = (true, 0);
                 }
+                // Behind damage the walk goes on in the next segment, maybe with a later fragment of the same unit.
+                walk.gathering &= header.fragment == walk.fragments;
                 if header.lsn < cursor.next || !walk.gathering {
                     return Ok(Found::Again);
                 }
                 walk.partial.append(payload);
+                walk.fragments += 1;
                 if header.more {
                     return Ok(Found::Again);
                 }

@@ -22,11 +22,12 @@ pub(super) const SUITE: Suite = Suite {
 };
 
 /// The packages with `unsafe` code.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
     "hemi-queue",
     "hemi-park",
     "hemi-kernel",
     "hemi-link",
+    "hemi-log-file",
     "hemi-packet",
     "hemi-shm",
     "hemi-tap",

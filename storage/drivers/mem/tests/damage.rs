@@ -1,0 +1,123 @@
+//! Damage of any kind: recovery never panics, never invents a record, and gives up nothing acknowledged by itself.
+
+mod rig;
+
+use hemi_log_mem::{Lie, MemConfig, MemDevice, MemDisk, Rng};
+use hemi_queue::{Pool, time::Instant};
+use hemi_storage::{BlockDevice, Log, LogConfig, LogError, Lsn, OpenMode, Opening};
+use rig::{World, open_on, read_all};
+
+/// Images that are tried per test.
+const CASES: u64 = 400;
+
+/// A log that was closed in good order: its image, and the units in it by LSN.
+fn closed_log(seed: u64) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let mut world = World::new(seed, &MemConfig { cache: false, ..rig::rough() }, Lie::Honest);
+    for _ in 0..30 {
+        world.push();
+        world.step(0).unwrap();
+    }
+    world.reopen().unwrap();
+    (world.disk.image(), world.units)
+}
+
+/// What opening `image` says, and the device that it says it of.
+fn open(image: Vec<u8>, mode: OpenMode) -> (Result<Log, LogError>, MemDevice) {
+    let len = image.len() as u64;
+    let config = MemConfig { cache: false, len, max_len: len, ..MemConfig::default() };
+    let pool = Pool::new().unwrap();
+    let mut device = MemDevice::open(&MemDisk::with_image(config, image), &pool).unwrap();
+    let opening = Opening::open(LogConfig::default(), device.caps(), pool, mode);
+    let opened = open_on(opening, &mut device, &mut Instant::ZERO.clone()).map(|(log, _)| log);
+    (opened, device)
+}
+
+/// Every record that a reader gets is one that was pushed, at its own LSN, and the reader is told of each that it does not get.
+fn check_records(image: Vec<u8>, units: &[Vec<u8>], case: u64) {
+    let (opened, mut device) = open(image, OpenMode { read_only: true, cut: false });
+    let Ok(mut log) = opened else { return };
+    let (records, errors) = read_all(&mut log, &mut device, &mut Instant::ZERO.clone(), Lsn(0));
+    let mut told: Vec<u64> = records.iter().map(|r| r.lsn.0).collect();
+    for error in errors {
+        match error {
+            LogError::Unreadable { from, to } => told.extend(from.0..to.0),
+            LogError::Truncated { .. } => {}
+            other => panic!("case {case}: {other}"),
+        }
+    }
+    told.sort_unstable();
+    assert!(told.iter().copied().eq(log.head().0..log.tail().0), "case {case}: a silent hole in {told:?}");
+    for record in records {
+        let (pushed, popped) = (units.get(record.lsn.0 as usize), record.unit.to_vec());
+        let lens = (pushed.map(Vec::len), popped.len());
+        assert!(pushed == Some(&popped), "case {case}: {} was never pushed, lengths {lens:?}", record.lsn);
+    }
+}
+
+#[test]
+fn one_flipped_bit_loses_nothing_in_silence() {
+    let (image, units) = closed_log(1);
+    let mut rng = Rng::new(1);
+    let mut refused = 0;
+    for case in 0..CASES {
+        let mut image = image.clone();
+        let at = rng.below(image.len() as u64) as usize;
+        image[at] ^= 1 << rng.below(8);
+        check_records(image.clone(), &units, case);
+        match open(image, OpenMode::default()).0 {
+            Ok(log) => {
+                assert_eq!(
+                    log.tail().0,
+                    units.len() as u64,
+                    "case {case}, byte {at}: acknowledged units are gone"
+                );
+            }
+            Err(e) => {
+                refused += 1;
+                assert!(!e.to_string().is_empty());
+            }
+        }
+    }
+    assert!(refused > 0, "no flip hit anything that matters: this test tests nothing");
+}
+
+#[test]
+fn a_stretch_of_anything_invents_nothing() {
+    let (image, units) = closed_log(2);
+    let mut rng = Rng::new(2);
+    for case in 0..CASES {
+        let mut image = image.clone();
+        let at = rng.below(image.len() as u64) as usize;
+        let end = image.len().min(at + 1 + rng.below(5000) as usize);
+        let from = rng.below(image.len() as u64) as usize;
+        for n in at..end {
+            // Noise, zeros, or a stretch of the log itself in another place.
+            image[n] = match case % 3 {
+                0 => rng.word() as u8,
+                1 => 0,
+                _ => image[(from + n - at) % image.len()],
+            };
+        }
+        check_records(image, &units, case);
+    }
+}
+
+#[test]
+fn a_shortened_image_invents_nothing() {
+    let (image, units) = closed_log(3);
+    let mut rng = Rng::new(3);
+    for case in 0..CASES {
+        let blocks = rng.below(image.len() as u64 / 512 + 1) as usize;
+        check_records(image[..blocks * 512].to_vec(), &units, case);
+    }
+}
+
+#[test]
+fn noise_is_not_a_log() {
+    let mut rng = Rng::new(4);
+    for case in 0..CASES {
+        let image: Vec<u8> = (0..(64 << 10)).map(|_| rng.word() as u8).collect();
+        let (opened, _) = open(image, OpenMode { read_only: true, cut: false });
+        assert!(opened.is_err(), "case {case}");
+    }
+}
