@@ -504,3 +504,24 @@ fn a_task_that_wakes_itself_for_ever_does_not_keep_others_from_running() {
     });
     thread.join().unwrap();
 }
+
+/// Memory that another thread gives back does not ring; a parked core finds it nevertheless.
+#[test]
+fn a_parked_core_gets_the_memory_that_another_thread_gives_back() {
+    let pool = hemi::PoolConfig { limit: 4 << 20, ..hemi::PoolConfig::default() };
+    let runtime = Runtime::builder().idle(hemi::Idle::Park).pool(pool).build().unwrap();
+    runtime.block_on(async {
+        let pool = hemi::pool().unwrap();
+        let mut held = Vec::new();
+        while let Ok(buf) = pool.try_alloc(4096) {
+            held.push(hemi::SendBuf::from(buf.freeze()));
+        }
+        assert!(!held.is_empty());
+        let giver = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50)); // the core sleeps by now
+            drop(held);
+        });
+        pool.alloc(4096).await.unwrap();
+        giver.join().unwrap();
+    });
+}

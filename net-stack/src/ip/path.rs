@@ -28,7 +28,7 @@ pub(crate) struct Path {
     epoch: u32,
     resolved: bool,
     /// The peer is one of our own addresses.
-    pub(super) looped: bool,
+    pub(crate) looped: bool,
     /// What the way carries, in bytes of IP packet.
     pub(crate) mtu: u16,
 }

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::ip::Net;
 
+/// A unit has fewer bytes than this: what is sent and not acknowledged must stay far below 2³¹ (RFC 9293 section 3.4).
+const MAX_UNIT: usize = 512 << 20;
+
 impl Tcp {
     /// Listen at `at`; port 0 chooses one.
     pub(crate) fn listen(
@@ -162,6 +165,9 @@ impl Tcp {
         };
         if let Err(error) = conn.may_push() {
             return Err((error, unit));
+        }
+        if unit.len() >= MAX_UNIT {
+            return Err((ConnError::TooLarge, unit));
         }
         if conn.send_room() == 0 && !conn.may_overfill(unit.len()) {
             return Err((ConnError::Full, unit));

@@ -74,6 +74,9 @@ pub enum ConnError {
     /// The send buffer is over twice its limit; wait until it is writable.
     #[error("the send buffer is full; wait until it is writable")]
     Full,
+    /// One unit has half a gibibyte or more, and sequence numbers tell no more apart.
+    #[error("a unit of 512 MiB or more can't be sent at once; push it in pieces")]
+    TooLarge,
     /// The address is in use.
     #[error("the address is in use")]
     AddressInUse,

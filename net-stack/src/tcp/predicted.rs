@@ -33,13 +33,17 @@ impl Tcp {
     /// Take in a frame if it holds just the segment that a connection expects; else give it back, and nothing has happened.
     ///
     /// What `ip/input.rs` asks of a packet holds of one for a connection, or there would be none: its destination is ours, its source
-    /// may be answered, and neither is a group.
+    /// may be answered, and neither is a group. Connections to ourselves take the ordinary way.
     #[inline]
     pub(crate) fn on_predicted(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
         let Some(seg) = Predicted::parse(&frame.bytes, net.caps.mac.0) else { return Some(frame) };
         let Some(slot) = self.slot_of(&seg.flow) else { return Some(frame) };
         let Some((generation, conn)) = self.conns.entry_mut(slot) else { return Some(frame) };
-        if !conn.predicts(&seg) || (frame.checksum != RxChecksum::Good && !seg.is_intact(&frame.bytes)) {
+        // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
+        if !conn.predicts(&seg)
+            || conn.is_looped()
+            || (frame.checksum != RxChecksum::Good && !seg.is_intact(&frame.bytes))
+        {
             return Some(frame);
         }
         net.counters.rx_frames += 1;

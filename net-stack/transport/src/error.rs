@@ -19,6 +19,9 @@ pub(crate) fn of_conn(op: &'static str, peer: impl fmt::Display, error: ConnErro
             Error::io(op, peer, io::Error::new(io::ErrorKind::AddrInUse, ConnError::NoPorts.to_string()))
         }
         ConnError::Full => Error::Busy,
+        ConnError::TooLarge => {
+            Error::io(op, peer, io::Error::new(io::ErrorKind::InvalidInput, ConnError::TooLarge.to_string()))
+        }
         // This side's own doing.
         ConnError::Aborted | ConnError::Closed => Error::Closed,
     }

@@ -224,7 +224,10 @@ impl Inner {
             return Progress::Idle;
         }
         let mut host = self.host.borrow_mut();
-        if host.stack.wants_tx() || !host.stack.tx_queue().is_empty() || !self.blocked.borrow().is_empty() {
+        let waiting =
+            host.stack.wants_tx() || !host.stack.tx_queue().is_empty() || !self.blocked.borrow().is_empty();
+        // A device that is full and says when it will be worth trying again is taken at its word.
+        if waiting && host.device.deadline().is_none() {
             return Progress::Busy;
         }
         host.device.prepare_park()

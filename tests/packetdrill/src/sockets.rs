@@ -66,6 +66,7 @@ pub(crate) fn errno_of(error: ConnError) -> Errno {
         ConnError::Aborted => libc::ECONNABORTED,
         ConnError::Closed => libc::EPIPE,
         ConnError::Full => libc::EAGAIN,
+        ConnError::TooLarge => libc::EMSGSIZE,
         ConnError::AddressInUse => libc::EADDRINUSE,
         ConnError::NoSuchAddress | ConnError::NoPorts => libc::EADDRNOTAVAIL,
     }

@@ -97,6 +97,9 @@ impl Connection {
             self.recovery.duplicate_acks = 0;
             let covered = told.advanced.saturating_sub(mss);
             self.recovery.duplicate_bytes = self.recovery.duplicate_bytes.saturating_sub(covered);
+            if self.recovery.phase == Phase::Open {
+                self.recovery.duplicate_bytes = 0; // nothing was lost: a network that doubles ACKs earns the sender no room
+            }
             if self.recovery.phase == Phase::Recovery {
                 // RFC 6582 section 3.2: Partial acknowledgments: If this ACK does not acknowledge all of the data up to and including
                 // recover, [...] retransmit the first unacknowledged segment.

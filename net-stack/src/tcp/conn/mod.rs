@@ -399,6 +399,12 @@ impl Connection {
         self.buffer.len() < 2 * self.send_limit as usize && self.buffer.len() + len < 1 << 30
     }
 
+    /// Whether the peer is this host.
+    #[inline]
+    pub(crate) fn is_looped(&self) -> bool {
+        self.path.looped
+    }
+
     /// Whether everything pushed has been acknowledged.
     pub(crate) fn is_flushed(&self) -> bool {
         self.buffer.is_empty()

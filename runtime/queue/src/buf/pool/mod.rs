@@ -143,6 +143,12 @@ impl Pool {
         }
     }
 
+    /// Whether somebody waits for a buffer ([`alloc`](Self::alloc)). A core that sleeps meanwhile must look again by itself: what
+    /// other threads give back ([`collect`](Self::collect)) does not wake it.
+    pub fn is_waited_for(&self) -> bool {
+        !self.inner.waiters.is_empty()
+    }
+
     /// What the pool holds.
     pub fn stats(&self) -> PoolStats {
         self.inner.stats()
