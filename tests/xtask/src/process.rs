@@ -40,9 +40,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// On SIGINT, SIGTERM and SIGHUP: kills the running child's group, then ends this process with status 130.
 pub(crate) fn kill_on_interrupt() -> Result<()> {
     ctrlc::set_handler(|| {
-        if let Some(group) = *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) {
-            kill(group);
-        }
+        // Locked until the end: who waits for the child must not report its death as a failure first (`Running::drop` waits here).
+        let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        running.iter().for_each(|group| kill(*group));
         std::process::exit(130);
     })?;
     Ok(())
