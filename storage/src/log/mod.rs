@@ -111,6 +111,8 @@ pub struct Log {
     sealed: Lsn,
     /// The unit that is laid out in part wants to be durable.
     unit_durable: bool,
+    /// Of what is laid out and not sealed, something wants to be durable.
+    batch_wanted: bool,
     written: Lsn,
     durable: Lsn,
     /// The end of what is written of the last segment.
@@ -435,6 +437,7 @@ impl Log {
             write_serial: 0,
             sealed: end.lsn,
             unit_durable: false,
+            batch_wanted: false,
             written: end.lsn,
             durable: end.lsn,
             written_offset,
