@@ -172,6 +172,11 @@ impl Log {
                 self.release(self.head());
             }
         }
+        // The superblock learns of the log's end once per segment, as soon as something in it is acknowledged: where the
+        // segment is lost, its header too, that is told from an end at the segment before.
+        if self.turned_at.take_if(|turned| *turned < self.durable).is_some() {
+            self.master.want_tail();
+        }
         // A unit whose pusher wants it durable hides those behind it until it is.
         let visible = if self.wanted <= self.durable { self.written } else { self.durable };
         if visible > self.visible {
@@ -212,10 +217,7 @@ impl Log {
         (self.turning, self.header_at_risk) = (false, true);
         self.written_offset = 0;
         self.space.push(slot, header);
-        // The superblock learns how far the log is durable, once per segment: a lost tail is told from a torn one.
-        if header.sequence > 0 {
-            self.master.want_tail();
-        }
+        self.turned_at = Some(self.durable);
         true
     }
 }

@@ -98,6 +98,8 @@ pub struct Log {
     next_sequence: u64,
     /// The header of the last segment is not durable: the one before it is all that a crash would find.
     header_at_risk: bool,
+    /// What was durable when the last segment was begun, until the superblock is asked to tell of more.
+    turned_at: Option<Lsn>,
     pending: VecDeque<Pending>,
     pending_bytes: usize,
     /// The LSN of the next push.
@@ -428,6 +430,8 @@ impl Log {
             turning: end.turn,
             next_sequence: last.map_or(0, |s| s.sequence + 1),
             header_at_risk: false,
+            // Nothing is in the segment that was found: its loss would not be seen.
+            turned_at: last.filter(|s| s.first >= end.lsn).map(|_| end.lsn),
             pending: VecDeque::new(),
             pending_bytes: 0,
             next: end.lsn,

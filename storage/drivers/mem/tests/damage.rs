@@ -121,3 +121,38 @@ fn noise_is_not_a_log() {
         assert!(opened.is_err(), "case {case}");
     }
 }
+
+/// A log that was not closed, with acknowledged records in its newest segment, the `segments`th: its image, where that segment
+/// lies, and the log's end.
+fn killed_log(segments: usize) -> (Vec<u8>, usize, Lsn) {
+    let config = MemConfig { cache: false, discard: false, ..MemConfig::default() };
+    let mut world = World::new(5, &config, Lie::Honest);
+    while world.log.segments().0 < segments as u64 || world.log.durable() < world.log.tail() {
+        world.push();
+        while world.step(0).unwrap() {}
+    }
+    let image = world.disk.image();
+    let at = |n: usize| rig::small_geometry().slot_offset(n as u64) as usize;
+    let headers =
+        (0..).take_while(|n: &usize| image.get(at(*n)..).is_some_and(|s| s.starts_with(b"hemi-seg")));
+    let newest = headers.last().unwrap();
+    (image, at(newest), world.log.durable())
+}
+
+#[test]
+fn a_lost_newest_segment_is_damage() {
+    for segments in [1, 2, 5] {
+        let (image, newest, durable) = killed_log(segments);
+        assert_eq!(open(image.clone(), OpenMode::default()).0.unwrap().tail(), durable);
+        let mut flipped = image.clone();
+        flipped[newest + 17] ^= 1;
+        let shortened = image[..newest + 512].to_vec();
+        for (what, image) in [("flipped", flipped), ("shortened", shortened)] {
+            match open(image, OpenMode::default()).0 {
+                Err(LogError::Damaged { acknowledged, .. }) => assert!(acknowledged <= durable),
+                Err(e) => panic!("{segments} segments, the last {what}: {e}"),
+                Ok(log) => panic!("{segments} segments, the last {what}: {} of {durable}", log.tail()),
+            }
+        }
+    }
+}
