@@ -3,9 +3,9 @@
 mod rig;
 
 use hemi_log_mem::{Lie, MemConfig, MemDevice, MemDisk, Rng};
-use hemi_queue::{Pool, time::Instant};
-use hemi_storage::{BlockDevice, Log, LogConfig, LogError, Lsn, OpenMode, Opening};
-use rig::{World, open_on, read_all};
+use hemi_queue::{Buf, Pool, Sga, time::Instant};
+use hemi_storage::{BlockDevice, Geometry, Log, LogConfig, LogError, Lsn, NewLog, OpenMode, Opening};
+use rig::{World, open_on, read_all, settle};
 
 /// Images that are tried per test.
 const CASES: u64 = 400;
@@ -154,5 +154,30 @@ fn a_lost_newest_segment_is_damage() {
                 Ok(log) => panic!("{segments} segments, the last {what}: {} of {durable}", log.tail()),
             }
         }
+    }
+}
+
+#[test]
+fn a_large_damaged_unit_does_not_hide_those_behind_it() {
+    let pool = Pool::new().unwrap();
+    let disk = MemDisk::new(MemConfig { cache: false, ..MemConfig::default() });
+    let mut device = MemDevice::open(&disk, &pool).unwrap();
+    let geometry = Geometry::new(4096, 32 << 20).unwrap();
+    let new = NewLog { geometry, salt: 1, created: 1, overwrite: false };
+    let opening = Opening::create(LogConfig::default(), device.caps(), pool, new);
+    let mut now = Instant::ZERO;
+    let (mut log, _) = open_on(opening, &mut device, &mut now).unwrap();
+    for len in [10, 6 << 20, 10] {
+        let lsn = log.push(Sga::from(Buf::from(vec![7; len])), 1, true).unwrap();
+        assert!(settle(&mut log, &mut device, &mut now, |log| log.durable() > lsn));
+    }
+    // Its header, behind the one block of the first unit; its payload.
+    let header = geometry.slot_offset(0) as usize + 2 * 4096;
+    for at in [header + 8, header + (3 << 20)] {
+        let mut image = disk.image();
+        image[at] ^= 1;
+        let (opened, _) = open(image, OpenMode::default());
+        let damaged = matches!(opened, Err(LogError::Damaged { from: Lsn(1), whole_behind: 1, .. }));
+        assert!(damaged, "byte {at}: {:?}", opened.map(|log| log.tail()));
     }
 }
