@@ -189,12 +189,13 @@ impl Log {
         if self.flush.is_some() || !self.caps.volatile_cache {
             return;
         }
+        let flush_wanted = self.flush_wanted.min(self.end());
         let mut covers = None;
         let mut wanted = false;
         for write in self.writes.iter().take_while(|w| w.done) {
             covers = Some(write.serial + 1);
             // The flush may have been asked for after the write was submitted.
-            wanted |= write.wanted || self.flush_wanted > self.durable && self.flush_wanted <= write.end;
+            wanted |= write.wanted || flush_wanted > self.durable && flush_wanted <= write.end;
         }
         let all_done = self.flying == 0;
         let Some(covers) = covers.filter(|_| wanted || (self.turning && all_done)) else { return };

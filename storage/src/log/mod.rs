@@ -252,7 +252,7 @@ impl Log {
     pub fn truncate_head(&mut self, to: Lsn) -> Result<Lsn, LogError> {
         if let Some(error) = self
             .refusal(0)
-            .filter(|e| matches!(e, LogError::Poisoned { .. } | LogError::ReadOnly { .. } | LogError::Closed))
+            .filter(|e| self.poison.is_some() || matches!(e, LogError::ReadOnly { .. } | LogError::Closed))
         {
             return Err(error);
         }
@@ -261,6 +261,7 @@ impl Log {
     }
 
     /// Close: pushes are refused from now on, what was accepted is made durable, and the superblock tells where the log ends.
+    /// What waits for space in a full log is given up then: [`poison`](Self::poison) says [`LogError::Full`].
     pub fn close(&mut self) {
         if !self.closing {
             self.closing = true;
@@ -299,7 +300,7 @@ impl Log {
         self.visible
     }
 
-    /// The failed write or flush after which nothing is acknowledged any more.
+    /// The failed write or flush after which nothing is acknowledged any more; or that the log was full when it was closed.
     pub fn poison(&self) -> Option<&LogError> {
         self.poison.as_ref()
     }
@@ -342,6 +343,28 @@ impl Log {
             self.flush_if_needed();
             self.grow_ahead();
             self.pump_master();
+            self.give_up_if_full();
+        }
+    }
+
+    /// What is waited for before a close is complete: all that was pushed, or what of it there is space for.
+    fn end(&self) -> Lsn {
+        let stuck = self.closing && self.space.full && self.master.is_idle();
+        if stuck && !self.appender.is_mid_unit() { self.appender.next_lsn() } else { self.next }
+    }
+
+    /// A full log is being closed, and nobody can truncate it any more: what has no space is not waited for.
+    #[inline]
+    fn give_up_if_full(&mut self) {
+        if self.closing && self.space.full {
+            let end = self.end();
+            let complete = end == self.durable && self.master.is_idle() && self.master.tail() == end;
+            if complete && end < self.next {
+                self.pending.clear();
+                self.pending_bytes = 0;
+                self.poison = Some(self.full());
+                self.wake_tailing();
+            }
         }
     }
 
