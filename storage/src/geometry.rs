@@ -5,6 +5,9 @@ use crate::FormatError;
 /// Where segment slots begin, whatever the block size.
 pub const DATA_START: u64 = 64 << 10;
 
+/// Slots that commands can be told apart by.
+const MOST_SLOTS: u64 = 1 << 24;
+
 /// The sizes of one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -49,13 +52,28 @@ impl Geometry {
         DATA_START + slot * self.segment
     }
 
-    /// How many segment slots `len` bytes have room for.
+    /// How many segment slots `len` bytes have room for: at most 2^24, what is behind them is not used.
     pub fn slots_in(self, len: u64) -> u64 {
-        len.saturating_sub(DATA_START) / self.segment
+        (len.saturating_sub(DATA_START) / self.segment).min(MOST_SLOTS)
     }
 
     /// `offset` rounded up to a block boundary.
     pub(crate) fn round_up(self, offset: u64) -> u64 {
         offset.next_multiple_of(self.block())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::command::{Commands, Owner};
+
+    #[test]
+    fn every_slot_has_its_own_number_in_a_command() {
+        let geometry = Geometry::new(512, 2048).unwrap();
+        assert_eq!(geometry.slots_in(geometry.slot_offset(9)), 9);
+        let last = geometry.slots_in(1 << 60) as u32 - 1;
+        let id = Commands::default().push(Owner::Discard(last), crate::Command::Flush);
+        assert_eq!(Owner::of(id), Some(Owner::Discard(last)));
     }
 }

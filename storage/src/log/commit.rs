@@ -59,7 +59,7 @@ impl Log {
 
     /// One batch: as many units as it holds. False: it has to wait for something.
     fn batch(&mut self) -> bool {
-        let mut wanted = self.flush_wanted > self.appender.next_lsn();
+        self.batch_wanted |= self.flush_wanted > self.appender.next_lsn();
         let mut single = true;
         let begin = (self.appender.next_lsn(), self.appender.offset(), self.appender.is_mid_unit());
         let mut units = 0;
@@ -78,39 +78,41 @@ impl Log {
                 self.unit_durable = front.durable;
                 self.appender.begin(front.unit, front.time);
             }
-            wanted |= self.unit_durable;
+            self.batch_wanted |= self.unit_durable;
             match self.appender.fill(&self.pool, self.durable, self.config.batch) {
                 Ok(Filled::Whole) => units += 1,
                 Ok(Filled::SegmentFull) => self.turning = true,
                 Ok(Filled::Much) => {
                     single = false;
-                    self.write(wanted, false);
+                    self.write(false, false);
                     if self.flying >= self.config.writes {
                         return false;
                     }
                 }
-                Err(_) => return self.starve(wanted),
+                Err(_) => return self.starve(),
             }
         }
         if !self.appender.has_out() {
             return self.turning; // there may be a segment to turn to
         }
         if self.appender.seal(self.last_time, self.durable, &self.pool).is_err() {
-            return self.starve(wanted);
+            return self.starve();
         }
         if let (false, Some(segment)) = (begin.2, self.space.segments.back_mut()) {
             segment.mark(begin.0, begin.1.max(self.geometry.block()));
         }
         self.sealed = self.appender.next_lsn();
+        // Only this write's end covers what was laid out, perhaps by earlier calls that had to wait: so it is the one to flush for.
+        let wanted = std::mem::take(&mut self.batch_wanted);
         self.write(wanted, single);
         true
     }
 
     /// The pool has no buffer: write what there is, so that buffers come back.
     #[cold]
-    fn starve(&mut self, wanted: bool) -> bool {
+    fn starve(&mut self) -> bool {
         self.starved = true;
-        self.write(wanted, false);
+        self.write(false, false);
         false
     }
 
@@ -170,6 +172,11 @@ impl Log {
                 self.release(self.head());
             }
         }
+        // The superblock learns of the log's end once per segment, as soon as something in it is acknowledged: where the
+        // segment is lost, its header too, that is told from an end at the segment before.
+        if self.turned_at.take_if(|turned| *turned < self.durable).is_some() {
+            self.master.want_tail();
+        }
         // A unit whose pusher wants it durable hides those behind it until it is.
         let visible = if self.wanted <= self.durable { self.written } else { self.durable };
         if visible > self.visible {
@@ -182,12 +189,13 @@ impl Log {
         if self.flush.is_some() || !self.caps.volatile_cache {
             return;
         }
+        let flush_wanted = self.flush_wanted.min(self.end());
         let mut covers = None;
         let mut wanted = false;
         for write in self.writes.iter().take_while(|w| w.done) {
             covers = Some(write.serial + 1);
             // The flush may have been asked for after the write was submitted.
-            wanted |= write.wanted || self.flush_wanted > self.durable && self.flush_wanted <= write.end;
+            wanted |= write.wanted || flush_wanted > self.durable && flush_wanted <= write.end;
         }
         let all_done = self.flying == 0;
         let Some(covers) = covers.filter(|_| wanted || (self.turning && all_done)) else { return };
@@ -210,10 +218,7 @@ impl Log {
         (self.turning, self.header_at_risk) = (false, true);
         self.written_offset = 0;
         self.space.push(slot, header);
-        // The superblock learns how far the log is durable, once per segment: a lost tail is told from a torn one.
-        if header.sequence > 0 {
-            self.master.want_tail();
-        }
+        self.turned_at = Some(self.durable);
         true
     }
 }

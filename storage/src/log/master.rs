@@ -80,7 +80,7 @@ pub(super) fn block_of(superblock: &Superblock) -> Sga {
 
 impl Log {
     pub(super) fn pump_master(&mut self) {
-        let closing = self.closing && self.durable == self.next && self.master.tail() != self.durable;
+        let closing = self.closing && self.durable == self.end() && self.master.tail() != self.durable;
         let master = &mut self.master;
         let wanted = master.wanted_head > master.current.head || master.wants_tail || closing;
         if master.task.is_some() || !wanted {

@@ -98,6 +98,8 @@ pub struct Log {
     next_sequence: u64,
     /// The header of the last segment is not durable: the one before it is all that a crash would find.
     header_at_risk: bool,
+    /// What was durable when the last segment was begun, until the superblock is asked to tell of more.
+    turned_at: Option<Lsn>,
     pending: VecDeque<Pending>,
     pending_bytes: usize,
     /// The LSN of the next push.
@@ -111,6 +113,8 @@ pub struct Log {
     sealed: Lsn,
     /// The unit that is laid out in part wants to be durable.
     unit_durable: bool,
+    /// Of what is laid out and not sealed, something wants to be durable.
+    batch_wanted: bool,
     written: Lsn,
     durable: Lsn,
     /// The end of what is written of the last segment.
@@ -248,7 +252,7 @@ impl Log {
     pub fn truncate_head(&mut self, to: Lsn) -> Result<Lsn, LogError> {
         if let Some(error) = self
             .refusal(0)
-            .filter(|e| matches!(e, LogError::Poisoned { .. } | LogError::ReadOnly { .. } | LogError::Closed))
+            .filter(|e| self.poison.is_some() || matches!(e, LogError::ReadOnly { .. } | LogError::Closed))
         {
             return Err(error);
         }
@@ -257,6 +261,7 @@ impl Log {
     }
 
     /// Close: pushes are refused from now on, what was accepted is made durable, and the superblock tells where the log ends.
+    /// What waits for space in a full log is given up then: [`poison`](Self::poison) says [`LogError::Full`].
     pub fn close(&mut self) {
         if !self.closing {
             self.closing = true;
@@ -295,7 +300,7 @@ impl Log {
         self.visible
     }
 
-    /// The failed write or flush after which nothing is acknowledged any more.
+    /// The failed write or flush after which nothing is acknowledged any more; or that the log was full when it was closed.
     pub fn poison(&self) -> Option<&LogError> {
         self.poison.as_ref()
     }
@@ -338,6 +343,28 @@ impl Log {
             self.flush_if_needed();
             self.grow_ahead();
             self.pump_master();
+            self.give_up_if_full();
+        }
+    }
+
+    /// What is waited for before a close is complete: all that was pushed, or what of it there is space for.
+    fn end(&self) -> Lsn {
+        let stuck = self.closing && self.space.full && self.master.is_idle();
+        if stuck && !self.appender.is_mid_unit() { self.appender.next_lsn() } else { self.next }
+    }
+
+    /// A full log is being closed, and nobody can truncate it any more: what has no space is not waited for.
+    #[inline]
+    fn give_up_if_full(&mut self) {
+        if self.closing && self.space.full {
+            let end = self.end();
+            let complete = end == self.durable && self.master.is_idle() && self.master.tail() == end;
+            if complete && end < self.next {
+                self.pending.clear();
+                self.pending_bytes = 0;
+                self.poison = Some(self.full());
+                self.wake_tailing();
+            }
         }
     }
 
@@ -426,6 +453,8 @@ impl Log {
             turning: end.turn,
             next_sequence: last.map_or(0, |s| s.sequence + 1),
             header_at_risk: false,
+            // Nothing is in the segment that was found: its loss would not be seen.
+            turned_at: last.filter(|s| s.first >= end.lsn).map(|_| end.lsn),
             pending: VecDeque::new(),
             pending_bytes: 0,
             next: end.lsn,
@@ -435,6 +464,7 @@ impl Log {
             write_serial: 0,
             sealed: end.lsn,
             unit_durable: false,
+            batch_wanted: false,
             written: end.lsn,
             durable: end.lsn,
             written_offset,

@@ -25,7 +25,8 @@ use crate::{
 
 /// First blocks read at a time.
 const HEADERS: usize = 32;
-/// Bytes behind the end that are looked at for records that were cut off: more than can be in flight.
+/// Bytes behind the end, and behind one largest unit there, that are looked at for records that were cut off: more than can be in
+/// flight.
 const SURVEY: u64 = 4 << 20;
 
 /// Opens or creates a log.
@@ -90,7 +91,8 @@ struct Surveying {
     walker: Walker,
     ahead: ReadAhead,
     until: u64,
-    data: Sga,
+    /// Copied, so that a long stretch does not hold the pool's buffers.
+    data: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -371,10 +373,12 @@ impl Opening {
         }
         let block = geometry.block();
         let from = walker.offset() / block * block;
-        let until = geometry.segment().min(from + SURVEY);
+        // What the end was found at may be one damaged unit as large as any, and acknowledged ones lie behind it.
+        let unit = self.config.unit_limit as u64;
+        let until = geometry.segment().min((from + SURVEY).saturating_add(unit) / block * block);
         let base = geometry.slot_offset(last.0);
         let ahead = ReadAhead::new(Owner::Read(0), base, from, block, self.config.read_ahead);
-        self.survey(Box::new(Surveying { known, walker, ahead, until, data: Sga::new() }))
+        self.survey(Box::new(Surveying { known, walker, ahead, until, data: Vec::new() }))
     }
 
     fn survey(&mut self, mut surveying: Box<Surveying>) -> Result<State, LogError> {
@@ -384,12 +388,14 @@ impl Opening {
             if ahead.is_idle() {
                 break;
             }
-            if !ahead.take(data) {
+            let mut chunk = Sga::new();
+            if !ahead.take(&mut chunk) {
                 return Ok(State::Survey(surveying));
             }
+            chunk.iter().for_each(|part| data.extend_from_slice(part));
         }
         let Surveying { known, walker, data, .. } = *surveying;
-        let behind = walker.survivors(&data.to_vec());
+        let behind = walker.survivors(&data);
         if behind.records > 0 || self.report.cut.is_some() {
             let cut = self.report.cut.get_or_insert(Cut {
                 segment: known.segments.last().map_or(0, |s| s.header.sequence),

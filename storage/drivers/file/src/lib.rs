@@ -15,7 +15,8 @@
 //!
 //! # URI
 //! `log:PATH?direct=true&sync=dsync&mode=rw`. `direct=false` goes through the page cache (and writes units from where they are,
-//! without a copy); `sync=flush` uses `fdatasync` in place of `RWF_DSYNC`; `mode=ro` opens for reading, without the lock.
+//! without a copy; opening to write then drops what is cached of the file, which may never have reached the device);
+//! `sync=flush` uses `fdatasync` in place of `RWF_DSYNC`; `mode=ro` opens for reading, without the lock.
 //!
 //! It leaves out the log itself: what is written where, and when to flush, is `hemi-storage`'s matter.
 

@@ -35,6 +35,18 @@ pub(crate) fn allocate(file: &File, offset: u64, len: u64) -> io::Result<()> {
     }
 }
 
+/// Have reads ask the device, not the page cache: after a flush that failed the kernel keeps pages that the device never got, and
+/// calls them clean. What another process has mapped or is writing stays.
+pub(crate) fn forget_cached(file: &File) -> io::Result<()> {
+    // Only pages that are clean can be dropped.
+    file.sync_data()?;
+    // SAFETY: no memory is passed.
+    match unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) } {
+        0 => Ok(()),
+        e => Err(io::Error::from_raw_os_error(e)),
+    }
+}
+
 /// A block device's length and its logical block.
 pub(crate) fn device_size(fd: RawFd) -> io::Result<(u64, u32)> {
     const BLKSSZGET: libc::c_ulong = 0x1268;
@@ -77,4 +89,51 @@ pub(crate) fn as_result(n: isize) -> i32 {
         return n as i32;
     }
     -io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::OpenOptions, io::Write, ptr};
+
+    use super::*;
+    use crate::target::{Access, FileOptions, Target};
+
+    /// Pages of the file's first `len` bytes that are in the cache.
+    fn cached(file: &File, len: usize) -> usize {
+        let mut pages = vec![0_u8; len.div_ceil(4096)];
+        // SAFETY: a new mapping of the file, which nothing else knows of, and a byte for every page of it.
+        unsafe {
+            let (read, shared) = (libc::PROT_READ, libc::MAP_SHARED);
+            let at = libc::mmap(ptr::null_mut(), len, read, shared, file.as_raw_fd(), 0);
+            assert_ne!(at, libc::MAP_FAILED);
+            assert_eq!(libc::mincore(at, len, pages.as_mut_ptr()), 0);
+            libc::munmap(at, len);
+        }
+        pages.iter().filter(|page| **page & 1 == 1).count()
+    }
+
+    #[test]
+    fn an_opening_through_the_page_cache_forgets_it() {
+        const LEN: usize = 1 << 20;
+        // Where nothing lies behind the cache, nothing is forgotten: in the target directory something does, mostly.
+        let path = std::env::current_exe().unwrap().with_extension(format!("{}.log", std::process::id()));
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+        file.write_all(&vec![7; LEN]).unwrap();
+        let before = cached(&file, LEN);
+        let options = FileOptions { direct: false, ..FileOptions::default() };
+        let opened = Target::open(&path, Access::Write, &options);
+        let after = cached(&file, LEN);
+        std::fs::remove_file(&path).unwrap();
+        opened.unwrap();
+        let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+        // SAFETY: the buffer is as large as the structure, zeroed, and all of its fields are plain numbers.
+        let stat = unsafe {
+            assert_eq!(libc::fstatfs(file.as_raw_fd(), stat.as_mut_ptr()), 0);
+            stat.assume_init()
+        };
+        if stat.f_type != libc::TMPFS_MAGIC {
+            assert!(before > 0 && after < before, "{before} pages, then {after}");
+        }
+    }
 }

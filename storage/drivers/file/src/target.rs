@@ -146,6 +146,9 @@ impl Target {
             // The name must survive too.
             sync_directory(path).map_err(|e| fail("sync the directory of", e))?;
         }
+        if access == Access::Write && !direct {
+            sys::forget_cached(&file).map_err(|e| fail("sync", e))?;
+        }
         let (len, sector) = if is_device {
             sys::device_size(file.as_raw_fd()).map_err(|e| fail("ask the size of", e))?
         } else {

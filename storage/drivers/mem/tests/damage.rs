@@ -3,9 +3,9 @@
 mod rig;
 
 use hemi_log_mem::{Lie, MemConfig, MemDevice, MemDisk, Rng};
-use hemi_queue::{Pool, time::Instant};
-use hemi_storage::{BlockDevice, Log, LogConfig, LogError, Lsn, OpenMode, Opening};
-use rig::{World, open_on, read_all};
+use hemi_queue::{Buf, Pool, Sga, time::Instant};
+use hemi_storage::{BlockDevice, Geometry, Log, LogConfig, LogError, Lsn, NewLog, OpenMode, Opening};
+use rig::{World, open_on, read_all, settle};
 
 /// Images that are tried per test.
 const CASES: u64 = 400;
@@ -119,5 +119,65 @@ fn noise_is_not_a_log() {
         let image: Vec<u8> = (0..(64 << 10)).map(|_| rng.word() as u8).collect();
         let (opened, _) = open(image, OpenMode { read_only: true, cut: false });
         assert!(opened.is_err(), "case {case}");
+    }
+}
+
+/// A log that was not closed, with acknowledged records in its newest segment, the `segments`th: its image, where that segment
+/// lies, and the log's end.
+fn killed_log(segments: usize) -> (Vec<u8>, usize, Lsn) {
+    let config = MemConfig { cache: false, discard: false, ..MemConfig::default() };
+    let mut world = World::new(5, &config, Lie::Honest);
+    while world.log.segments().0 < segments as u64 || world.log.durable() < world.log.tail() {
+        world.push();
+        while world.step(0).unwrap() {}
+    }
+    let image = world.disk.image();
+    let at = |n: usize| rig::small_geometry().slot_offset(n as u64) as usize;
+    let headers =
+        (0..).take_while(|n: &usize| image.get(at(*n)..).is_some_and(|s| s.starts_with(b"hemi-seg")));
+    let newest = headers.last().unwrap();
+    (image, at(newest), world.log.durable())
+}
+
+#[test]
+fn a_lost_newest_segment_is_damage() {
+    for segments in [1, 2, 5] {
+        let (image, newest, durable) = killed_log(segments);
+        assert_eq!(open(image.clone(), OpenMode::default()).0.unwrap().tail(), durable);
+        let mut flipped = image.clone();
+        flipped[newest + 17] ^= 1;
+        let shortened = image[..newest + 512].to_vec();
+        for (what, image) in [("flipped", flipped), ("shortened", shortened)] {
+            match open(image, OpenMode::default()).0 {
+                Err(LogError::Damaged { acknowledged, .. }) => assert!(acknowledged <= durable),
+                Err(e) => panic!("{segments} segments, the last {what}: {e}"),
+                Ok(log) => panic!("{segments} segments, the last {what}: {} of {durable}", log.tail()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_large_damaged_unit_does_not_hide_those_behind_it() {
+    let pool = Pool::new().unwrap();
+    let disk = MemDisk::new(MemConfig { cache: false, ..MemConfig::default() });
+    let mut device = MemDevice::open(&disk, &pool).unwrap();
+    let geometry = Geometry::new(4096, 32 << 20).unwrap();
+    let new = NewLog { geometry, salt: 1, created: 1, overwrite: false };
+    let opening = Opening::create(LogConfig::default(), device.caps(), pool, new);
+    let mut now = Instant::ZERO;
+    let (mut log, _) = open_on(opening, &mut device, &mut now).unwrap();
+    for len in [10, 6 << 20, 10] {
+        let lsn = log.push(Sga::from(Buf::from(vec![7; len])), 1, true).unwrap();
+        assert!(settle(&mut log, &mut device, &mut now, |log| log.durable() > lsn));
+    }
+    // Its header, behind the one block of the first unit; its payload.
+    let header = geometry.slot_offset(0) as usize + 2 * 4096;
+    for at in [header + 8, header + (3 << 20)] {
+        let mut image = disk.image();
+        image[at] ^= 1;
+        let (opened, _) = open(image, OpenMode::default());
+        let damaged = matches!(opened, Err(LogError::Damaged { from: Lsn(1), whole_behind: 1, .. }));
+        assert!(damaged, "byte {at}: {:?}", opened.map(|log| log.tail()));
     }
 }
