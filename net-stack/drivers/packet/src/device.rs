@@ -18,6 +18,8 @@ use crate::{
 const TSO: u32 = 65_000;
 /// When a full interface is tried again by a core that has nothing else to do: the time of some frames at 1 Gbit/s.
 const RETRY: Duration = Duration::from_micros(50);
+/// After how long without a frame taken something else than a full interface is suspected.
+const STUCK: Duration = Duration::from_millis(10);
 
 /// An interface through AF_PACKET.
 pub(crate) struct Packet {
@@ -30,6 +32,10 @@ pub(crate) struct Packet {
     counters: Counters,
     /// When to try again after the interface was full.
     retry: Option<Instant>,
+    /// Since when no frame has been taken.
+    stuck: Option<Instant>,
+    /// Frames go past the queueing discipline, where nobody cuts what the interface cannot.
+    bypass: bool,
 }
 
 impl Packet {
@@ -44,7 +50,29 @@ impl Packet {
     ) -> Result<Self> {
         let caps = Caps { mac, mtu, tx_checksum: offload, tso: if offload { TSO } else { 0 } };
         let (rx, tx) = (RxPath::new(pool)?, TxPath::new());
-        Ok(Self { socket, ring, rx, tx, watch, caps, counters: Counters::default(), retry: None })
+        let counters = Counters::default();
+        Ok(Self { socket, ring, rx, tx, watch, caps, counters, retry: None, stuck: None, bypass: true })
+    }
+
+    /// The interface has taken no frame at `now`. When that lasts, and the first is one that has to be cut, the interface may be one that
+    /// does not cut: the kernel does it only in its queueing discipline, and past that refuses such a frame for ever.
+    #[cold]
+    fn full(&mut self, now: Instant, frames: &TxQueue) {
+        let since = *self.stuck.get_or_insert(now);
+        if now < since + STUCK {
+            return;
+        }
+        self.stuck = Some(now);
+        if self.bypass && frames.front().is_some_and(|frame| frame.segment_size > 0) {
+            self.bypass = false;
+            tracing::info!(
+                "{}: frames go through the queueing discipline, which cuts them",
+                self.watch.name()
+            );
+            if let Err(e) = self.socket.use_qdisc() {
+                tracing::warn!("{}: PACKET_QDISC_BYPASS cannot be turned off: {e}", self.watch.name());
+            }
+        }
     }
 }
 
@@ -77,8 +105,15 @@ impl Device for Packet {
             return Ok(0);
         }
         match self.tx.send(&self.socket, frames, &mut self.counters) {
-            Sent::All(n) => Ok(n),
+            Sent::All(n) => {
+                self.stuck = None;
+                Ok(n)
+            }
             Sent::Full(n) => {
+                if n > 0 {
+                    self.stuck = None;
+                }
+                self.full(now, frames);
                 self.retry = Some(now + RETRY);
                 Ok(n)
             }
