@@ -9,7 +9,7 @@ use hemi_queue::{Pool, Progress, Result, Wakeup, time::Instant};
 use crate::{
     counters::Counters,
     ring::RxRing,
-    rx::RxPath,
+    rx::{self, RxPath},
     socket::Socket,
     tx::{Sent, TxPath},
 };
@@ -92,7 +92,12 @@ impl Device for Packet {
             let Some(filled) = self.ring.filled() else { break };
             match filled {
                 Ok(filled) => frames.extend(self.rx.take(&filled, &self.socket, &mut self.counters)),
-                Err(_) => self.counters.rx_bad_slot += 1,
+                Err(bad) => {
+                    self.counters.rx_bad_slot += 1;
+                    if bad.queued {
+                        rx::skip(&self.socket);
+                    }
+                }
             }
             self.ring.release();
         }
