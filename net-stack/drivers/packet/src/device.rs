@@ -56,13 +56,20 @@ impl Packet {
         Ok(Self { socket, ring, rx, tx, watch, caps, counters, retry: None, stuck: None, bypass: true })
     }
 
-    /// The interface has taken no frame at `now`. When that lasts, and the first is one that has to be cut, the interface may be one that
+    /// The interface has taken no frame at `now`. When that lasts, and no cable is plugged in, the frames go nowhere: so many were thrown away.
+    /// When it lasts otherwise, and the first is one that has to be cut, the interface may be one that
     /// does not cut: the kernel does it only in its queueing discipline, and past that refuses such a frame for ever.
     #[cold]
-    fn full(&mut self, now: Instant, frames: &TxQueue) {
+    fn full(&mut self, now: Instant, frames: &mut TxQueue) -> usize {
         let since = *self.stuck.get_or_insert(now);
         if now < since + STUCK {
-            return;
+            return 0;
+        }
+        if !self.watch.has_carrier() {
+            let n = frames.len();
+            (0..n).for_each(|_| frames.discard());
+            self.counters.tx_no_carrier += n as u64;
+            return n;
         }
         self.stuck = Some(now);
         if self.bypass && frames.front().is_some_and(|frame| frame.segment_size > 0) {
@@ -75,6 +82,7 @@ impl Packet {
                 tracing::warn!("{}: PACKET_QDISC_BYPASS cannot be turned off: {e}", self.watch.name());
             }
         }
+        0
     }
 }
 
@@ -124,9 +132,9 @@ impl Device for Packet {
                 if n > 0 {
                     self.stuck = None;
                 }
-                self.full(now, frames);
-                self.retry = Some(now + RETRY);
-                Ok(n)
+                let lost = self.full(now, frames);
+                self.retry = (!frames.is_empty()).then_some(now + RETRY);
+                Ok(n + lost)
             }
             Sent::Gone(source) => Err(self.watch.gone(source)),
         }
