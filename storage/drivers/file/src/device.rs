@@ -263,9 +263,12 @@ impl Shared {
     }
 
     /// The kernel has answered. `true`: the operation has bytes left, and must be started again under the same key.
-    pub(crate) fn complete(&self, key: usize, result: i32) -> bool {
+    pub(crate) fn complete(&self, key: usize, mut result: i32) -> bool {
         let mut state = self.state.borrow_mut();
         let Some(op) = state.ops.get_mut(key) else { return false };
+        if let (Kind::Allocate { len }, true) = (op.kind, result == -libc::EOPNOTSUPP) {
+            result = self.target.grow(op.offset.saturating_add(len));
+        }
         if result == -libc::EINTR || result == -libc::EAGAIN {
             return true;
         }

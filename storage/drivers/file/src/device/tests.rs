@@ -41,3 +41,19 @@ fn a_read_of_a_length_that_cannot_be_is_an_error() {
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{len}: {error}");
     }
 }
+
+#[test]
+fn a_file_grows_also_where_no_space_can_be_promised() {
+    let scratch = Scratch::new("grow", 8192);
+    let shared = &scratch.device.shared;
+    let answer = |len, result| {
+        let op = Op::new(CommandId(7), Kind::Allocate { len }, 8192, Vec::new(), 0, Memory::Nothing);
+        let key = shared.state.borrow_mut().ops.insert(op);
+        assert!(!shared.complete(key, result));
+        let done = shared.state.borrow_mut().done.remove(0);
+        done.result.map(|_| (shared.state.borrow().len, std::fs::metadata(&scratch.path).unwrap().len()))
+    };
+    assert_eq!(answer(4096, -libc::EOPNOTSUPP).unwrap(), (12288, 12288));
+    assert_eq!(answer(1024, -libc::EOPNOTSUPP).unwrap(), (12288, 12288), "it never shrinks");
+    assert_eq!(answer(8192, -libc::ENOSPC).unwrap_err().raw_os_error(), Some(libc::ENOSPC));
+}
