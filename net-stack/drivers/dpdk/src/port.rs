@@ -21,8 +21,8 @@ const AROUND: usize = 18;
 /// A port that is started. Stopped and closed with its last queue.
 #[derive(Debug)]
 pub(crate) struct Port {
-    /// Closed before the mbufs go (fields are dropped in this order).
-    _open: Open,
+    /// `None` only while this is dropped.
+    open: Option<Open>,
     pub(crate) id: u16,
     pub(crate) name: String,
     /// The mbufs, for both ways.
@@ -34,8 +34,11 @@ pub(crate) struct Port {
     /// The port verifies them, or vouches for the data.
     pub(crate) rx_checksum: bool,
     queues: u16,
-    asked: (Option<MacAddr>, Option<u16>),
+    asked: Asked,
 }
+
+/// How a port was asked for: the driver's arguments, the address, the MTU.
+type Asked = (String, Option<MacAddr>, Option<u16>);
 
 /// An mbuf pool.
 #[derive(Debug)]
@@ -46,12 +49,17 @@ unsafe impl Send for Mbufs {}
 // SAFETY: as above.
 unsafe impl Sync for Mbufs {}
 
-impl Drop for Mbufs {
-    fn drop(&mut self) {
+impl Mbufs {
+    /// Give the memory back, once; its port is closed.
+    fn free(&mut self) {
+        let pool = std::mem::replace(&mut self.0, std::ptr::null_mut());
+        if pool.is_null() {
+            return;
+        }
         // SAFETY: the pool was made by `Port::start`, whose port is closed. Buffers that a driver still has keep it from being freed.
         unsafe {
-            if sys::rte_mempool_avail_count(self.0) == self.1 {
-                sys::rte_mempool_free(self.0);
+            if sys::rte_mempool_avail_count(pool) == self.1 {
+                sys::rte_mempool_free(pool);
             } else {
                 tracing::warn!("a DPDK driver kept buffers: their pool stays");
             }
@@ -59,42 +67,48 @@ impl Drop for Mbufs {
     }
 }
 
-/// The ports of this process, by what they were named.
+impl Drop for Mbufs {
+    fn drop(&mut self) {
+        self.free();
+    }
+}
+
+/// The ports of this process, by their names (without arguments: a driver has one port of a name). One that is nobody's any more stays
+/// until it is closed. Locked before the control path.
 static PORTS: Mutex<BTreeMap<String, Weak<Port>>> = Mutex::new(BTreeMap::new());
 
 impl Port {
     /// The port `device` with `queues` queue pairs: the one that this process has open, or a new one.
     pub(crate) fn of(device: &str, queues: u16, mac: Option<MacAddr>, mtu: Option<u16>) -> Result<Arc<Self>> {
-        let mut ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(there) = ports.get(device).and_then(Weak::upgrade) {
-            if there.queues != queues || there.asked != (mac, mtu) {
-                return Err(refused(
-                    "open",
-                    format!("{device} again, otherwise"),
-                    libc::EBUSY,
-                    String::new(),
-                ));
+        let (name, arguments) = device.split_once(',').unwrap_or((device, ""));
+        let asked = (arguments.to_owned(), mac, mtu);
+        let mut ports = loop {
+            let ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(weak) = ports.get(name) else { break ports };
+            let there = weak.upgrade();
+            drop(ports); // what is dropped below may be the last of its port, which takes the lock
+            match there {
+                Some(there) if there.queues == queues && there.asked == asked => return Ok(there),
+                Some(_) => {
+                    let target = format!("{device} again, otherwise");
+                    return Err(refused("open", target, libc::EBUSY, String::new()));
+                }
+                None => std::thread::yield_now(), // it is being closed
             }
-            return Ok(there);
-        }
-        let (port, log) = eal::control(|| Self::start(device, queues, mac, mtu));
+        };
+        let (port, log) = eal::control(|| Self::start(name, queues, asked));
         let port = Arc::new(port.map_err(|(what, code)| refused(what, device, code, log))?);
-        ports.insert(device.to_owned(), Arc::downgrade(&port));
+        ports.insert(name.to_owned(), Arc::downgrade(&port));
         Ok(port)
     }
 
-    fn start(
-        device: &str,
-        queues: u16,
-        mac: Option<MacAddr>,
-        mtu: Option<u16>,
-    ) -> Result<Self, (&'static str, i32)> {
-        let asked = (mac, mtu);
+    /// Called on the control path, for a port that nobody in `PORTS` has.
+    fn start(name: &str, queues: u16, asked: Asked) -> Result<Self, (&'static str, i32)> {
+        let (ref arguments, mac, mtu) = asked;
         let check = |what, code: i32| if code < 0 { Err((what, code)) } else { Ok(()) };
-        let (name, arguments) = device.split_once(',').unwrap_or((device, ""));
         let text = |s: &str| CString::new(s).unwrap_or_default();
         let (bus, name_c, arguments_c) =
-            (if eal::is_virtual(device) { c"vdev" } else { c"pci" }, text(name), text(arguments));
+            (if eal::is_virtual(name) { c"vdev" } else { c"pci" }, text(name), text(arguments));
         let mut id = u16::MAX;
         let mbufs; // declared before what closes the port, so that they go after it when a step fails
         // SAFETY: the texts live for the calls; `id` is a local.
@@ -178,7 +192,7 @@ impl Port {
             }
         }
         Ok(Self {
-            _open: open,
+            open: Some(open),
             id,
             name: name.to_owned(),
             mbufs,
@@ -192,7 +206,22 @@ impl Port {
     }
 }
 
-/// A port that was found or made. Dropped, it is closed, and a virtual one unmade.
+impl Drop for Port {
+    fn drop(&mut self) {
+        // Who opens it again meanwhile waits until nothing of it is left.
+        let mut ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let ((), log) = eal::control(|| {
+            self.open = None;
+            self.mbufs.free();
+        });
+        if !log.trim().is_empty() {
+            tracing::debug!("{}: closed: {log}", self.name);
+        }
+        ports.remove(&self.name);
+    }
+}
+
+/// A port that was found or made. Dropped (on the control path), it is closed, and a virtual one unmade.
 #[derive(Debug)]
 struct Open {
     id: u16,

@@ -5,6 +5,8 @@
 mod memif;
 #[path = "wire/netns.rs"]
 mod netns;
+#[path = "wire/ports.rs"]
+mod ports;
 
 use hemi_net::DeviceQueue;
 use hemi_netns::Station;

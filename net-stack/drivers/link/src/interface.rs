@@ -167,10 +167,15 @@ fn ioctl(socket: &OwnedFd, what: libc::Ioctl, request: &mut libc::ifreq) -> io::
 
 /// Whether the interface is administratively up.
 pub(crate) fn is_up(socket: &OwnedFd, name: &str) -> io::Result<bool> {
+    Ok(flags(socket, name)? & libc::IFF_UP != 0)
+}
+
+/// Its flags (`IFF_UP`, ...).
+pub(crate) fn flags(socket: &OwnedFd, name: &str) -> io::Result<i32> {
     let mut request = request_for(name).ok_or(io::ErrorKind::InvalidInput)?;
     ioctl(socket, libc::SIOCGIFFLAGS, &mut request)?;
     // SAFETY: the request that succeeded fills this member.
-    Ok(i32::from(unsafe { request.ifr_ifru.ifru_flags }) & libc::IFF_UP != 0)
+    Ok(i32::from(unsafe { request.ifr_ifru.ifru_flags }))
 }
 
 /// The name that the interface of number `index` has now.

@@ -7,7 +7,7 @@ use hemi_queue::time::Instant;
 
 use crate::{
     Interface,
-    interface::{control_socket, is_up, name_of},
+    interface::{control_socket, flags, is_up, name_of},
 };
 
 /// How often an interface is looked at.
@@ -48,6 +48,12 @@ impl LinkWatch {
             Ok(true) | Err(_) => return Ok(()), // no answer is no bad news
         };
         Err(self.gone(source))
+    }
+
+    /// Whether its cable is plugged in, as far as the kernel tells. A system call or two, each time.
+    pub fn has_carrier(&self) -> bool {
+        let flags = name_of(&self.socket, self.index).and_then(|name| flags(&self.socket, &name));
+        flags.map_or(true, |flags| flags & libc::IFF_RUNNING != 0) // no answer is no bad news
     }
 
     /// Look at the next [`check`](Self::check), whenever it comes.

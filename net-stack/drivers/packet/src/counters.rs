@@ -31,6 +31,8 @@ pub(crate) struct Counters {
     pub(crate) tx_linearised: u64,
     /// Times that the interface or the socket's buffer was full; the frames stayed with the stack.
     pub(crate) tx_full: u64,
+    /// Frames thrown away because no cable is plugged in.
+    pub(crate) tx_no_carrier: u64,
     /// Frames that the kernel will never take.
     pub(crate) tx_refused: u64,
     /// Frames that the kernel dropped because the ring was full, as told so far. (Asking resets the kernel's count.)
@@ -59,6 +61,7 @@ impl Counters {
             ("tx_calls", self.tx_calls),
             ("tx_linearised", self.tx_linearised),
             ("tx_full", self.tx_full),
+            ("tx_no_carrier", self.tx_no_carrier),
             ("tx_refused", self.tx_refused),
         ] {
             each(name, value);

@@ -9,15 +9,19 @@ use hemi_queue::{Pool, Progress, Result, Wakeup, time::Instant};
 use crate::{
     counters::Counters,
     ring::RxRing,
-    rx::RxPath,
+    rx::{self, RxPath},
     socket::Socket,
     tx::{Sent, TxPath},
 };
 
 /// The most payload that the stack hands over in one frame: an IPv4 packet's 65,535 bytes, less the headers.
 const TSO: u32 = 65_000;
+/// Slots looked at per frame asked for, at most.
+const ATTEMPTS: usize = 4;
 /// When a full interface is tried again by a core that has nothing else to do: the time of some frames at 1 Gbit/s.
 const RETRY: Duration = Duration::from_micros(50);
+/// After how long without a frame taken something else than a full interface is suspected.
+const STUCK: Duration = Duration::from_millis(10);
 
 /// An interface through AF_PACKET.
 pub(crate) struct Packet {
@@ -30,6 +34,10 @@ pub(crate) struct Packet {
     counters: Counters,
     /// When to try again after the interface was full.
     retry: Option<Instant>,
+    /// Since when no frame has been taken.
+    stuck: Option<Instant>,
+    /// Frames go past the queueing discipline, where nobody cuts what the interface cannot.
+    bypass: bool,
 }
 
 impl Packet {
@@ -44,7 +52,37 @@ impl Packet {
     ) -> Result<Self> {
         let caps = Caps { mac, mtu, tx_checksum: offload, tso: if offload { TSO } else { 0 } };
         let (rx, tx) = (RxPath::new(pool)?, TxPath::new());
-        Ok(Self { socket, ring, rx, tx, watch, caps, counters: Counters::default(), retry: None })
+        let counters = Counters::default();
+        Ok(Self { socket, ring, rx, tx, watch, caps, counters, retry: None, stuck: None, bypass: true })
+    }
+
+    /// The interface has taken no frame at `now`. When that lasts, and no cable is plugged in, the frames go nowhere: so many were thrown away.
+    /// When it lasts otherwise, and the first is one that has to be cut, the interface may be one that
+    /// does not cut: the kernel does it only in its queueing discipline, and past that refuses such a frame for ever.
+    #[cold]
+    fn full(&mut self, now: Instant, frames: &mut TxQueue) -> usize {
+        let since = *self.stuck.get_or_insert(now);
+        if now < since + STUCK {
+            return 0;
+        }
+        if !self.watch.has_carrier() {
+            let n = frames.len();
+            (0..n).for_each(|_| frames.discard());
+            self.counters.tx_no_carrier += n as u64;
+            return n;
+        }
+        self.stuck = Some(now);
+        if self.bypass && frames.front().is_some_and(|frame| frame.segment_size > 0) {
+            self.bypass = false;
+            tracing::info!(
+                "{}: frames go through the queueing discipline, which cuts them",
+                self.watch.name()
+            );
+            if let Err(e) = self.socket.use_qdisc() {
+                tracing::warn!("{}: PACKET_QDISC_BYPASS cannot be turned off: {e}", self.watch.name());
+            }
+        }
+        0
     }
 }
 
@@ -56,7 +94,11 @@ impl Device for Packet {
     fn rx_burst(&mut self, now: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {
         self.watch.check(now)?;
         let before = frames.len();
-        while frames.len() - before < max {
+        // Frames that are dropped take their time too: somebody who sends nothing else shall not keep the core here.
+        for _ in 0..max.saturating_mul(ATTEMPTS) {
+            if frames.len() - before >= max {
+                break;
+            }
             if let Some(frame) = self.rx.pending.pop_front() {
                 frames.push(frame);
                 continue;
@@ -64,7 +106,12 @@ impl Device for Packet {
             let Some(filled) = self.ring.filled() else { break };
             match filled {
                 Ok(filled) => frames.extend(self.rx.take(&filled, &self.socket, &mut self.counters)),
-                Err(_) => self.counters.rx_bad_slot += 1,
+                Err(bad) => {
+                    self.counters.rx_bad_slot += 1;
+                    if bad.queued {
+                        rx::skip(&self.socket);
+                    }
+                }
             }
             self.ring.release();
         }
@@ -77,10 +124,17 @@ impl Device for Packet {
             return Ok(0);
         }
         match self.tx.send(&self.socket, frames, &mut self.counters) {
-            Sent::All(n) => Ok(n),
-            Sent::Full(n) => {
-                self.retry = Some(now + RETRY);
+            Sent::All(n) => {
+                self.stuck = None;
                 Ok(n)
+            }
+            Sent::Full(n) => {
+                if n > 0 {
+                    self.stuck = None;
+                }
+                let lost = self.full(now, frames);
+                self.retry = (!frames.is_empty()).then_some(now + RETRY);
+                Ok(n + lost)
             }
             Sent::Gone(source) => Err(self.watch.gone(source)),
         }

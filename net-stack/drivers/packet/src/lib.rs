@@ -85,7 +85,7 @@ pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device
     let mut ring = socket.configure(&interface, mac, mtu, ring_bytes)?;
     if queue.of > 1 {
         fanout::join(&socket, &uri.to_string()).map_err(fail("join the fanout group of"))?;
-        ring.discard_all(); // of the frames since the bind, the others of the group have copies
+        ring.discard_all(|| rx::skip(&socket)); // of the frames since the bind, the others of the group have copies
     }
     let watch = LinkWatch::new(&interface).map_err(fail("watch interface"))?;
     Ok(Box::new(Packet::new(socket, ring, watch, pool, mac, mtu, offload == Switch::On)?))

@@ -53,7 +53,10 @@ pub(crate) struct Filled<'a> {
 
 /// Why a slot that is ours holds no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadSlot;
+pub(crate) struct BadSlot {
+    /// A frame waits in the socket's queue all the same.
+    pub(crate) queued: bool,
+}
 
 impl RxRing {
     /// A ring of `slots` slots of `slot` bytes in `memory`, which holds them all.
@@ -97,15 +100,16 @@ impl RxRing {
     #[inline]
     fn check(&self, status: u32, header: &tpacket2_hdr) -> Result<Filled<'_>, BadSlot> {
         let (at, stored) = (usize::from(header.tp_mac), header.tp_snaplen as usize);
+        let is = |bit| status & bit != 0;
+        let queued = is(libc::TP_STATUS_COPY);
         let least = size_of::<tpacket2_hdr>() + VnetHeader::LEN;
         if at < least || at.checked_add(stored).is_none_or(|end| end > self.slot) {
-            return Err(BadSlot);
+            return Err(BadSlot { queued });
         }
         // SAFETY: checked above, `at` is in the slot behind a header and a VnetHeader.
         let start = unsafe { self.base().add(at) };
         // SAFETY: as above; any ten bytes are a VnetHeader, read without asking for alignment.
         let vnet = unsafe { start.sub(VnetHeader::LEN).cast::<VnetHeader>().as_ptr().read_unaligned() };
-        let is = |bit| status & bit != 0;
         let vlan = is(libc::TP_STATUS_VLAN_VALID).then(|| {
             let tpid = if is(libc::TP_STATUS_VLAN_TPID_VALID) { header.tp_vlan_tpid } else { 0x8100 };
             let ([a, b], [c, d]) = (tpid.to_be_bytes(), header.tp_vlan_tci.to_be_bytes());
@@ -116,7 +120,7 @@ impl RxRing {
             _slot: PhantomData,
             stored,
             len: header.tp_len as usize,
-            queued: is(libc::TP_STATUS_COPY),
+            queued,
             vnet,
             checksum_good: is(libc::TP_STATUS_CSUMNOTREADY | libc::TP_STATUS_CSUM_VALID),
             vlan,
@@ -131,11 +135,15 @@ impl RxRing {
         self.next = if next == self.slots { 0 } else { next };
     }
 
-    /// Give back whatever is there.
-    pub(crate) fn discard_all(&mut self) {
+    /// Give back whatever is there; `skip` is called for each frame that waits in the socket's queue, which belongs to its slot.
+    pub(crate) fn discard_all(&mut self, mut skip: impl FnMut()) {
         for _ in 0..self.slots {
-            if !self.is_filled() {
-                return;
+            let queued = match self.filled() {
+                None => return,
+                Some(Ok(Filled { queued, .. }) | Err(BadSlot { queued })) => queued,
+            };
+            if queued {
+                skip();
             }
             self.release();
         }

@@ -88,7 +88,7 @@ impl RxPath {
         }
         let Some(mut buf) = self.room(wanted, counters) else {
             if filled.queued {
-                fetch(filled, socket, &mut []); // it must not be taken for the next one
+                skip(socket);
             }
             return None;
         };
@@ -157,6 +157,12 @@ fn fetch(filled: &Filled<'_>, socket: &Socket, out: &mut [u8]) -> Option<usize> 
         middle.copy_from_slice(&tag);
     }
     Some(stored + hole)
+}
+
+/// Drop the next frame of the socket's queue: that of a slot which is dropped must not be taken for the next slot's.
+#[cold]
+pub(crate) fn skip(socket: &Socket) {
+    receive(socket, &mut [], &mut []);
 }
 
 /// The next frame of the socket's queue into two pieces of memory; its whole length.

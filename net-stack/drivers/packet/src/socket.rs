@@ -92,6 +92,11 @@ impl Socket {
         Ok(ring)
     }
 
+    /// Send through the interface's queueing discipline from now on.
+    pub(crate) fn use_qdisc(&self) -> io::Result<()> {
+        set_int(self.as_fd(), libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 0)
+    }
+
     fn attach(&self, program: &[libc::sock_filter]) -> io::Result<()> {
         let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
         // SAFETY: the option takes a sock_fprog; the kernel copies the instructions that it names.

@@ -51,7 +51,7 @@ use hemi_queue::{Error, Pool, Result, Uri};
 /// the others to the caller, who calls [`Uri::finish`].
 ///
 /// # Errors
-/// When the name is taken by two others, the path can't be used, or a parameter is wrong. [`Error::Unsupported`] when
+/// When the name is taken by two others, the path can't be used, a parameter is wrong, or `pool` has no buffers of 64 KiB. [`Error::Unsupported`] when
 /// more than one queue is asked for.
 ///
 /// ```
@@ -82,7 +82,15 @@ pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device
         let instead = "open it with one queue, and steer its frames to the other cores in software";
         return Err(Error::unsupported("a queue per core", "shm", instead));
     }
-    Ok(Box::new(device::ShmDevice::open(Params::take(uri)?, pool)?))
+    let params = Params::take(uri)?;
+    // A frame without a buffer waits in the ring, and all others behind it: there must be one for each.
+    if pool.largest() < MAX_FRAME {
+        let why =
+            format!("needs a pool with buffers of {MAX_FRAME} bytes; its largest has {}", pool.largest());
+        return Err(uri.error(why).into());
+    }
+    Ok(Box::new(device::ShmDevice::open(params, pool)?))
 }
 
 use params::Params;
+use ring::MAX_FRAME;

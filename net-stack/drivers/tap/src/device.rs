@@ -16,6 +16,8 @@ const LARGEST: usize = 64 << 10;
 const COPIED: usize = LARGEST / 4;
 /// Frames sent per burst, at most: each is a system call.
 const TX_BURST: usize = 64;
+/// Frames looked at per frame asked for, at most.
+const ATTEMPTS: usize = 4;
 /// The largest TCP frame that is given to the kernel uncut: what the length field of its IP header can say.
 const TSO: u32 = 65_000;
 
@@ -32,6 +34,8 @@ pub(crate) struct TapDevice {
     waiting: Option<(usize, RxChecksum)>,
     /// A frame that the stack keeps waits for room.
     blocked: bool,
+    /// The last burst ended before the frames did, with none to show for it.
+    more: bool,
     stats: Stats,
 }
 
@@ -67,6 +71,7 @@ impl TapDevice {
             large: None,
             waiting: None,
             blocked: false,
+            more: false,
             stats: Stats::default(),
             name,
         })
@@ -106,7 +111,15 @@ impl Device for TapDevice {
 
     fn rx_burst(&mut self, _: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {
         let mut n = 0;
+        // Frames that are dropped are no progress, but take their time: somebody who sends nothing else shall not keep the core here.
+        let mut attempts = max.saturating_mul(ATTEMPTS);
+        self.more = false;
         while n < max {
+            if attempts == 0 {
+                self.more = true;
+                break;
+            }
+            attempts -= 1;
             if self.large.is_none() {
                 self.large = self.rx.alloc(LARGEST);
             }
@@ -181,7 +194,7 @@ impl Device for TapDevice {
 
     /// The descriptor tells of frames to read. That there is room again it does not tell: nobody sleeps on that.
     fn prepare_park(&mut self) -> Progress {
-        if self.blocked || self.waiting.is_some() { Progress::Busy } else { Progress::Idle }
+        if self.blocked || self.more || self.waiting.is_some() { Progress::Busy } else { Progress::Idle }
     }
 
     fn counters(&self, each: &mut dyn FnMut(&str, u64)) {

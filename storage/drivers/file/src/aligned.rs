@@ -1,7 +1,8 @@
 //! [`Aligned`]: memory for direct I/O that no pool gave.
 
 use std::{
-    alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
+    alloc::{Layout, alloc_zeroed, dealloc},
+    io,
     ptr::NonNull,
 };
 
@@ -16,12 +17,16 @@ pub(crate) const ALIGNMENT: usize = 4096;
 
 impl Aligned {
     /// `len` zeros; at least one.
-    pub(crate) fn zeroed(len: usize) -> Self {
-        let layout = Layout::from_size_align(len.max(1), ALIGNMENT).unwrap_or_else(|_| Layout::new::<u8>());
+    ///
+    /// # Errors
+    /// `InvalidInput` for a length that no memory has, `OutOfMemory` when there is no such memory now.
+    pub(crate) fn zeroed(len: usize) -> io::Result<Self> {
+        let layout = Layout::from_size_align(len.max(1), ALIGNMENT)
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
         // SAFETY: the size is not zero.
         let at = unsafe { alloc_zeroed(layout) };
-        let Some(at) = NonNull::new(at) else { handle_alloc_error(layout) };
-        Self { at, layout }
+        let at = NonNull::new(at).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { at, layout })
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -39,5 +44,18 @@ impl Drop for Aligned {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout.
         unsafe { dealloc(self.at.as_ptr(), self.layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_that_no_memory_has_are_errors() {
+        assert_eq!(Aligned::zeroed(0).unwrap().bytes(), [0]);
+        for len in [usize::MAX, isize::MAX as usize] {
+            assert_eq!(Aligned::zeroed(len).map(drop).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
     }
 }

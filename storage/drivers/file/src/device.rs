@@ -18,6 +18,8 @@ use crate::{
 
 /// The most parts of one write that are handed to the kernel as they are.
 pub(crate) const MAX_PARTS: usize = 256;
+/// The most that one read brings: less than the kernel moves at once, and far more than anything in a log is long.
+const MAX_READ: usize = 1 << 30;
 
 /// A file or block device on this core.
 pub struct FileDevice {
@@ -138,10 +140,20 @@ impl FileDevice {
         }
     }
 
+    /// The command ends before it has begun.
+    #[cold]
+    fn fail(&self, id: CommandId, error: io::Error) {
+        self.shared.state.borrow_mut().done.push(Done { id, result: Err(error) });
+    }
+
     fn read(&mut self, id: CommandId, offset: u64, len: usize) {
         let target = &self.shared.target;
         // Direct I/O reads whole sectors; what lies behind the end does not come.
-        let asked = len.next_multiple_of(target.sector as usize);
+        let asked = len.checked_next_multiple_of(target.sector as usize).filter(|&asked| asked <= MAX_READ);
+        let Some(asked) = asked else {
+            let why = format!("a read of {len} bytes; at most {MAX_READ} at once");
+            return self.fail(id, io::Error::new(io::ErrorKind::InvalidInput, why));
+        };
         let Ok(mut buffer) = self.shared.pool.try_alloc(asked.min(self.shared.pool.largest())) else {
             self.waiting.push_back((id, offset, len));
             return;
@@ -152,7 +164,10 @@ impl FileDevice {
         let (at, memory) = if fits && aligned {
             (at, Memory::Pooled(buffer))
         } else {
-            let mut own = Aligned::zeroed(asked);
+            let mut own = match Aligned::zeroed(asked) {
+                Ok(own) => own,
+                Err(e) => return self.fail(id, e),
+            };
             (own.bytes_mut().as_mut_ptr(), Memory::Own(own))
         };
         let vecs = vec![libc::iovec { iov_base: at.cast(), iov_len: asked }];
@@ -172,7 +187,10 @@ impl FileDevice {
             };
             (data.iter().map(vec).collect(), Memory::Unit(data))
         } else {
-            let mut own = Aligned::zeroed(len);
+            let mut own = match Aligned::zeroed(len) {
+                Ok(own) => own,
+                Err(e) => return self.fail(id, e),
+            };
             data.copy_to(own.bytes_mut());
             let at = own.bytes().as_ptr().cast_mut();
             (vec![libc::iovec { iov_base: at.cast(), iov_len: len }], Memory::Own(own))
@@ -245,9 +263,12 @@ impl Shared {
     }
 
     /// The kernel has answered. `true`: the operation has bytes left, and must be started again under the same key.
-    pub(crate) fn complete(&self, key: usize, result: i32) -> bool {
+    pub(crate) fn complete(&self, key: usize, mut result: i32) -> bool {
         let mut state = self.state.borrow_mut();
         let Some(op) = state.ops.get_mut(key) else { return false };
+        if let (Kind::Allocate { len }, true) = (op.kind, result == -libc::EOPNOTSUPP) {
+            result = self.target.grow(op.offset.saturating_add(len));
+        }
         if result == -libc::EINTR || result == -libc::EAGAIN {
             return true;
         }
@@ -354,3 +375,6 @@ impl fmt::Debug for FileDevice {
         f.debug_tuple("FileDevice").field(&self.describe()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

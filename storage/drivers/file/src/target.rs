@@ -160,6 +160,17 @@ impl Target {
         let sync = options.sync;
         Ok(Self { file, path, direct, is_device, read_only, len, sector, sync, max_len })
     }
+
+    /// Make it `len` bytes long, or leave it longer than that, where the file system cannot promise space. The kernel's answer.
+    #[cold]
+    pub(crate) fn grow(&self, len: u64) -> i32 {
+        if self.is_device {
+            return -libc::EOPNOTSUPP;
+        }
+        let grown =
+            self.file.metadata().and_then(|m| if m.len() < len { self.file.set_len(len) } else { Ok(()) });
+        grown.map_or_else(|e| -e.raw_os_error().unwrap_or(libc::EIO), |()| 0)
+    }
 }
 
 /// Past the page cache, where that is wanted and possible.

@@ -130,10 +130,24 @@ fn random_contents_are_survived() {
                 assert_eq!(filled.copy(0, &mut out), filled.stored);
                 assert!(filled.stored <= SLOT);
             }
-            Some(Err(BadSlot)) => bad += 1,
+            Some(Err(BadSlot { .. })) => bad += 1,
             None => unreachable!("the slot is ours"),
         }
         played.ring.release();
     }
     assert!(good > 1000 && bad > 1000, "{good} {bad}");
+}
+
+#[test]
+fn frames_in_the_sockets_queue_go_with_their_slots() {
+    let mut played = Played::new(4);
+    played.header(0, USER, 100, 60, 90);
+    played.header(1, USER | libc::TP_STATUS_COPY, 5000, 60, 90);
+    played.header(2, USER | libc::TP_STATUS_COPY, 5000, 60, 0); // a bad one
+    assert_eq!(played.ring.filled().unwrap().map(|filled| filled.queued), Ok(false));
+    let mut skipped = 0;
+    played.ring.discard_all(|| skipped += 1);
+    assert_eq!((skipped, played.ring.next), (2, 3));
+    played.header(3, USER | libc::TP_STATUS_COPY, 5000, u32::MAX, 90);
+    assert_eq!(played.ring.filled().unwrap().map(drop), Err(BadSlot { queued: true }));
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, os::fd::RawFd, time::Duration};
 
 use crate::hosts::{self, Pair, counter, name, open};
 use hemi_net::{Device, DeviceQueue};
-use hemi_queue::{Pool, Progress, Uri, Wakeup, time::Instant};
+use hemi_queue::{Pool, PoolConfig, Progress, Uri, Wakeup, buf::ClassConfig, time::Instant};
 
 #[test]
 fn tcp_both_ways_over_both_families_with_every_choice_of_checksums() {
@@ -229,6 +229,15 @@ fn several_queues_are_refused_with_what_to_do_instead() {
     let queue = DeviceQueue { index: 0, of: 2 };
     let error = hemi_shm::open(&uri, &Pool::new().unwrap(), queue).map(drop).unwrap_err();
     assert!(matches!(error, hemi_queue::Error::Unsupported(_)), "{error}");
+}
+
+#[test]
+fn a_pool_without_room_for_the_largest_frame_is_refused() {
+    let uri: Uri = format!("shm:{}", name().display()).parse().unwrap();
+    let classes = vec![ClassConfig { size: 2048 }];
+    let pool = Pool::with(&PoolConfig { classes, ..PoolConfig::default() }).unwrap();
+    let error = hemi_shm::open(&uri, &pool, DeviceQueue::ONLY).map(drop).unwrap_err().to_string();
+    assert!(error.contains("buffers of 65536 bytes") && error.contains("2048"), "{error}");
 }
 
 #[test]

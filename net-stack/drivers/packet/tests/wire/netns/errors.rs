@@ -78,3 +78,19 @@ fn an_interface_that_is_removed_or_set_down() {
         assert!(gone.contains("h0 is gone"), "{gone}");
     }
 }
+
+#[test]
+fn without_a_cable_frames_go_nowhere_and_with_it_they_go_again() {
+    let net = hemi_netns::enter!();
+    link(&net);
+    let mut station = station("packet:h0");
+    net.ip("link set k0 down");
+    let (socket, _) = station.host.stack.udp_bind("0.0.0.0:0".parse().unwrap(), 1 << 16, false).unwrap();
+    let unit = hemi_queue::Buf::from_static(b"into the void").into();
+    let (now, to) = (station.now(), "10.77.0.1:9".parse().unwrap());
+    station.host.stack.udp_send(socket, unit, Some(to), now).map_err(|(e, _)| e).unwrap();
+    station.until("frames go nowhere", |station| station.counter("tx_no_carrier") > 0);
+    assert_eq!(station.host.device.deadline(), None, "nothing is tried again");
+    net.ip("link set k0 up");
+    hemi_netns::suite::answers_echo_requests(&mut station, "10.77.0.2".parse().unwrap());
+}

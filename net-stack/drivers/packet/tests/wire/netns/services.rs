@@ -29,6 +29,17 @@ fn with_offloads() {
 }
 
 #[test]
+fn on_an_interface_that_does_not_cut() {
+    let net = hemi_netns::enter!();
+    if hemi_skip::find_program("ethtool").is_none() {
+        hemi_skip::skip!("ethtool is not installed (apt-get install ethtool)");
+    }
+    link(&net);
+    net.run("ethtool", &["-K", "h0", "tso", "off", "gso", "off"]);
+    everything("packet:h0");
+}
+
+#[test]
 fn without_offloads() {
     let net = hemi_netns::enter!();
     link(&net);

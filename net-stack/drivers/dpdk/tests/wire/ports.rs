@@ -1,0 +1,45 @@
+//! Ports that are opened twice, and again.
+
+use hemi_net::{Device, DeviceQueue};
+use hemi_queue::{Pool, Result, time::Instant};
+
+fn open(uri: &str, pool: &Pool) -> Result<Box<dyn Device>> {
+    hemi_dpdk::open(&uri.parse()?, pool, DeviceQueue::ONLY)
+}
+
+#[test]
+fn a_port_asked_for_otherwise_is_refused_and_goes_on() {
+    if hemi_dpdk::VERSION.is_none() {
+        hemi_skip::skip!("no DPDK in this build");
+    }
+    let pool = Pool::new().unwrap();
+    let receives = |device: &mut dyn Device| {
+        let mut frames = Vec::new();
+        // This driver makes frames up.
+        device.rx_burst(Instant::ZERO, 8, &mut frames).unwrap();
+        frames.first().map(|frame| frame.bytes.len())
+    };
+    let mut first = open("dpdk:net_null7,size=64", &pool).unwrap();
+    assert_eq!(receives(&mut *first), Some(64));
+    let says = open("dpdk:net_null7,size=128", &pool).err().unwrap().to_string();
+    assert!(says.contains("again, otherwise"), "{says}");
+    assert_eq!(receives(&mut *first), Some(64), "it has not been closed");
+    drop(first);
+    // Closed in one thread and opened in others, each time with nothing left of the last.
+    let opened = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let pool = Pool::new().unwrap();
+                opened.wait();
+                for _ in 0..20 {
+                    let device = open("dpdk:net_null7,size=128", &pool).unwrap();
+                    let _ = device.describe();
+                    drop(device);
+                }
+            });
+        }
+    });
+    let mut last = open("dpdk:net_null7,size=256", &pool).unwrap();
+    assert_eq!(receives(&mut *last), Some(256));
+}
