@@ -3,6 +3,7 @@
 use std::{path::Path, rc::Rc, time::SystemTime};
 
 use hemi_log_file::{Access, FileDevice, FileOptions};
+use hemi_log_nvme::{self as nvme, NvmeDevice, NvmeOptions};
 use hemi_queue::{Error, Pool, PoolConfig, Result, Uri, UriError};
 use hemi_storage::{BlockDevice, ByteSize, DATA_START, Geometry, LogConfig, NewLog, OpenMode, Opening};
 
@@ -82,12 +83,17 @@ pub(super) fn place(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
     match uri.scheme() {
         "log" => file(core, uri, wanted),
         "mem" => memory(core, uri, wanted),
+        "nvme" => nvme(core, uri, wanted),
         _ => Err(unknown(uri)),
     }
 }
 
 pub(super) fn unknown(uri: &Uri) -> Error {
-    UriError::new(uri.to_string(), "unknown kind of storage; this build knows: log:PATH, mem:NAME").into()
+    UriError::new(
+        uri.to_string(),
+        "unknown kind of storage; this build knows: log:PATH, nvme:/dev/ngXnY, mem:NAME",
+    )
+    .into()
 }
 
 fn file(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
@@ -124,6 +130,30 @@ fn memory(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
     begin(core, Box::new(device), said, geometry, wanted)
 }
 
+fn nvme(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
+    let said = Said::of(uri)?;
+    let options = NvmeOptions::from_uri(uri)?;
+    uri.finish()?;
+    let Some(park) = &core.park else {
+        return Err(uri.error("a simulation has no devices; use `mem:NAME`").into());
+    };
+    if uri.path().is_empty() {
+        return Err(uri.error("names no device; write `nvme:/dev/ng0n1`").into());
+    }
+    let access = if said.mode.read_only { nvme::Access::Read } else { nvme::Access::Write };
+    let mut device = NvmeDevice::open(Path::new(uri.path()), access, options, &core.pool, park)?;
+    let pool = batch_pool()?;
+    device.register(&pool);
+    let geometry = said.geometry(uri, device.caps().max_len)?;
+    begin_with(core, Box::new(device), said, geometry, wanted, pool)
+}
+
+/// A pool of a log's own: units that wait to be pushed may hold all of the core's.
+fn batch_pool() -> Result<Pool> {
+    let class = hemi_queue::buf::ClassConfig { size: 64 << 10 };
+    Ok(Pool::with(&PoolConfig { classes: vec![class], limit: BATCH_MEMORY, region: 2 << 20 })?)
+}
+
 fn begin(
     core: &Core,
     device: Box<dyn BlockDevice>,
@@ -131,9 +161,17 @@ fn begin(
     geometry: Geometry,
     wanted: Wanted,
 ) -> Result<Place> {
-    // A pool of its own: units that wait to be pushed may hold all of the core's.
-    let class = hemi_queue::buf::ClassConfig { size: 64 << 10 };
-    let pool = Pool::with(&PoolConfig { classes: vec![class], limit: BATCH_MEMORY, region: 2 << 20 })?;
+    begin_with(core, device, said, geometry, wanted, batch_pool()?)
+}
+
+fn begin_with(
+    core: &Core,
+    device: Box<dyn BlockDevice>,
+    said: Said,
+    geometry: Geometry,
+    wanted: Wanted,
+    pool: Pool,
+) -> Result<Place> {
     let caps = device.caps();
     let opening = match wanted {
         Wanted::Open => Opening::open(said.config, caps, pool, said.mode),
