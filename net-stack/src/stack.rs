@@ -175,8 +175,10 @@ impl Stack {
             Timer::Reassembly => net.reassembly_timer(now),
             Timer::Neighbor(ip) => {
                 for frame in net.neighbor_timer(ip, now) {
-                    if let Some(tuple) = tcp_tuple(&frame) {
-                        self.tcp.on_unreachable(&tuple, net, now);
+                    match transport_of(&frame) {
+                        Some((protocol::TCP, tuple)) => self.tcp.on_unreachable(&tuple, net, now),
+                        Some((protocol::UDP, tuple)) => self.udp.on_unreachable(&tuple),
+                        _ => {}
                     }
                 }
             }
@@ -473,7 +475,7 @@ impl Stack {
 }
 
 /// Whose frame it was that could not be sent.
-fn tcp_tuple(frame: &TxFrame) -> Option<crate::tcp::Tuple> {
+fn transport_of(frame: &TxFrame) -> Option<(u8, crate::tcp::Tuple)> {
     let head = frame.head();
     let ethernet = EthernetHeader::parse(head).ok()?;
     let ip = head.get(EthernetHeader::LEN..)?;
@@ -494,10 +496,6 @@ fn tcp_tuple(frame: &TxFrame) -> Option<crate::tcp::Tuple> {
         _ => return None,
     };
     let [a, b, c, d] = *ports.first_chunk()?;
-    (proto == protocol::TCP).then(|| crate::tcp::Tuple {
-        local,
-        remote,
-        local_port: u16::from_be_bytes([a, b]),
-        remote_port: u16::from_be_bytes([c, d]),
-    })
+    let (local_port, remote_port) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    Some((proto, crate::tcp::Tuple { local, remote, local_port, remote_port }))
 }
