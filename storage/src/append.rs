@@ -276,7 +276,8 @@ impl Appender {
     pub fn next_segment(&mut self, sequence: u64, time: u64) -> SegmentHeader {
         let continues = self.unit.as_ref().is_some_and(|unit| unit.fragment > 0);
         let first = if continues { self.next.next() } else { self.next };
-        self.segment = SegmentHeader { sequence, first, continues, time };
+        let epoch = self.epoch;
+        self.segment = SegmentHeader { sequence, first, continues, epoch, time };
         self.seed = Seed::new(self.salt, sequence);
         self.offset = 0;
         self.opening = true;

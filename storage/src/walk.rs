@@ -83,7 +83,8 @@ impl Walker {
             offset: geometry.block(),
             next,
             fragment: u32::from(segment.continues),
-            epochs: (0, epoch),
+            // What was in this place before the segment was begun is no part of it, whatever it looks like.
+            epochs: (segment.epoch, epoch),
             current: None,
             probe: None,
         }
@@ -213,8 +214,8 @@ impl Walker {
         let fragment = header.fragment == self.fragment
             || (self.fragment > 0 && header.fragment > 0 && self.offset == self.geometry.block());
         // What an earlier opening of the log has left behind its cut has an older epoch than what was written since.
-        let least = self.epochs.0 + u32::from(self.probe.is_some());
-        let epoch = (least..=self.epochs.1).contains(&header.epoch);
+        let later = self.probe.is_none() || header.epoch > self.epochs.0;
+        let epoch = later && (self.epochs.0..=self.epochs.1).contains(&header.epoch);
         header.lsn == self.next && epoch && (header.kind == RecordKind::Padding || fragment)
     }
 

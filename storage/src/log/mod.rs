@@ -212,7 +212,7 @@ impl Log {
         if len as u64 > limit {
             return Some(LogError::UnitTooLarge { got: len as u64, limit });
         }
-        if self.space.full && (self.config.fail_when_full || self.space.growth_failed.is_some()) {
+        if self.refuses_for_space() {
             return Some(self.full());
         }
         let busy = self.pending_bytes >= 2 * self.config.pending_limit;
@@ -222,6 +222,11 @@ impl Log {
     /// Whether a push would not be over the limit of what may wait, and the log is not full.
     pub fn has_room(&self) -> bool {
         self.pending_bytes < self.config.pending_limit && !self.space.full
+    }
+
+    /// Whether pushes are refused because there is no space, rather than made to wait for it.
+    pub fn refuses_for_space(&self) -> bool {
+        self.space.full && (self.config.fail_when_full || self.space.growth_failed.is_some())
     }
 
     /// Why all segments are in use, when a unit waits for one.
@@ -434,7 +439,13 @@ impl Log {
         let Parts { config, caps, pool, superblock, newest, read_only, segments, slots, end } = parts;
         let geometry = superblock.geometry;
         let last = segments.last().map(|s| s.header);
-        let header = last.unwrap_or(SegmentHeader { sequence: 0, first: end.lsn, continues: false, time: 0 });
+        let header = last.unwrap_or(SegmentHeader {
+            sequence: 0,
+            first: end.lsn,
+            continues: false,
+            epoch: superblock.epoch,
+            time: 0,
+        });
         let id = (superblock.salt, superblock.epoch);
         let mut appender = Appender::resume(geometry, id, header, end.offset, end.lsn);
         appender.gather_from(caps.gather);

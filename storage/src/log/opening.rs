@@ -4,12 +4,13 @@
 //!   create ─► first 64 KiB read: nothing there? ─────────────────────────────┐
 //!   open ─► first 64 KiB ─► first block of every slot ─► last segment walked ┴► superblock written twice ─► Log
 //!                                                        └► what lies behind: torn tail, or damage?
+//!                                                           given up: segments behind a hole are wiped first
 //! ```
 //! The work is bounded by the number of segments (one block read of each) and the size of one.
 
 use std::collections::VecDeque;
 
-use hemi_queue::{Pool, Sga, time::Instant};
+use hemi_queue::{Buf, Pool, Sga, time::Instant};
 
 use super::{
     Cut, End, Log, LogConfig, NewLog, OpenMode, Parts, Recovery, Segment,
@@ -51,6 +52,7 @@ enum State {
     Headers(Headers),
     Walk(Box<Walking>),
     Survey(Box<Surveying>),
+    Clearing(Clearing),
     Writing(Writing),
     Done(Result<Box<Known>, LogError>),
     Taken,
@@ -64,6 +66,8 @@ struct Known {
     segments: Vec<Segment>,
     slots: u64,
     end: End,
+    /// Slots of segments behind a hole, to be given up.
+    beyond: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -93,6 +97,13 @@ struct Surveying {
     until: u64,
     /// Copied, so that a long stretch does not hold the pool's buffers.
     data: Vec<u8>,
+}
+
+/// Wipes the headers of segments that are given up: nothing else tells them from those that will follow.
+#[derive(Debug)]
+struct Clearing {
+    known: Known,
+    asked: Vec<CommandId>,
 }
 
 #[derive(Debug)]
@@ -179,6 +190,7 @@ impl Opening {
             Ok(data) => data,
             Err(error) => {
                 let what = match &self.state {
+                    State::Clearing(_) => "wiping segments that are given up",
                     State::Writing(_) => "writing the superblock",
                     _ => "reading the log",
                 };
@@ -197,6 +209,10 @@ impl Opening {
             State::Survey(mut surveying) => {
                 surveying.ahead.complete(id, data);
                 self.survey(surveying)
+            }
+            State::Clearing(mut clearing) => {
+                clearing.asked.retain(|asked| *asked != id);
+                Ok(self.clear(clearing))
             }
             State::Writing(writing) if writing.id == id => Ok(self.written(writing)),
             other => Ok(other),
@@ -245,7 +261,7 @@ impl Opening {
             epoch: 1,
         };
         let end = End { lsn: Lsn(0), offset: 0, turn: true, time: new.created };
-        let known = Known { superblock, newest: 1, segments: Vec::new(), slots, end };
+        let known = Known { superblock, newest: 1, segments: Vec::new(), slots, end, beyond: Vec::new() };
         Ok(self.write(known))
     }
 
@@ -285,15 +301,17 @@ impl Opening {
                 self.damaged(head, tail, 0)?;
             }
             let end = End { lsn: head.max(tail), offset: 0, turn: true, time: superblock.created };
-            let known = Known { superblock, newest, segments: Vec::new(), slots, end };
+            let known = Known { superblock, newest, segments: Vec::new(), slots, end, beyond: Vec::new() };
             return Ok(self.found(known));
         };
         let first = segments[0].header;
         if first.first > head && !(first.continues && first.first.0 - 1 == head.0) {
             self.damaged(head, first.first, 0)?;
         }
-        if let Some(hole) = hole {
+        let mut beyond = Vec::new();
+        if let Some(index::Hole { error: hole, behind }) = hole {
             let FormatError::SegmentMissing { from, .. } = hole else { return Err(hole.into()) };
+            beyond = behind.iter().map(|s| s.slot).collect();
             self.report.cut = Some(Cut {
                 segment: last.header.sequence + 1,
                 offset: 0,
@@ -313,7 +331,7 @@ impl Opening {
         let ahead = ReadAhead::new(Owner::Read(0), base, block, block, self.config.read_ahead);
         let end = End { lsn: walker.next_lsn(), offset: block, turn: false, time: last.header.time };
         let segments = segments.iter().map(|s| Segment::new(s.slot, s.header)).collect();
-        let known = Known { superblock, newest, segments, slots, end };
+        let known = Known { superblock, newest, segments, slots, end, beyond };
         self.walk(Box::new(Walking { known, walker, ahead, input: Sga::new() }))
     }
 
@@ -424,8 +442,10 @@ impl Opening {
 
     /// All is known: take possession by a new epoch.
     fn found(&mut self, mut known: Known) -> State {
-        // The head never lies behind the end, also where records were lost.
-        known.end.lsn = known.end.lsn.max(known.superblock.head);
+        // The head never lies behind the end, also where records were lost. What comes next does not follow the last record then.
+        if known.end.lsn < known.superblock.head {
+            (known.end.lsn, known.end.turn) = (known.superblock.head, true);
+        }
         self.report.tail = known.end.lsn;
         if self.mode.read_only {
             return State::Done(Ok(Box::new(known)));
@@ -433,7 +453,21 @@ impl Opening {
         known.superblock.epoch = known.superblock.epoch.saturating_add(1);
         known.superblock.generation += 1;
         known.superblock.tail = known.end.lsn;
-        self.write(known)
+        self.clear(Clearing { known, asked: Vec::new() })
+    }
+
+    /// Wipe the headers that are given up, and then write the superblock. A crash in between leaves a log that ends early, which
+    /// is refused, as it was before.
+    fn clear(&mut self, mut clearing: Clearing) -> State {
+        let geometry = clearing.known.superblock.geometry;
+        while clearing.asked.len() < HEADERS
+            && let Some(slot) = clearing.known.beyond.pop()
+        {
+            let data = Sga::from(Buf::from(vec![0; geometry.block() as usize]));
+            let write = Command::Write { offset: geometry.slot_offset(slot), data, fua: false };
+            clearing.asked.push(self.commands.push(Owner::Superblock, write));
+        }
+        if clearing.asked.is_empty() { self.write(clearing.known) } else { State::Clearing(clearing) }
     }
 
     /// Write both copies of the superblock, the one that does not count first.
