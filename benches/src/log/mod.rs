@@ -1,0 +1,2 @@
+//! The log lab.
+pub mod hemi;
