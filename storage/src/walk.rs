@@ -181,8 +181,10 @@ impl Walker {
             let Some(header) = believed else { return self.ended(Ending::Clean) };
             input.advance(RECORD_HEADER);
             let (crc, said) = RecordHeader::checksum(self.seed, &bytes);
-            let left = header.length as usize;
-            let pad = left.next_multiple_of(ALIGN) - left;
+            let whole = (header.length as usize).next_multiple_of(ALIGN);
+            // What fills a padding is passed over.
+            let left = if header.kind == RecordKind::Unit { header.length as usize } else { 0 };
+            let pad = whole - left;
             self.current = Some(Current { header, crc, said, left, pad, payload: Sga::new() });
         }
     }

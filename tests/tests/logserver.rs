@@ -77,11 +77,12 @@ fn read_by_the_book(file: &[u8]) -> Vec<(u64, Vec<u8>)> {
                 continue;
             }
             let length = u32_at(at + 4) as usize;
+            let covered = if file[at + 36] == 1 { 40 + length } else { 40 };
             let whole = at + 40 + length <= end
                 && matches!(file[at + 36], 1 | 2)
                 && u64_at(at + 8) == expected
                 && u32_at(at + 24) >= epoch + u32::from(probed)
-                && crc32c(seed, &file[at + 4..at + 40 + length]) == u32_at(at);
+                && crc32c(seed, &file[at + 4..at + covered]) == u32_at(at);
             if !whole {
                 // Once, at the next block.
                 if probed || at.is_multiple_of(block) {

@@ -1,6 +1,10 @@
 //! Loads on a hemi log.
 
-use std::{cell::Cell, rc::Rc, time::{Duration, Instant}};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use hemi::{Buf, LogQueue, Pool, Push, Result, Sga};
 
@@ -34,37 +38,52 @@ pub fn unit(size: usize) -> Result<Buf> {
 }
 
 /// Append units of `size` bytes, `waiting` of them at a time, each a push of its own that is waited for.
-pub async fn append(log: &LogQueue, size: usize, waiting: usize, timed: bool, until: Until) -> Result<Appended> {
+pub async fn append(
+    log: &LogQueue,
+    size: usize,
+    waiting: usize,
+    timed: bool,
+    until: Until,
+) -> Result<Appended> {
     let unit = unit(size)?;
     let begun = Instant::now();
-    let left = Rc::new(Cell::new(match until { Until::Units(n) => n, Until::Time(_) => u64::MAX }));
-    let tasks: Vec<_> = (0..waiting).map(|_| {
-        let (unit, left) = (unit.clone(), Rc::clone(&left));
-        let log = log.another();
-        hemi::spawn(async move {
-            let mut log: LogQueue = log?;
-            let mut latencies = timed.then(Recorder::new);
-            let mut units = 0_u64;
-            while left.get() > 0 {
-                left.set(left.get() - 1);
-                let before = timed.then(Instant::now);
-                log.push(Sga::from(unit.clone())).await?;
-                units += 1;
-                if let (Some(latencies), Some(before)) = (&mut latencies, before) {
-                    latencies.record(before.elapsed().as_nanos() as u64);
-                    if let Until::Time(time) = until && begun.elapsed() > time {
-                        break;
+    let left = Rc::new(Cell::new(match until {
+        Until::Units(n) => n,
+        Until::Time(_) => u64::MAX,
+    }));
+    let tasks: Vec<_> = (0..waiting)
+        .map(|_| {
+            let (unit, left) = (unit.clone(), Rc::clone(&left));
+            let log = log.another();
+            hemi::spawn(async move {
+                let mut log: LogQueue = log?;
+                let mut latencies = timed.then(Recorder::new);
+                let mut units = 0_u64;
+                while left.get() > 0 {
+                    left.set(left.get() - 1);
+                    let before = timed.then(Instant::now);
+                    log.push(Sga::from(unit.clone())).await?;
+                    units += 1;
+                    if let (Some(latencies), Some(before)) = (&mut latencies, before) {
+                        latencies.record(before.elapsed().as_nanos() as u64);
+                        if let Until::Time(time) = until
+                            && begun.elapsed() > time
+                        {
+                            break;
+                        }
                     }
                 }
-            }
-            Ok::<_, hemi::Error>((units, latencies))
+                Ok::<_, hemi::Error>((units, latencies))
+            })
         })
-    }).collect();
+        .collect();
     let mut all = Appended { units: 0, elapsed: Duration::ZERO, latencies: Recorder::new() };
     for task in tasks {
         let (units, latencies) = task.await.map_err(|e| hemi::Error::Other(e.to_string().into()))??;
         all.units += units;
-        if let Some(latencies) = latencies { all.latencies.merge(&latencies); }
+        if let Some(latencies) = latencies {
+            all.latencies.merge(&latencies);
+        }
     }
     all.elapsed = begun.elapsed();
     Ok(all)

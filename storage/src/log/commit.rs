@@ -69,6 +69,13 @@ impl Log {
                     break;
                 }
                 let Some(front) = self.pending.front() else { break };
+                if self.appender.append(&front.unit, front.time, self.durable) {
+                    self.batch_wanted |= front.durable;
+                    self.pending_bytes -= front.unit.len();
+                    self.pending.pop_front();
+                    units += 1;
+                    continue;
+                }
                 if !self.space.fits(front.unit.len(), self.geometry, Some(self.appender.offset())) {
                     self.want_space();
                     break;
