@@ -17,6 +17,7 @@ use super::{
     ahead::{ReadAhead, short},
     command::{Commands, Owner},
     master::block_of,
+    space,
 };
 use crate::{
     BlockDevice, Command, CommandId, DATA_START, DeviceCaps, Done, Ending, FormatError, LogError, Lsn,
@@ -53,6 +54,7 @@ enum State {
     Walk(Box<Walking>),
     Survey(Box<Surveying>),
     Clearing(Clearing),
+    Preparing(Preparing),
     Writing(Writing),
     Done(Result<Box<Known>, LogError>),
     Taken,
@@ -68,6 +70,8 @@ struct Known {
     end: End,
     /// Slots of segments behind a hole, to be given up.
     beyond: Vec<u64>,
+    /// The slot that was filled with zeros.
+    prepared: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -104,6 +108,14 @@ struct Surveying {
 struct Clearing {
     known: Known,
     asked: Vec<CommandId>,
+}
+
+/// Fills the first slot of a new log with zeros.
+#[derive(Debug)]
+struct Preparing {
+    known: Known,
+    done: u64,
+    zeros: Option<Buf>,
 }
 
 #[derive(Debug)]
@@ -159,11 +171,12 @@ impl Opening {
         }
         let State::Done(result) = std::mem::replace(&mut self.state, State::Taken) else { return None };
         Some(result.map(|known| {
-            let Known { superblock, newest, segments, slots, end, .. } = *known;
+            let Known { superblock, newest, segments, slots, end, prepared, .. } = *known;
             let why = "open it without `mode=ro`, by the one process that may write";
             let read_only = self.mode.read_only.then_some(why);
             let (config, caps, pool) = (self.config.clone(), self.caps.clone(), self.pool.clone());
-            let parts = Parts { config, caps, pool, superblock, newest, read_only, segments, slots, end };
+            let parts =
+                Parts { config, caps, pool, superblock, newest, read_only, segments, slots, prepared, end };
             (Log::assemble(parts), self.report.clone())
         }))
     }
@@ -191,6 +204,7 @@ impl Opening {
             Err(error) => {
                 let what = match &self.state {
                     State::Clearing(_) => "wiping segments that are given up",
+                    State::Preparing(_) => "writing the first segment",
                     State::Writing(_) => "writing the superblock",
                     _ => "reading the log",
                 };
@@ -214,6 +228,7 @@ impl Opening {
                 clearing.asked.retain(|asked| *asked != id);
                 Ok(self.clear(clearing))
             }
+            State::Preparing(preparing) => Ok(self.prepare(preparing)),
             State::Writing(writing) if writing.id == id => Ok(self.written(writing)),
             other => Ok(other),
         };
@@ -261,8 +276,25 @@ impl Opening {
             epoch: 1,
         };
         let end = End { lsn: Lsn(0), offset: 0, turn: true, time: new.created };
-        let known = Known { superblock, newest: 1, segments: Vec::new(), slots, end, beyond: Vec::new() };
-        Ok(self.write(known))
+        let (segments, beyond) = (Vec::new(), Vec::new());
+        let mut known = Known { superblock, newest: 1, segments, slots, end, beyond, prepared: None };
+        if !self.caps.slow_when_new || slots == 0 {
+            return Ok(self.write(known));
+        }
+        known.prepared = Some(0);
+        Ok(self.prepare(Preparing { known, done: 0, zeros: space::zeros(&self.pool) }))
+    }
+
+    /// Later slots are prepared while the one before is filled; nobody has done that for the first.
+    fn prepare(&mut self, mut preparing: Preparing) -> State {
+        let geometry = preparing.known.superblock.geometry;
+        let len = space::PREPARE.min(geometry.segment() - preparing.done);
+        let data = preparing.zeros.as_ref().and_then(|zeros| space::repeated(zeros, len as usize));
+        let Some(data) = data.filter(|_| len > 0) else { return self.write(preparing.known) };
+        let offset = geometry.slot_offset(0) + preparing.done;
+        self.commands.push(Owner::Prepare, Command::Write { offset, data, fua: false });
+        preparing.done += len;
+        State::Preparing(preparing)
     }
 
     /// Read the first block of every slot.
@@ -301,7 +333,15 @@ impl Opening {
                 self.damaged(head, tail, 0)?;
             }
             let end = End { lsn: head.max(tail), offset: 0, turn: true, time: superblock.created };
-            let known = Known { superblock, newest, segments: Vec::new(), slots, end, beyond: Vec::new() };
+            let known = Known {
+                superblock,
+                newest,
+                segments: Vec::new(),
+                slots,
+                end,
+                beyond: Vec::new(),
+                prepared: None,
+            };
             return Ok(self.found(known));
         };
         let first = segments[0].header;
@@ -331,7 +371,7 @@ impl Opening {
         let ahead = ReadAhead::new(Owner::Read(0), base, block, block, self.config.read_ahead);
         let end = End { lsn: walker.next_lsn(), offset: block, turn: false, time: last.header.time };
         let segments = segments.iter().map(|s| Segment::new(s.slot, s.header)).collect();
-        let known = Known { superblock, newest, segments, slots, end, beyond };
+        let known = Known { superblock, newest, segments, slots, end, beyond, prepared: None };
         self.walk(Box::new(Walking { known, walker, ahead, input: Sga::new() }))
     }
 

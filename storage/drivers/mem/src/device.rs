@@ -193,6 +193,7 @@ impl BlockDevice for MemDevice {
             fua: state.config.fua,
             volatile_cache: state.config.cache,
             discard: state.config.discard,
+            slow_when_new: state.config.slow_when_new,
             gather: state.config.gather,
             read_only: false,
         }

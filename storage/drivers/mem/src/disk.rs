@@ -24,6 +24,8 @@ pub struct MemConfig {
     pub cache: bool,
     /// Freed space is given back.
     pub discard: bool,
+    /// Logs are told that new space is slow to write, so that they fill it with zeros first.
+    pub slow_when_new: bool,
     /// How long every command takes at least.
     pub latency: Duration,
     /// And how much longer at most: completions come out of order.
@@ -43,6 +45,7 @@ impl Default for MemConfig {
             fua: true,
             cache: true,
             discard: false,
+            slow_when_new: false,
             latency: Duration::ZERO,
             jitter: Duration::ZERO,
             gather: 4096,
