@@ -1,2 +1,0 @@
-//! The log lab.
-pub mod hemi;
