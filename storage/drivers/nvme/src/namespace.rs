@@ -66,6 +66,8 @@ impl BlockDevice for NvmeDevice {
             fua: self.options.sync == Sync::Fua && identity.volatile_cache,
             volatile_cache: identity.volatile_cache,
             discard: identity.deallocate && !self.queue.target.read_only,
+            slow_when_new: false,
+            append_only: false,
             // Whole blocks in one piece: headers and payloads are copied together, once, into memory that the device knows.
             gather: usize::MAX,
             read_only: self.queue.target.read_only,
