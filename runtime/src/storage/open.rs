@@ -3,9 +3,11 @@
 use std::{path::Path, rc::Rc, time::SystemTime};
 
 use hemi_log_file::{Access, FileDevice, FileOptions};
-use hemi_log_nvme::{self as nvme, NvmeDevice, NvmeOptions};
+use hemi_log_nvme::{self as nvme, NvmeDevice, NvmeOptions, NvmeZones};
 use hemi_queue::{Error, Pool, PoolConfig, Result, Uri, UriError};
-use hemi_storage::{BlockDevice, ByteSize, DATA_START, Geometry, LogConfig, NewLog, OpenMode, Opening};
+use hemi_storage::{
+    BlockDevice, ByteSize, DATA_START, Geometry, LogConfig, NewLog, OpenMode, Opening, ZoneDevice as _, Zoned,
+};
 
 use crate::context::Core;
 
@@ -131,8 +133,9 @@ fn memory(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
 }
 
 fn nvme(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
-    let said = Said::of(uri)?;
-    let options = NvmeOptions::from_uri(uri)?;
+    let mut said = Said::of(uri)?;
+    let mut options = NvmeOptions::from_uri(uri)?;
+    options.limit = said.size.unwrap_or(u64::MAX);
     uri.finish()?;
     let Some(park) = &core.park else {
         return Err(uri.error("a simulation has no devices; use `mem:NAME`").into());
@@ -141,11 +144,26 @@ fn nvme(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
         return Err(uri.error("names no device; write `nvme:/dev/ng0n1`").into());
     }
     let access = if said.mode.read_only { nvme::Access::Read } else { nvme::Access::Write };
-    let mut device = NvmeDevice::open(Path::new(uri.path()), access, options, &core.pool, park)?;
-    let pool = batch_pool()?;
-    device.register(&pool);
+    let (path, pool) = (Path::new(uri.path()), batch_pool()?);
+    if !nvme::is_zoned(path)? {
+        let mut device = NvmeDevice::open(path, access, options, &core.pool, park)?;
+        device.register(&pool);
+        let geometry = said.geometry(uri, device.caps().max_len)?;
+        return Ok(begin_with(core, Box::new(device), said, geometry, wanted, pool));
+    }
+    let mut zones = NvmeZones::open(path, access, options, &core.pool, park)?;
+    zones.register(&pool);
+    let append = zones.caps().append as usize;
+    let device = Zoned::new(zones);
+    if said.size.is_some() || said.segment.replace(device.segment()).is_some() {
+        return Err(uri
+            .error("zones take no `size` and no `segment`: a segment is a zone, and all are used")
+            .into());
+    }
+    // A batch that one append holds can be in flight beside others.
+    said.config.batch = said.config.batch.min(append / 2);
     let geometry = said.geometry(uri, device.caps().max_len)?;
-    begin_with(core, Box::new(device), said, geometry, wanted, pool)
+    Ok(begin_with(core, Box::new(device), said, geometry, wanted, pool))
 }
 
 /// A pool of a log's own: units that wait to be pushed may hold all of the core's.
@@ -161,7 +179,7 @@ fn begin(
     geometry: Geometry,
     wanted: Wanted,
 ) -> Result<Place> {
-    begin_with(core, device, said, geometry, wanted, batch_pool()?)
+    Ok(begin_with(core, device, said, geometry, wanted, batch_pool()?))
 }
 
 fn begin_with(
@@ -171,7 +189,7 @@ fn begin_with(
     geometry: Geometry,
     wanted: Wanted,
     pool: Pool,
-) -> Result<Place> {
+) -> Place {
     let caps = device.caps();
     let opening = match wanted {
         Wanted::Open => Opening::open(said.config, caps, pool, said.mode),
@@ -182,7 +200,7 @@ fn begin_with(
             Opening::create(said.config, caps, pool, new)
         }
     };
-    Ok(Place { device, opening })
+    Place { device, opening }
 }
 
 /// Nanoseconds since the Unix epoch, from the core's clock; in a simulation both begin at zero.

@@ -444,7 +444,9 @@ impl<D: ZoneDevice> Zoned<D> {
         if self.reads[read].left == 0 {
             let Reading { id, parts, failed, .. } = self.reads.remove(read);
             let mut all = Sga::new();
-            parts.into_iter().for_each(|part| all.append(part));
+            for part in parts {
+                all.append(part);
+            }
             self.done.push(Done { id, result: failed.map_or_else(|| Ok(all), Err) });
         }
     }

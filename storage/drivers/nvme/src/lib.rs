@@ -39,10 +39,12 @@ mod status;
 mod sys;
 mod tap;
 mod target;
+mod zones;
 
 pub use command::{Opcode, Passthrough};
 pub use identify::{Identity, Unsuitable};
 pub use namespace::NvmeDevice;
 pub use status::Status;
 pub use tap::{Tap, Ticket};
-pub use target::{Access, NvmeOptions, Sync};
+pub use target::{Access, NvmeOptions, Sync, is_zoned};
+pub use zones::NvmeZones;

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fmt, path::Path, rc::Rc};
 
 use hemi_park::Park;
-use hemi_queue::{Pool, Progress, Result, Sga, Wakeup, time::Instant};
+use hemi_queue::{Error, Pool, Progress, Result, Sga, Wakeup, time::Instant};
 use hemi_storage::{BlockDevice, Command, CommandId, DeviceCaps, Done};
 
 use crate::{Access, Identity, NvmeOptions, Sync, Tap, queue::Queue};
@@ -31,6 +31,10 @@ impl NvmeDevice {
         park: &Rc<Park>,
     ) -> Result<Self> {
         let queue = Queue::open(path, access, pool, park)?;
+        if queue.identity().zoned.is_some() {
+            let why = std::io::Error::new(std::io::ErrorKind::Unsupported, "the namespace has zones");
+            return Err(Error::io("open as plain blocks", path.display(), why));
+        }
         Ok(Self { queue, options, waiting: VecDeque::new() })
     }
 
@@ -59,9 +63,10 @@ impl NvmeDevice {
 impl BlockDevice for NvmeDevice {
     fn caps(&self) -> DeviceCaps {
         let identity = self.queue.identity();
+        let len = identity.len().min(self.options.limit);
         DeviceCaps {
-            len: identity.len(),
-            max_len: identity.len(),
+            len,
+            max_len: len,
             sector: identity.block,
             fua: self.options.sync == Sync::Fua && identity.volatile_cache,
             volatile_cache: identity.volatile_cache,

@@ -44,16 +44,24 @@ impl FromStr for Sync {
 }
 
 /// How a namespace is used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NvmeOptions {
     /// How a write is made durable.
     pub sync: Sync,
+    /// Use no more than so many bytes, from the first on. Of zones all are used.
+    pub limit: u64,
+}
+
+impl Default for NvmeOptions {
+    fn default() -> Self {
+        Self { sync: Sync::Fua, limit: u64::MAX }
+    }
 }
 
 impl NvmeOptions {
     /// Take this driver's parameters out of `uri`.
     pub fn from_uri(uri: &Uri) -> Result<Self> {
-        Ok(Self { sync: uri.take("sync")?.unwrap_or_default() })
+        Ok(Self { sync: uri.take("sync")?.unwrap_or_default(), ..Self::default() })
     }
 }
 
@@ -73,7 +81,7 @@ const ZONED: u8 = 2;
 impl Target {
     pub(crate) fn open(path: &Path, access: Access) -> Result<Self> {
         let fail = |op, e| Error::io(op, path.display(), e);
-        if let Some(why) = std::fs::metadata(path).ok().and_then(|meta| wrong_kind(&meta.file_type())) {
+        if let Some(why) = std::fs::metadata(path).ok().and_then(|meta| wrong_kind(meta.file_type())) {
             return Err(fail("open", io::Error::new(io::ErrorKind::InvalidInput, why)));
         }
         let mut how = OpenOptions::new();
@@ -92,8 +100,16 @@ impl Target {
     }
 }
 
+/// Whether the namespace whose character device is `path` has zones, and so wants [`NvmeZones`](crate::NvmeZones).
+///
+/// # Errors
+/// As for opening it.
+pub fn is_zoned(path: &Path) -> Result<bool> {
+    Ok(Target::open(path, Access::Read)?.identity.zoned.is_some())
+}
+
 /// Why a file of this kind is no namespace's character device.
-fn wrong_kind(kind: &std::fs::FileType) -> Option<&'static str> {
+fn wrong_kind(kind: std::fs::FileType) -> Option<&'static str> {
     if kind.is_char_device() {
         None
     } else if kind.is_block_device() {

@@ -5,6 +5,7 @@ mod in_guest {
 
     /// Namespaces of the guest.
     const BLOCKS_4K: &str = "/dev/hemi-blocks";
+    const ZONES: &str = "/dev/hemi-zones";
     const BLOCKS_512: &str = "/dev/hemi-small";
 
     /// What unit `n` is: empty ones, small ones, some larger than a command can move.
@@ -97,6 +98,14 @@ mod in_guest {
         reuse(&format!("nvme:{BLOCKS_4K}"), "segment=1MiB&size=16MiB").unwrap();
     }
 
+    #[test]
+    fn a_log_lives_on_zones() {
+        hemi_guest::needs!(Nvme);
+        a_life(&format!("nvme:{ZONES}"), "").unwrap();
+        a_life(&format!("nvme:{ZONES}"), "sync=flush").unwrap();
+        reuse(&format!("nvme:{ZONES}"), "").unwrap();
+    }
+
     fn refusal(uri: &str, create: bool) -> String {
         let runtime = Runtime::builder().build().unwrap();
         let result = runtime
@@ -116,6 +125,7 @@ mod in_guest {
             ("nvme:/etc/hostname", true, "use `log:` for a file"),
             ("nvme:/dev/hemi-blocks?sync=maybe", true, "`fua` or `flush`"),
             ("nvme:/dev/hemi-blocks?block=512&overwrite=true", true, "4096"),
+            ("nvme:/dev/hemi-zones?segment=1MiB", true, "a segment is a zone"),
             ("nvme:/dev/hemi-small?segment=128MiB&overwrite=true", true, "too few"),
         ] {
             let said = refusal(uri, create);
