@@ -146,6 +146,14 @@ impl Connection {
         self.changes.note(Changes::ALL);
     }
 
+    /// The queue pair is destroyed: no completion comes any more, and the device has no memory of it.
+    pub fn destroyed(&mut self) {
+        self.stopped();
+        while self.flight.pop().is_some() {}
+        self.end_reading();
+        self.work = false;
+    }
+
     /// Whether the connection is over and the device has none of its memory.
     pub fn is_quiet(&self) -> bool {
         self.phase == Phase::Stopped && self.flight.is_empty()

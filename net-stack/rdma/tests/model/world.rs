@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hemi_queue::{Pool, time::Instant};
-use hemi_rdma::{Config, Connection, Failure, Hello, Status};
+use hemi_rdma::{Config, Connection, Failure, Hello, Stats, Status};
 
 use super::{Device, Dice, Program, State, device::transmit, program::Leaving};
 
@@ -134,7 +134,7 @@ impl World {
     }
 
     /// Anything at all, as the dice say; then everything, until nothing more happens.
-    pub fn run(mut self) {
+    pub fn run(mut self) -> Vec<Stats> {
         for step in 0..self.plan.steps {
             if step == self.plan.trouble_at {
                 self.make_trouble();
@@ -152,7 +152,7 @@ impl World {
                 idle += 1;
             }
         }
-        self.verdict();
+        self.verdict()
     }
 
     fn is_dead(&self, side: usize) -> bool {
@@ -305,7 +305,7 @@ impl World {
     }
 
     /// What must hold when nothing happens any more.
-    fn verdict(self) {
+    fn verdict(self) -> Vec<Stats> {
         let alive = |side: usize| self.dead != Some(side);
         let calm = self.plan.trouble == Trouble::Nothing;
         for (at, pair) in self.programs.iter().enumerate() {
@@ -335,5 +335,7 @@ impl World {
             assert_eq!(device.budget.now_promised(), 0, "credits of side {side} are back");
             assert_eq!(device.budget.now_posted() as usize, device.receives(), "side {side}");
         }
+        let all = self.devices.iter().flat_map(|device| &device.qps);
+        all.map(|qp| qp.conn.stats()).collect()
     }
 }
