@@ -106,7 +106,7 @@ impl Connection {
 
     /// Whether both ends have closed: what the queue pair reports now is its end.
     pub(super) fn is_farewell(&self) -> bool {
-        self.sending >= Sending::Closed && self.peer_end == PeerEnd::Closed && self.announced.is_empty()
+        self.sending >= Sending::Closed && self.peer_end == PeerEnd::Closed
     }
 
     /// Something of the close has been done; maybe that was all.

@@ -34,8 +34,18 @@ struct Posted {
 /// A completion.
 #[derive(Debug)]
 pub enum Cqe {
-    Ended { qp: usize, id: WorkId, result: Result<(), Status> },
-    Received { qp: usize, imm: Option<u32>, data: BufMut },
+    Ended {
+        qp: usize,
+        id: WorkId,
+        result: Result<(), Status>,
+        /// Memory that the device may write to until it says so.
+        targets: Vec<Sge>,
+    },
+    Received {
+        qp: usize,
+        imm: Option<u32>,
+        data: BufMut,
+    },
 }
 
 /// A queue pair, and its connection.
@@ -204,7 +214,7 @@ impl Device {
 
     fn dispatch(&mut self, cqe: Cqe, now: Instant) {
         match cqe {
-            Cqe::Ended { qp, id, result } => {
+            Cqe::Ended { qp, id, result, .. } => {
                 let qp = &mut self.qps[qp];
                 while qp.outstanding.pop_front().is_some_and(|before| before != id) {}
                 qp.conn.completed(id, result, now);
@@ -259,7 +269,9 @@ impl Device {
         let qp = &mut self.qps[at];
         qp.state = State::Error;
         for work in qp.send_queue.drain(..) {
-            qp.hidden.push_back(Cqe::Ended { qp: at, id: work.id, result: Err(Status::Flushed) });
+            let targets = if matches!(work.verb, Verb::Read(_)) { work.gather } else { Vec::new() };
+            let result = Err(Status::Flushed);
+            qp.hidden.push_back(Cqe::Ended { qp: at, id: work.id, result, targets });
         }
     }
 
@@ -267,7 +279,15 @@ impl Device {
     pub fn complete(&mut self, at: usize, most: usize) -> bool {
         let qp = &mut self.qps[at];
         let n = most.min(qp.hidden.len());
-        self.cq.extend(qp.hidden.drain(..n));
+        for cqe in qp.hidden.drain(..n) {
+            if let Cqe::Ended { targets, .. } = &cqe {
+                // What is flushed may have been carried out in part.
+                for sge in targets {
+                    write_memory(sge.address, &vec![0xee; sge.length as usize]);
+                }
+            }
+            self.cq.push_back(cqe);
+        }
         n > 0
     }
 
@@ -323,7 +343,7 @@ pub fn transmit(from: &mut Device, to: Option<&mut Device>, at: usize) -> bool {
     };
     let failed = result.is_err();
     if failed || work.signalled {
-        from.qps[at].hidden.push_back(Cqe::Ended { qp: at, id: work.id, result });
+        from.qps[at].hidden.push_back(Cqe::Ended { qp: at, id: work.id, result, targets: Vec::new() });
     }
     if failed {
         from.flush(at);
