@@ -205,7 +205,7 @@ impl Connection {
             Hold::Nothing => Hold::OneSided { result, last },
             written => written,
         };
-        let signalled = last || self.flight.signal_due();
+        let signalled = last || self.flight.wants_signal(true, false);
         Some(self.one_sided_work(operation, verb, hold, count, signalled, inline))
     }
 

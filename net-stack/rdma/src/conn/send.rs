@@ -234,8 +234,7 @@ impl Connection {
         let imm = self.credits.send(Kind::Data, more);
         self.stats.sent += 1;
         self.out_of_credit = false;
-        // What is held should come back soon: the last for now says so. (Inline, nothing is held.)
-        let signalled = self.flight.signal_due() || !inline && self.outgoing.is_empty();
+        let signalled = self.flight.wants_signal(!inline, self.outgoing.is_empty());
         let slot = Slot { operation: Operation::Send, hold: Hold::Unit(data), inline, signalled };
         let sequence = self.flight.push(slot);
         Planned { sequence, verb: Verb::Send { imm }, data: Gathered::Sges(count), signalled, inline }
@@ -245,7 +244,8 @@ impl Connection {
     pub(super) fn send_control(&mut self, kind: Kind, more: bool, len: usize, hold: Hold) -> Planned {
         let imm = self.credits.send(kind, more);
         self.stats.sent += 1;
-        let signalled = self.flight.signal_due() || matches!(hold, Hold::End);
+        let last = self.outgoing.is_empty();
+        let signalled = self.flight.wants_signal(false, last) || matches!(hold, Hold::End);
         let slot = Slot { operation: Operation::Send, hold, inline: true, signalled };
         let sequence = self.flight.push(slot);
         Planned { sequence, verb: Verb::Send { imm }, data: Gathered::Control(len), signalled, inline: true }
@@ -373,7 +373,7 @@ impl Connection {
         let imm = self.credits.send(Kind::Announce, more);
         self.stats.sent += 1;
         let verb = Verb::Send { imm };
-        let signalled = self.flight.signal_due() || self.outgoing.is_empty();
+        let signalled = self.flight.wants_signal(true, self.outgoing.is_empty());
         Some(self.one_sided_work(Operation::Send, verb, Hold::Unit(list.into()), 1, signalled, false))
     }
 
