@@ -11,7 +11,8 @@ use super::{
     Changes, Connection,
     end::{Phase, Sending},
     flight::Hold,
-    send::{Outgoing, Planned, element, take_piece},
+    gather::{element, take_piece},
+    send::{Outgoing, Planned},
 };
 use crate::{Failure, Memory, Operation, RegionDescriptor, RegionError, Remote, Rights, Verb};
 

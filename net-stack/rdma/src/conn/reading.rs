@@ -8,12 +8,7 @@ use std::collections::VecDeque;
 
 use hemi_queue::{Buf, BufMut, Sga};
 
-use super::{
-    Connection,
-    end::Phase,
-    flight::Hold,
-    send::{Planned, address},
-};
+use super::{Connection, end::Phase, flight::Hold, gather::address, send::Planned};
 use crate::{Keys, Memory, Operation, Remote, Sge, Verb, control};
 
 /// The longest READ, in bytes: every device takes a message of so many.
