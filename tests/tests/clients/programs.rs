@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::guest::{Device, Guest, V4, V6, pattern};
+use super::guest::{self, Device, V4, V6, pattern};
 
 /// What a program writes on its standard output when it is given `input`.
 fn pipe(program: &std::path::Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
@@ -28,7 +28,7 @@ fn pipe(program: &std::path::Path, arguments: &[&str], input: &[u8]) -> Vec<u8> 
 fn netcat_and_socat_get_back_what_they_send() {
     let (nc, socat) = (hemi_skip::program!("nc", "netcat-openbsd"), hemi_skip::program!("socat", "socat"));
     let net = hemi_netns::enter!();
-    let guest = Guest::start(&net, Device::Tap, "", "testbed", &["--port", "7000"]);
+    let guest = guest::start(&net, Device::Tap, "", "testbed", &["--port", "7000"]);
     let bytes = pattern(9, 1_000_003);
     for host in [V4, V6] {
         assert!(pipe(&nc, &["-N", host, "7000"], &bytes) == bytes, "nc to {host}");
@@ -42,7 +42,7 @@ fn netcat_and_socat_get_back_what_they_send() {
 fn curl_is_answered_by_forty_lines() {
     let curl = hemi_skip::program!("curl", "curl");
     let net = hemi_netns::enter!();
-    let guest = Guest::start(&net, Device::Packet, "", "http-hello", &["[::]:8080"]);
+    let guest = guest::start(&net, Device::Packet, "", "http-hello", &["[::]:8080"]);
     let urls = [format!("http://{V4}:8080/"), format!("http://[{V6}]:8080/again")];
     for url in &urls {
         // Twice on one connection.
