@@ -405,6 +405,11 @@ impl Stack {
         self.udp.peer(socket)
     }
 
+    /// The addresses of ours at which a datagram reaches this socket.
+    pub fn udp_destinations(&self, socket: UdpId) -> Vec<SocketAddr> {
+        self.udp.destinations(socket, &self.net)
+    }
+
     /// Send one datagram, fragmented if it is larger than the path carries.
     pub fn udp_send(
         &mut self,

@@ -356,6 +356,17 @@ impl Udp {
     }
 
     /// The socket for a datagram: a connected one before one bound to the address before one bound to all.
+    /// The addresses of ours at which a datagram reaches this socket.
+    pub(crate) fn destinations(&self, id: UdpId, net: &Net) -> Vec<SocketAddr> {
+        let Some(socket) = self.sockets.named(id.slot, id.generation) else { return Vec::new() };
+        let port = socket.at.port();
+        let ours = net.addresses.iter().map(|cidr| cidr.address);
+        let from = |ip: IpAddr| socket.peer.unwrap_or(SocketAddr::new(ip, 0));
+        ours.filter(|ip| self.find(*ip, port, from(*ip)) == Some(id.slot))
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect()
+    }
+
     fn find(&self, local: IpAddr, port: u16, from: SocketAddr) -> Option<u32> {
         let rank = |slot: u32| {
             let s = self.sockets.get(slot)?;
