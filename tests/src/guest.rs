@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// A running example; killed when dropped.
 pub struct Guest {
-    child: Child,
+    child: Running,
     _said: BufReader<ChildStdout>,
 }
 
@@ -33,7 +33,7 @@ impl Guest {
             line.starts_with("ready") || line.starts_with("listening"),
             "{example} on {uri} says {line:?}"
         );
-        Self { child, _said: said }
+        Self { child: Running(child), _said: said }
     }
 
     /// It ends when it is asked to, with success.
@@ -41,16 +41,19 @@ impl Guest {
     /// # Panics
     /// When it does not.
     pub fn stop(mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
-        assert!(self.child.wait().expect("it ends").success());
+        kill_process(Pid::from_child(&self.child.0), Signal::TERM).expect("it runs");
+        assert!(self.child.0.wait().expect("it ends").success());
     }
 }
 
-impl Drop for Guest {
+/// Another program beside the test; killed when dropped.
+pub struct Running(pub Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
         // Has it ended already, there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

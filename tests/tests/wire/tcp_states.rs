@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use hemi_net::wire::Flags;
+use hemi_net::wire::{Flags, MacAddr, arp::Operation};
 
 use crate::{
     Case,
     client::Wire,
     flow::{ACK, ALL, CONTROL, ECHO, FIN, Flow, MSS, NONE, RST, SACK, SYN},
-    frames::{OURS, OURS6, udp},
+    frames::{MAC2, OURS, OURS6, arp, udp},
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -26,6 +26,11 @@ pub(crate) const CASES: &[Case] = &[
     ("ESTABLISHED: an ACK of what was never sent is answered and dropped", ack_of_the_future),
     ("ESTABLISHED: an ACK far in the past is answered and dropped", ack_of_the_past),
     ("ESTABLISHED: without ACK nothing counts", without_ack),
+    (
+        "a peer that rebooted: its SYN is challenged, its RST ends the old connection, its next SYN opens",
+        reboot,
+    ),
+    ("a peer that rebooted, elsewhere on the link, resets what it is sent", reboot_with_data),
     ("a finished peer still gets what it asked for", half_close),
     ("LAST-ACK: a FIN that is not acknowledged is sent again", last_ack),
     ("the host closes first: FIN-WAIT, TIME-WAIT, a repeated FIN is acknowledged again", active_close),
@@ -222,6 +227,36 @@ fn without_ack(wire: &mut Wire) {
     flow.emit(wire, FIN, flow.seq, None, b"", b"");
     flow.silence(wire, "an answer");
     flow.echoes(wire, b"still here");
+}
+
+/// RFC 9293 section 3.5.1, figure 10.
+fn reboot(wire: &mut Wire) {
+    let mut flow = Flow::open(wire, ALL);
+    flow.echoes(wire, b"before");
+    let (old, next) = (flow.clone(), flow.seq.wrapping_add(50_000_000));
+    flow.timestamps = None;
+    flow.emit(wire, SYN, next, None, b"", ALL);
+    let challenge = flow.recv(wire, "a challenge");
+    assert_eq!((challenge.header.flags, challenge.header.ack.0), (ACK, old.seq));
+    flow.emit(wire, RST, challenge.header.ack.0, None, b"", b"");
+    flow.seq = next;
+    flow.connect(wire, ALL);
+    flow.echoes(wire, b"after");
+}
+
+/// It comes back with another MAC address while the host tries to reach it.
+fn reboot_with_data(wire: &mut Wire) {
+    let mut flow = Flow::open(wire, MSS);
+    flow.send(wire, ACK, b"an echo that nobody takes");
+    let lost = wire.wait("data", |s| s.segment(flow.me()).filter(|s| !s.data.is_empty()));
+    wire.send_from(MAC2, &arp(Operation::Request, MAC2, &flow.src, MacAddr([0; 6]), &flow.src));
+    let again = wire.wait("it again, there", |s| {
+        s.segment(flow.me()).filter(|got| !got.data.is_empty() && s.frame.ethernet.dst == MAC2)
+    });
+    assert_eq!(again.header.seq, lost.header.seq);
+    // It knows of no connection: RFC 9293 section 3.10.7.1.
+    wire.send_from(MAC2, &flow.frame(RST, again.header.ack.0, None, b"", b""));
+    flow.is_gone(wire);
 }
 
 fn half_close(wire: &mut Wire) {
