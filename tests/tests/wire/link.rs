@@ -32,7 +32,7 @@ fn answer(seen: &Seen, to: &str) -> Option<MacAddr> {
     (seen.is_arp()
         && seen.frame.arp().operation == Operation::Reply
         && seen.frame.arp().target_ip.to_string() == to)
-        .then(|| seen.frame.ethernet.dst)
+        .then_some(seen.frame.ethernet.dst)
 }
 
 fn question(wire: &mut Wire) {

@@ -31,12 +31,12 @@ fn loaded(wire: &mut Wire, options: &[u8]) -> (Flow, u32) {
     for _ in 0..15 {
         flow.send(wire, ACK, &text);
     }
-    let sent = new_data(flow.drain(wire), flow.ack);
+    let sent = new_data(&flow.drain(wire), flow.ack);
     (flow, sent.len() as u32)
 }
 
 /// Segments with text at or above `from`, each once.
-fn new_data(segments: Vec<Segment>, from: u32) -> Vec<u32> {
+fn new_data(segments: &[Segment], from: u32) -> Vec<u32> {
     let mut all: Vec<u32> =
         segments.iter().filter(|s| !s.data.is_empty()).map(|s| s.header.seq.0.wrapping_sub(from)).collect();
     all.sort_unstable();
@@ -63,7 +63,7 @@ fn slow_start(wire: &mut Wire) {
     let (mut flow, first) = loaded(wire, SMALL);
     assert!((2..=10).contains(&first), "RFC 6928: {first}");
     flow.acknowledge(wire, first * SIZE);
-    let second = new_data(flow.drain(wire), flow.ack).len() as u32;
+    let second = new_data(&flow.drain(wire), flow.ack).len() as u32;
     assert!((1..=2 * first).contains(&second), "{second} after {first}");
 }
 
@@ -74,13 +74,13 @@ fn loss_window(wire: &mut Wire) {
     flow.silence(wire, "more than one segment");
     // Each ACK opens the window by a segment: two go.
     flow.acknowledge(wire, SIZE);
-    let next = new_data(flow.drain(wire), flow.ack);
+    let next = new_data(&flow.drain(wire), flow.ack);
     assert!((1..=3).contains(&next.len()) && next[0] == 0, "{next:?} of {first}");
 }
 
 fn duplicate(flow: &Flow, wire: &mut Wire) -> Vec<u32> {
     flow.emit(wire, ACK, flow.seq, Some(flow.ack), b"", b"");
-    new_data(flow.drain(wire), flow.ack)
+    new_data(&flow.drain(wire), flow.ack)
 }
 
 fn fast_retransmit(wire: &mut Wire) {
@@ -101,7 +101,7 @@ fn sack_recovery(wire: &mut Wire) {
     for n in 2..=4 {
         flow.sack(wire, &[(SIZE, n * SIZE)]);
     }
-    let sent = new_data(flow.drain(wire), flow.ack);
+    let sent = new_data(&flow.drain(wire), flow.ack);
     assert!(sent.contains(&0), "{sent:?}");
     assert!(sent.iter().all(|at| *at == 0 || *at >= 4 * SIZE), "{sent:?}");
 }
@@ -115,7 +115,7 @@ fn limited_transmit(wire: &mut Wire) {
         } else {
             flow.sack(wire, &[(SIZE, 2 * SIZE)]);
             flow.sack(wire, &[(SIZE, 3 * SIZE)]);
-            let sent = new_data(flow.drain(wire), flow.ack);
+            let sent = new_data(&flow.drain(wire), flow.ack);
             assert!(sent.ends_with(&[first * SIZE, (first + 1) * SIZE]), "{sent:?} after {first}");
         }
     }
@@ -127,10 +127,10 @@ fn partial_ack(wire: &mut Wire) {
     for _ in 0..3 {
         flow.emit(wire, ACK, flow.seq, Some(flow.ack), b"", b"");
     }
-    assert!(new_data(flow.drain(wire), flow.ack).contains(&0));
+    assert!(new_data(&flow.drain(wire), flow.ack).contains(&0));
     // The first is repaired, and the third is missing, too.
     flow.acknowledge(wire, 2 * SIZE);
-    let sent = new_data(flow.drain(wire), flow.ack);
+    let sent = new_data(&flow.drain(wire), flow.ack);
     assert!(sent.contains(&0), "RFC 6582 section 3.2: {sent:?}");
 }
 
@@ -148,7 +148,7 @@ fn no_more_than_missing(wire: &mut Wire) {
             break;
         }
     }
-    let sent = new_data(flow.drain(wire), flow.ack);
+    let sent = new_data(&flow.drain(wire), flow.ack);
     let sacked = SIZE..to - (first - 4) * SIZE;
     assert!(sent.iter().all(|at| !sacked.contains(at)), "{sent:?} in {sacked:?}");
 }
