@@ -130,7 +130,7 @@ impl Tcp {
         }
         let iss = self.secrets.isn(&tuple, now);
         let offset = self.secrets.timestamp_offset(&tuple);
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let conn = Connection::connect(tuple, iss, offset, options, &mut cx);
         let (slot, generation) = self.conns.insert(Box::new(conn));
         self.demux.insert(hash, Target::Connection(slot));
@@ -259,6 +259,7 @@ impl Tcp {
     pub(crate) fn set_user_timeout(&mut self, id: ConnId, limit: Option<std::time::Duration>) {
         if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
             conn.options.user_timeout = limit;
+            conn.disturb();
         }
     }
 

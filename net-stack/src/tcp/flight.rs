@@ -103,10 +103,10 @@ impl Flight {
     }
 
     /// New data was sent: it follows what is in flight.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, start: Seq, end: Seq, now: Instant, pushed: bool) {
         self.bytes += end.since(start);
-        self.sent.push_back(Sent {
+        let plain = |pushed| Sent {
             start,
             end,
             at: now,
@@ -114,7 +114,26 @@ impl Flight {
             lost: false,
             retransmitted: false,
             pushed,
-        });
+        };
+        self.sent.push_back_with(|| plain(pushed));
+    }
+
+    /// The same as [`acknowledge`](Self::acknowledge) when nothing is SACKed or lost.
+    #[inline(always)]
+    pub(crate) fn acknowledge_plain(&mut self, una: Seq, mut each: impl FnMut(&Sent)) {
+        while let Some(first) = self.sent.front_mut() {
+            if first.end.after(una) {
+                if first.start.before(una) {
+                    self.bytes -= una.since(first.start);
+                    each(&Sent { end: una, ..*first });
+                    first.start = una;
+                }
+                return;
+            }
+            self.bytes -= first.len();
+            each(first);
+            self.sent.drop_front();
+        }
     }
 
     /// Everything before `una` has arrived; `each` sees every transmission that this newly delivers.

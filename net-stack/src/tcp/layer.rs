@@ -4,11 +4,12 @@ use hemi_queue::time::Instant;
 
 use super::{
     TcpConfig,
+    config::Timing,
     conn::{Connection, Cx, Segment},
     demux::{Demux, Target, Tuple},
     isn::Secrets,
     listen::{HalfOpen, Listeners, cookies, half_open},
-    predicted::LastFlow,
+    predicted::LastFlows,
     recv_window::RecvWindow,
     reset,
     state::State,
@@ -61,6 +62,7 @@ pub(crate) enum TcpEvent {
 /// All of TCP in one stack.
 pub(crate) struct Tcp {
     pub(crate) config: TcpConfig,
+    pub(super) timing: Timing,
     pub(super) secrets: Secrets,
     pub(super) demux: Demux,
     pub(super) conns: Slab<Box<Connection>>,
@@ -74,7 +76,7 @@ pub(crate) struct Tcp {
     /// Cookies were sent lately: ACKs of unknown connections may be their answers.
     cookies_until: Instant,
     time_wait_armed: bool,
-    pub(super) last: LastFlow,
+    pub(super) last: LastFlows,
 }
 
 impl Tcp {
@@ -92,7 +94,8 @@ impl Tcp {
             challenge: TokenBucket::new(per_second, std::time::Duration::from_secs(1) / per_second),
             cookies_until: Instant::ZERO,
             time_wait_armed: false,
-            last: LastFlow::NONE,
+            last: LastFlows::NONE,
+            timing: Timing::of(&config),
             config,
         }
     }
@@ -145,7 +148,8 @@ impl Tcp {
         R: Default,
     {
         let Some(conn) = self.conns.get_mut(slot) else { return R::default() };
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        conn.disturb();
         let result = work(conn, &mut cx);
         self.settle(slot, net, now);
         result
@@ -156,6 +160,7 @@ impl Tcp {
     pub(super) fn settle(&mut self, slot: u32, net: &mut Net, now: Instant) {
         let generation = self.conns.generation(slot);
         let Some(conn) = self.conns.get_mut(slot) else { return };
+        conn.disturb();
         if conn.events.0 != 0 && !conn.is_orphan() && !conn.signalled {
             conn.signalled = true;
             self.events.push_back(TcpEvent::Connection(ConnId { slot, generation }, 0));
@@ -180,12 +185,12 @@ impl Tcp {
     fn retire(&mut self, slot: u32, net: &mut Net, now: Instant) {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         let (tuple, state) = (conn.tuple, conn.state);
-        self.last = LastFlow::NONE;
+        self.last = LastFlows::NONE;
         let hash = self.demux.hash(&tuple);
         if state == State::TimeWait {
             // The ACK of the peer's FIN must leave before the connection does.
             if conn.has_output() {
-                let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+                let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
                 conn.transmit(&mut cx);
             }
             let remains = conn.remains();
@@ -222,7 +227,7 @@ impl Tcp {
     ) {
         let flags = seg.header.flags;
         let listener = self.listeners.find(tuple.local, tuple.local_port);
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let Some(listener) = listener else {
             cx.net.counters.drop_tcp_no_connection += 1;
             return reset::answer(&tuple, &seg, &mut cx);
@@ -279,7 +284,7 @@ impl Tcp {
 
     fn on_half_open(&mut self, slot: u32, hash: u32, seg: Segment, net: &mut Net, now: Instant) {
         let Some(entry) = self.half_open.get_mut(slot) else { return };
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         match entry.on_segment(&seg, &mut cx) {
             half_open::Verdict::Done => {}
             half_open::Verdict::Remove => {
@@ -296,7 +301,7 @@ impl Tcp {
                     // The listener is gone.
                     self.demux.remove(hash, Target::HalfOpen(slot));
                     self.half_open.remove(slot);
-                    let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+                    let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
                     reset::answer(&entry.tuple, &seg, &mut cx);
                 } else {
                     net.counters.drop_tcp_accept_overflow += 1;
@@ -337,7 +342,7 @@ impl Tcp {
         let (slot, generation) = entry.listener;
         let Some(listener) = self.listeners.slab.named_mut(slot, generation) else { return };
         let agreed = entry.agreed(&seg, now, cookie);
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let conn = Connection::accepted(entry.tuple, &agreed, &listener.options, &mut cx);
         let (conn_slot, conn_generation) = self.conns.insert(Box::new(conn));
         let id = ConnId { slot: conn_slot, generation: conn_generation };
@@ -360,7 +365,7 @@ impl Tcp {
         now: Instant,
     ) {
         let can_open = self.listeners.find(tuple.local, tuple.local_port).is_some();
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         match self.time_wait.on_segment(slot, &seg, &mut cx) {
             time_wait::Verdict::Reopen(after) if can_open => {
                 self.demux.remove(hash, Target::TimeWait(slot));
@@ -422,7 +427,7 @@ impl Tcp {
             self.demux.remove(hash, Target::HalfOpen(slot));
             return;
         }
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         entry.send_syn_ack(&mut cx);
         cx.net.counters.tcp_retransmits += 1;
         let deadline = entry.deadline(&cx);
@@ -451,7 +456,17 @@ impl Tcp {
     pub(crate) fn transmit(&mut self, net: &mut Net, now: Instant) {
         while let Some(slot) = self.dirty.pop_front() {
             let Some((generation, conn)) = self.conns.entry_mut(slot) else { continue };
-            let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+            let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+            // The way of nearly every request and response.
+            if conn.transmit_predicted(&mut cx) {
+                conn.dirty = false;
+                let deadline = conn.predicted_deadline();
+                if deadline < conn.armed {
+                    conn.armed = deadline;
+                    net.timers.insert(deadline, Timer::Connection(slot, generation));
+                }
+                continue;
+            }
             let blocked = conn.transmit(&mut cx) == super::conn::Transmit::Blocked;
             // Output the window does not allow now is not dirt: what opens the window is an event of its own.
             conn.dirty = blocked;

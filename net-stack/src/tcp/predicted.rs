@@ -14,19 +14,18 @@ use crate::{
     frame::{RxChecksum, RxFrame},
     ip::Net,
     timer::Timer,
-    wire::{Flow, Predicted},
+    wire::{Flow, Predicted, Shape, V4, V6},
 };
 
-/// The connection that the last predicted segment was for: in a burst, the next one is mostly for the same.
+/// The connections that the last predicted segments were for: in a burst, the next one is mostly for the same.
 #[derive(Clone, Copy)]
-pub(super) struct LastFlow {
-    flow: Flow,
-    slot: u32,
+pub(super) struct LastFlows {
+    v4: (Flow<V4>, u32),
+    v6: (Flow<V6>, u32),
 }
 
-impl LastFlow {
-    /// No flow: port 0 is nobody's.
-    pub(super) const NONE: Self = Self { flow: Flow::V4 { addresses: 0, ports: 0 }, slot: u32::MAX };
+impl LastFlows {
+    pub(super) const NONE: Self = Self { v4: (Flow::NONE, u32::MAX), v6: (Flow::NONE, u32::MAX) };
 }
 
 impl Tcp {
@@ -34,16 +33,38 @@ impl Tcp {
     ///
     /// What `ip/input.rs` asks of a packet holds of one for a connection, or there would be none: its destination is ours, its source
     /// may be answered, and neither is a group. Connections to ourselves take the ordinary way.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn on_predicted(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
-        let Some(seg) = Predicted::parse(&frame.bytes, net.caps.mac.0) else { return Some(frame) };
-        let Some(slot) = self.slot_of(&seg.flow) else { return Some(frame) };
+        match Shape::of(&frame.bytes, net.caps.mac.0) {
+            Shape::V4 => {
+                let Some(seg) = Predicted::<V4>::parse(&frame.bytes) else { return Some(frame) };
+                let Some(slot) = self.slot_of_v4(&seg.flow) else { return Some(frame) };
+                self.take(frame, &seg, slot, net, now)
+            }
+            Shape::V6 => self.on_predicted_v6(frame, net, now),
+            Shape::Other => Some(frame),
+        }
+    }
+
+    #[inline(never)]
+    fn on_predicted_v6(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
+        let Some(seg) = Predicted::<V6>::parse(&frame.bytes) else { return Some(frame) };
+        let Some(slot) = self.slot_of_v6(&seg.flow) else { return Some(frame) };
+        self.take(frame, &seg, slot, net, now)
+    }
+
+    /// Let the connection in `slot` have its segment, if it expects that.
+    #[inline(always)]
+    fn take<const TCP: usize>(
+        &mut self,
+        frame: RxFrame,
+        seg: &Predicted<TCP>,
+        slot: u32,
+        net: &mut Net,
+        now: Instant,
+    ) -> Option<RxFrame> {
         let Some((generation, conn)) = self.conns.entry_mut(slot) else { return Some(frame) };
-        // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
-        if !conn.predicts(&seg)
-            || conn.is_looped()
-            || (frame.checksum != RxChecksum::Good && !seg.is_intact(&frame.bytes))
-        {
+        if !conn.predicts(seg) || (frame.checksum != RxChecksum::Good && !seg.is_intact(&frame.bytes)) {
             return Some(frame);
         }
         net.counters.rx_frames += 1;
@@ -52,10 +73,16 @@ impl Tcp {
         let mut text = frame.bytes;
         text.truncate(seg.text.1);
         text.advance(seg.text.0);
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
-        conn.on_predicted(&seg, text, &mut cx);
+        let mut cx = Cx {
+            now,
+            net,
+            config: &self.config,
+            timing: &self.timing,
+            challenge: &mut self.challenge,
+        };
+        conn.on_predicted(seg, text, &mut cx);
         // What must be acknowledged at once is, before the next frame of the burst is looked at.
-        if conn.must_acknowledge() {
+        if conn.must_acknowledge() && !conn.acknowledge_predicted(&mut cx) {
             conn.transmit(&mut cx);
         }
         // The same as `settle`, of which the half about the end of a connection can't apply.
@@ -76,30 +103,45 @@ impl Tcp {
     }
 
     /// The slot of the connection that a flow belongs to.
-    #[inline]
-    fn slot_of(&mut self, flow: &Flow) -> Option<u32> {
-        if self.last.flow == *flow {
-            return Some(self.last.slot);
+    #[inline(always)]
+    fn slot_of_v4(&mut self, flow: &Flow<V4>) -> Option<u32> {
+        if !self.last.v4.0.is(flow) {
+            self.last.v4 = (*flow, self.look_up(&tuple_of_v4(flow))?);
         }
-        let tuple = tuple_of(flow);
-        let Some(Target::Connection(slot)) = self.find(self.demux.hash(&tuple), &tuple) else { return None };
-        self.last = LastFlow { flow: *flow, slot };
-        Some(slot)
+        Some(self.last.v4.1)
+    }
+
+    #[inline(always)]
+    fn slot_of_v6(&mut self, flow: &Flow<V6>) -> Option<u32> {
+        if !self.last.v6.0.is(flow) {
+            self.last.v6 = (*flow, self.look_up(&tuple_of_v6(flow))?);
+        }
+        Some(self.last.v6.1)
+    }
+
+    #[inline(never)]
+    fn look_up(&self, tuple: &Tuple) -> Option<u32> {
+        match self.find(self.demux.hash(tuple), tuple)? {
+            Target::Connection(slot) => Some(slot),
+            Target::HalfOpen(_) | Target::TimeWait(_) => None,
+        }
     }
 }
 
 /// The flow of a received segment, seen from our end.
 #[inline]
-fn tuple_of(flow: &Flow) -> Tuple {
+fn tuple_of_v4(flow: &Flow<V4>) -> Tuple {
     let (remote_port, local_port) = flow.ports();
-    let (remote, local) = match *flow {
-        Flow::V4 { addresses, .. } => {
-            let [a, b, c, d, e, f, g, h] = addresses.to_ne_bytes();
-            (IpAddr::from([a, b, c, d]), IpAddr::from([e, f, g, h]))
-        }
-        Flow::V6 { addresses: [a, b, c, d], .. } => (v6(a, b), v6(c, d)),
-    };
+    let [a, b, c, d, e, f, g, h] = flow.addresses[0].to_ne_bytes();
+    let (remote, local) = (IpAddr::from([a, b, c, d]), IpAddr::from([e, f, g, h]));
     Tuple { local, remote, local_port, remote_port }
+}
+
+#[inline]
+fn tuple_of_v6(flow: &Flow<V6>) -> Tuple {
+    let (remote_port, local_port) = flow.ports();
+    let [a, b, c, d] = flow.addresses;
+    Tuple { local: v6(c, d), remote: v6(a, b), local_port, remote_port }
 }
 
 fn v6(first: u64, second: u64) -> IpAddr {

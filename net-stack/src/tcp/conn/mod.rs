@@ -15,7 +15,9 @@
 //! from within `input`: it notes what is owed, and `output::transmit` is the only place that makes segments.
 
 mod ack;
+mod calm;
 mod fast;
+mod fast_out;
 mod input;
 mod loss;
 mod output;
@@ -36,6 +38,7 @@ use super::{
     ack_policy::AckPolicy,
     assembler::Assembler,
     cc::{Algorithm, Controller},
+    config::Timing,
     demux::Tuple,
     flight::Flight,
     rack::Rack,
@@ -57,6 +60,7 @@ pub(crate) struct Cx<'a> {
     pub(crate) now: Instant,
     pub(crate) net: &'a mut Net,
     pub(crate) config: &'a TcpConfig,
+    pub(crate) timing: &'a Timing,
     /// RFC 5961 section 7: challenge ACKs are limited, over all connections.
     pub(crate) challenge: &'a mut TokenBucket,
 }
@@ -227,6 +231,8 @@ pub(crate) struct Connection {
     pub(crate) dirty: bool,
     /// On the layer's list of connections with events.
     pub(crate) signalled: bool,
+    /// Nothing is out of the ordinary: see `calm.rs`.
+    calm: bool,
     /// When the wheel will next call, so that it is told of earlier deadlines only.
     pub(crate) armed: Instant,
 }
@@ -334,6 +340,7 @@ impl Connection {
             events: Events::default(),
             dirty: false,
             signalled: false,
+            calm: false,
             armed: Instant::FAR_FUTURE,
             options: Settings::of(options),
         }
@@ -397,12 +404,6 @@ impl Connection {
     /// buffer may hold up to twice its limit (DESIGN section 4).
     pub(crate) fn may_overfill(&self, len: usize) -> bool {
         self.buffer.len() < 2 * self.send_limit as usize && self.buffer.len() + len < 1 << 30
-    }
-
-    /// Whether the peer is this host.
-    #[inline]
-    pub(crate) fn is_looped(&self) -> bool {
-        self.path.looped
     }
 
     /// Whether everything pushed has been acknowledged.
