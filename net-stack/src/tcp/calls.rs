@@ -130,7 +130,8 @@ impl Tcp {
         }
         let iss = self.secrets.isn(&tuple, now);
         let offset = self.secrets.timestamp_offset(&tuple);
-        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let conn = Connection::connect(tuple, iss, offset, options, &mut cx);
         let (slot, generation) = self.conns.insert(Box::new(conn));
         self.demux.insert(hash, Target::Connection(slot));

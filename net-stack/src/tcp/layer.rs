@@ -148,7 +148,8 @@ impl Tcp {
         R: Default,
     {
         let Some(conn) = self.conns.get_mut(slot) else { return R::default() };
-        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         conn.disturb();
         let result = work(conn, &mut cx);
         self.settle(slot, net, now);
@@ -190,7 +191,13 @@ impl Tcp {
         if state == State::TimeWait {
             // The ACK of the peer's FIN must leave before the connection does.
             if conn.has_output() {
-                let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+                let mut cx = Cx {
+                    now,
+                    net,
+                    config: &self.config,
+                    timing: &self.timing,
+                    challenge: &mut self.challenge,
+                };
                 conn.transmit(&mut cx);
             }
             let remains = conn.remains();
@@ -227,7 +234,8 @@ impl Tcp {
     ) {
         let flags = seg.header.flags;
         let listener = self.listeners.find(tuple.local, tuple.local_port);
-        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let Some(listener) = listener else {
             cx.net.counters.drop_tcp_no_connection += 1;
             return reset::answer(&tuple, &seg, &mut cx);
@@ -284,7 +292,8 @@ impl Tcp {
 
     fn on_half_open(&mut self, slot: u32, hash: u32, seg: Segment, net: &mut Net, now: Instant) {
         let Some(entry) = self.half_open.get_mut(slot) else { return };
-        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         match entry.on_segment(&seg, &mut cx) {
             half_open::Verdict::Done => {}
             half_open::Verdict::Remove => {
@@ -301,7 +310,13 @@ impl Tcp {
                     // The listener is gone.
                     self.demux.remove(hash, Target::HalfOpen(slot));
                     self.half_open.remove(slot);
-                    let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+                    let mut cx = Cx {
+                        now,
+                        net,
+                        config: &self.config,
+                        timing: &self.timing,
+                        challenge: &mut self.challenge,
+                    };
                     reset::answer(&entry.tuple, &seg, &mut cx);
                 } else {
                     net.counters.drop_tcp_accept_overflow += 1;
@@ -342,7 +357,8 @@ impl Tcp {
         let (slot, generation) = entry.listener;
         let Some(listener) = self.listeners.slab.named_mut(slot, generation) else { return };
         let agreed = entry.agreed(&seg, now, cookie);
-        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let conn = Connection::accepted(entry.tuple, &agreed, &listener.options, &mut cx);
         let (conn_slot, conn_generation) = self.conns.insert(Box::new(conn));
         let id = ConnId { slot: conn_slot, generation: conn_generation };
@@ -365,7 +381,8 @@ impl Tcp {
         now: Instant,
     ) {
         let can_open = self.listeners.find(tuple.local, tuple.local_port).is_some();
-        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         match self.time_wait.on_segment(slot, &seg, &mut cx) {
             time_wait::Verdict::Reopen(after) if can_open => {
                 self.demux.remove(hash, Target::TimeWait(slot));
@@ -427,7 +444,8 @@ impl Tcp {
             self.demux.remove(hash, Target::HalfOpen(slot));
             return;
         }
-        let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         entry.send_syn_ack(&mut cx);
         cx.net.counters.tcp_retransmits += 1;
         let deadline = entry.deadline(&cx);
@@ -456,7 +474,8 @@ impl Tcp {
     pub(crate) fn transmit(&mut self, net: &mut Net, now: Instant) {
         while let Some(slot) = self.dirty.pop_front() {
             let Some((generation, conn)) = self.conns.entry_mut(slot) else { continue };
-            let mut cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+            let mut cx =
+                Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
             // The way of nearly every request and response.
             if conn.transmit_predicted(&mut cx) {
                 conn.dirty = false;

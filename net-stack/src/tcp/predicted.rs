@@ -14,14 +14,14 @@ use crate::{
     frame::{RxChecksum, RxFrame},
     ip::Net,
     timer::Timer,
-    wire::{Flow, Predicted, Shape, V4, V6},
+    wire::{Flow, Predicted, Shape},
 };
 
 /// The connections that the last predicted segments were for: in a burst, the next one is mostly for the same.
 #[derive(Clone, Copy)]
 pub(super) struct LastFlows {
-    v4: (Flow<V4>, u32),
-    v6: (Flow<V6>, u32),
+    v4: (Flow<1>, u32),
+    v6: (Flow<4>, u32),
 }
 
 impl LastFlows {
@@ -37,7 +37,8 @@ impl Tcp {
     pub(crate) fn on_predicted(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
         match Shape::of(&frame.bytes, net.caps.mac.0) {
             Shape::V4 => {
-                let Some(seg) = Predicted::<V4>::parse(&frame.bytes) else { return Some(frame) };
+                let verified = frame.checksum == RxChecksum::Good;
+                let Some(seg) = Predicted::parse_v4(&frame.bytes, verified) else { return Some(frame) };
                 let Some(slot) = self.slot_of_v4(&seg.flow) else { return Some(frame) };
                 self.take(frame, &seg, slot, net, now)
             }
@@ -48,24 +49,27 @@ impl Tcp {
 
     #[inline(never)]
     fn on_predicted_v6(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
-        let Some(seg) = Predicted::<V6>::parse(&frame.bytes) else { return Some(frame) };
+        let verified = frame.checksum == RxChecksum::Good;
+        let Some(seg) = Predicted::parse_v6(&frame.bytes, verified) else { return Some(frame) };
         let Some(slot) = self.slot_of_v6(&seg.flow) else { return Some(frame) };
         self.take(frame, &seg, slot, net, now)
     }
 
     /// Let the connection in `slot` have its segment, if it expects that.
     #[inline(always)]
-    fn take<const TCP: usize>(
+    fn take<const WORDS: usize>(
         &mut self,
         frame: RxFrame,
-        seg: &Predicted<TCP>,
+        seg: &Predicted<WORDS>,
         slot: u32,
         net: &mut Net,
         now: Instant,
     ) -> Option<RxFrame> {
-        let Some((generation, conn)) = self.conns.entry_mut(slot) else { return Some(frame) };
-        if !conn.predicts(seg) || (frame.checksum != RxChecksum::Good && !seg.is_intact(&frame.bytes)) {
-            return Some(frame);
+        // It was verified by now: the ordinary way need not do that again.
+        let given_back = |frame: RxFrame| Some(RxFrame { checksum: RxChecksum::Good, ..frame });
+        let Some((generation, conn)) = self.conns.entry_mut(slot) else { return given_back(frame) };
+        if !conn.predicts(seg) {
+            return given_back(frame);
         }
         net.counters.rx_frames += 1;
         net.counters.rx_bytes += frame.bytes.len() as u64;
@@ -73,13 +77,8 @@ impl Tcp {
         let mut text = frame.bytes;
         text.truncate(seg.text.1);
         text.advance(seg.text.0);
-        let mut cx = Cx {
-            now,
-            net,
-            config: &self.config,
-            timing: &self.timing,
-            challenge: &mut self.challenge,
-        };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         conn.on_predicted(seg, text, &mut cx);
         // What must be acknowledged at once is, before the next frame of the burst is looked at.
         if conn.must_acknowledge() && !conn.acknowledge_predicted(&mut cx) {
@@ -104,16 +103,16 @@ impl Tcp {
 
     /// The slot of the connection that a flow belongs to.
     #[inline(always)]
-    fn slot_of_v4(&mut self, flow: &Flow<V4>) -> Option<u32> {
-        if !self.last.v4.0.is(flow) {
+    fn slot_of_v4(&mut self, flow: &Flow<1>) -> Option<u32> {
+        if self.last.v4.0 != *flow {
             self.last.v4 = (*flow, self.look_up(&tuple_of_v4(flow))?);
         }
         Some(self.last.v4.1)
     }
 
     #[inline(always)]
-    fn slot_of_v6(&mut self, flow: &Flow<V6>) -> Option<u32> {
-        if !self.last.v6.0.is(flow) {
+    fn slot_of_v6(&mut self, flow: &Flow<4>) -> Option<u32> {
+        if self.last.v6.0 != *flow {
             self.last.v6 = (*flow, self.look_up(&tuple_of_v6(flow))?);
         }
         Some(self.last.v6.1)
@@ -130,7 +129,7 @@ impl Tcp {
 
 /// The flow of a received segment, seen from our end.
 #[inline]
-fn tuple_of_v4(flow: &Flow<V4>) -> Tuple {
+fn tuple_of_v4(flow: &Flow<1>) -> Tuple {
     let (remote_port, local_port) = flow.ports();
     let [a, b, c, d, e, f, g, h] = flow.addresses[0].to_ne_bytes();
     let (remote, local) = (IpAddr::from([a, b, c, d]), IpAddr::from([e, f, g, h]));
@@ -138,7 +137,7 @@ fn tuple_of_v4(flow: &Flow<V4>) -> Tuple {
 }
 
 #[inline]
-fn tuple_of_v6(flow: &Flow<V6>) -> Tuple {
+fn tuple_of_v6(flow: &Flow<4>) -> Tuple {
     let (remote_port, local_port) = flow.ports();
     let [a, b, c, d] = flow.addresses;
     Tuple { local: v6(c, d), remote: v6(a, b), local_port, remote_port }

@@ -21,7 +21,7 @@ impl RttEstimator {
     /// Take a measurement. Karn's rule is the caller's: no sample from a retransmitted segment, unless by timestamps.
     ///
     /// `flight` is FlightSize in segments: with timestamps, every ACK gives a sample, and the gains shrink with it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sample(&mut self, rtt_nanos: u64, samples_per_rtt: u32) {
         let r = rtt_nanos.clamp(1, i64::MAX as u64);
         if !self.measured {

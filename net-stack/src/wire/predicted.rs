@@ -10,8 +10,8 @@ use super::{Flags, Seq, Sum, Timestamps, checksum::fold, protocol};
 
 const ETHERNET: usize = 14;
 /// Where the TCP header begins behind IPv4, and behind IPv6.
-pub(crate) const V4: usize = ETHERNET + 20;
-pub(crate) const V6: usize = ETHERNET + 40;
+const V4: usize = ETHERNET + 20;
+const V6: usize = ETHERNET + 40;
 
 /// Data offset and flags as the fourth word of a TCP header has them, without PSH, without reserved bits and window.
 const FIELDS: u32 = 0xf000_0000 | (0xff & !(Flags::PSH.0 as u32)) << 16;
@@ -51,23 +51,16 @@ impl Shape {
     }
 }
 
-/// Source and destination address and the ports as they stand in a received packet, in memory order. Of IPv4 the addresses are in the
-/// first word, and the others are not looked at.
+/// Source and destination address, in words, and the ports as they stand in a received packet, in memory order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Flow<const TCP: usize> {
-    pub(crate) addresses: [u64; 4],
+pub(crate) struct Flow<const WORDS: usize> {
+    pub(crate) addresses: [u64; WORDS],
     pub(crate) ports: u32,
 }
 
-impl<const TCP: usize> Flow<TCP> {
+impl<const WORDS: usize> Flow<WORDS> {
     /// No flow: port 0 is nobody's.
-    pub(crate) const NONE: Self = Self { addresses: [0; 4], ports: 0 };
-
-    #[inline(always)]
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        let words = if TCP == V4 { 1 } else { 4 };
-        self.ports == other.ports && self.addresses[..words] == other.addresses[..words]
-    }
+    pub(crate) const NONE: Self = Self { addresses: [0; WORDS], ports: 0 };
 
     /// Source and destination port.
     #[inline]
@@ -77,11 +70,10 @@ impl<const TCP: usize> Flow<TCP> {
     }
 }
 
-/// A segment as predicted: ACK or ACK and PSH, not a fragment, its lengths in order, its IP header intact. `TCP`: where its header
-/// begins, [`V4`] or [`V6`].
+/// A segment as predicted: ACK or ACK and PSH, not a fragment, its lengths in order, its IP header intact.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Predicted<const TCP: usize> {
-    pub(crate) flow: Flow<TCP>,
+pub(crate) struct Predicted<const WORDS: usize> {
+    pub(crate) flow: Flow<WORDS>,
     pub(crate) seq: Seq,
     pub(crate) ack: Seq,
     /// Unscaled.
@@ -89,79 +81,86 @@ pub(crate) struct Predicted<const TCP: usize> {
     pub(crate) timestamps: Option<Timestamps>,
     /// Where in the frame the text begins and ends.
     pub(crate) text: (usize, usize),
-    /// The sum of the pseudo-header without the length.
-    pseudo: u64,
 }
 
-impl<const TCP: usize> Predicted<TCP> {
-    /// The segment in `frame`, which has the right [`Shape`], if it is as predicted. Its own checksum is not looked at yet.
+/// The network header of a segment: where the packet ends, the addresses, and their sum.
+struct Lower<const WORDS: usize> {
+    end: usize,
+    addresses: [u64; WORDS],
+    sum: u64,
+}
+
+impl Predicted<1> {
+    /// The segment in `frame`, which has the shape of IPv4, if it is as predicted. `verified`: its checksum is known to be right.
     #[inline(always)]
-    pub(crate) fn parse(frame: &[u8]) -> Option<Self> {
-        if frame.len() < TCP + 20 {
+    pub(crate) fn parse_v4(frame: &[u8], verified: bool) -> Option<Self> {
+        let head: &[u8; V4] = frame.first_chunk()?;
+        let total = u16::from_be_bytes([head[16], head[17]]);
+        let fragment = u16::from_be_bytes([head[20], head[21]]) & 0x3fff;
+        if fragment != 0 || head[23] != protocol::TCP || head[15] & 3 == MARKED {
             return None;
         }
-        let (end, addresses, halves) = if TCP == V4 { v4(frame)? } else { v6(frame)? };
-        if end < TCP + 20 || end > frame.len() {
+        // RFC 1122 section 3.2.1.2: A host MUST verify the IP header checksum on every received datagram.
+        let words = [14, 18, 22].map(|at| u64::from(word4(head, at)));
+        let sum = u64::from(word4(head, 26)) + u64::from(word4(head, 30));
+        if fold(words.iter().sum::<u64>() + sum) != 0xffff {
             return None;
         }
-        let fields = be32(frame, TCP + 12);
-        let (timestamps, header) = match fields & FIELDS {
-            STAMPED if end >= TCP + 32 && be32(frame, TCP + 20) == TIMESTAMPS => {
-                (Some(Timestamps { value: be32(frame, TCP + 24), echo: be32(frame, TCP + 28) }), 32)
-            }
-            PLAIN => (None, 20),
-            _ => return None,
-        };
-        Some(Self {
-            flow: Flow { addresses, ports: word4(frame, TCP) },
-            seq: Seq(be32(frame, TCP + 4)),
-            ack: Seq(be32(frame, TCP + 8)),
-            window: fields as u16,
-            timestamps,
-            text: (TCP + header, end),
-            pseudo: halves + u64::from(u16::from(protocol::TCP).to_be()),
-        })
+        let lower = Lower { end: ETHERNET + usize::from(total), addresses: [word8(head, 26)], sum };
+        parse_tcp::<V4, 1>(frame, lower, verified)
     }
+}
 
-    /// RFC 9293 section 3.1 (MUST-3): The receiver MUST check the checksum. It is checked last, when the segment is known to be
-    /// taken: `frame` is what it was parsed from.
+impl Predicted<4> {
+    /// The same of IPv6.
     #[inline(always)]
-    pub(crate) fn is_intact(&self, frame: &[u8]) -> bool {
-        let Some(segment) = frame.get(TCP..self.text.1) else { return false };
-        let length = u64::from((segment.len() as u16).to_be());
-        Sum::memory_order(self.pseudo + length).bytes(segment).is_intact()
+    pub(crate) fn parse_v6(frame: &[u8], verified: bool) -> Option<Self> {
+        let head: &[u8; V6] = frame.first_chunk()?;
+        let payload = u16::from_be_bytes([head[18], head[19]]);
+        if head[20] != protocol::TCP || head[15] >> 4 & 3 == MARKED {
+            return None;
+        }
+        let addresses = [22, 30, 38, 46].map(|at| word8(head, at));
+        let sum = addresses.iter().map(|w| (w & 0xffff_ffff) + (w >> 32)).sum::<u64>();
+        parse_tcp::<V6, 4>(frame, Lower { end: V6 + usize::from(payload), addresses, sum }, verified)
     }
 }
 
-/// Where the packet ends, its addresses, and their sum. IPv6 packets of the right shape only.
+/// The TCP header, at `TCP`.
 #[inline(always)]
-fn v6(frame: &[u8]) -> Option<(usize, [u64; 4], u64)> {
-    let head: &[u8; V6] = frame.first_chunk()?;
-    let payload = u16::from_be_bytes([head[18], head[19]]);
-    if head[20] != protocol::TCP || head[15] >> 4 & 3 == MARKED {
+fn parse_tcp<const TCP: usize, const WORDS: usize>(
+    frame: &[u8],
+    lower: Lower<WORDS>,
+    verified: bool,
+) -> Option<Predicted<WORDS>> {
+    let end = lower.end;
+    let segment = frame.get(TCP..end)?;
+    if segment.len() < 20 {
         return None;
     }
-    let addresses = [22, 30, 38, 46].map(|at| word8(head, at));
-    let halves = addresses.iter().map(|w| (w & 0xffff_ffff) + (w >> 32)).sum::<u64>();
-    Some((V6 + usize::from(payload), addresses, halves))
-}
-
-/// The same of IPv4, if the header is intact.
-#[inline(always)]
-fn v4(frame: &[u8]) -> Option<(usize, [u64; 4], u64)> {
-    let head: &[u8; V4] = frame.first_chunk()?;
-    let total = u16::from_be_bytes([head[16], head[17]]);
-    let fragment = u16::from_be_bytes([head[20], head[21]]) & 0x3fff;
-    if fragment != 0 || head[23] != protocol::TCP || head[15] & 3 == MARKED {
-        return None;
+    let fields = be32(segment, 12);
+    let header = match fields & FIELDS {
+        STAMPED if segment.len() >= 32 && word4(segment, 20) == TIMESTAMPS.to_be() => 32,
+        PLAIN => 20,
+        _ => return None,
+    };
+    // RFC 9293 section 3.1 (MUST-3): The receiver MUST check the checksum.
+    if !verified {
+        let pseudo = u64::from(u16::from(protocol::TCP).to_be()) + u64::from((segment.len() as u16).to_be());
+        if !Sum::memory_order(lower.sum + pseudo).bytes(segment).is_intact() {
+            return None;
+        }
     }
-    // RFC 1122 section 3.2.1.2: A host MUST verify the IP header checksum on every received datagram.
-    let words = [14, 18, 22].map(|at| u64::from(word4(head, at)));
-    let halves = u64::from(word4(head, 26)) + u64::from(word4(head, 30));
-    if fold(words.iter().sum::<u64>() + halves) != 0xffff {
-        return None;
-    }
-    Some((ETHERNET + usize::from(total), [word8(head, 26), 0, 0, 0], halves))
+    let timestamps =
+        (header == 32).then(|| Timestamps { value: be32(frame, TCP + 24), echo: be32(frame, TCP + 28) });
+    Some(Predicted {
+        flow: Flow { addresses: lower.addresses, ports: word4(segment, 0) },
+        seq: Seq(be32(segment, 4)),
+        ack: Seq(be32(segment, 8)),
+        window: fields as u16,
+        timestamps,
+        text: (TCP + header, end),
+    })
 }
 
 #[inline(always)]

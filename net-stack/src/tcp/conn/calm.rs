@@ -41,7 +41,7 @@ impl Connection {
             && !self.closed
             // Nothing is believed lost, and nobody waits to hear that it is (RFC 8985, RFC 6675, RFC 6582).
             && self.recovery.phase == Phase::Open
-            && (self.flight.sacked() | self.flight.lost() | self.recovery.duplicate_acks) == 0
+            && self.recovery.duplicate_acks == 0
             && self.probe.is_none()
             && deadlines.reorder == NEVER
             // The peer answers, and there is a measurement that says when it should have.
@@ -64,5 +64,6 @@ impl Connection {
             && self.options.user_timeout.is_none()
             // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
             && !self.path.looped
+            && self.flight.is_plain()
     }
 }

@@ -7,12 +7,12 @@
 use hemi_queue::{Buf, time::Instant};
 
 use super::{Connection, Cx, Events, ack::Told};
-use crate::wire::Predicted;
+use crate::{tcp::cc::CongestionControl, wire::Predicted};
 
 impl Connection {
     /// Whether a segment is what is expected next, in every respect.
     #[inline(always)]
-    pub(crate) fn predicts<const TCP: usize>(&mut self, seg: &Predicted<TCP>) -> bool {
+    pub(crate) fn predicts<const WORDS: usize>(&mut self, seg: &Predicted<WORDS>) -> bool {
         let len = (seg.text.1 - seg.text.0) as u32;
         let acked = seg.ack.since(self.una);
         self.is_calm()
@@ -35,9 +35,9 @@ impl Connection {
 
     /// Take in a segment that [`predicts`](Self::predicts) has approved, with its text in `text`.
     #[inline(always)]
-    pub(crate) fn on_predicted<const TCP: usize>(
+    pub(crate) fn on_predicted<const WORDS: usize>(
         &mut self,
-        seg: &Predicted<TCP>,
+        seg: &Predicted<WORDS>,
         text: Buf,
         cx: &mut Cx<'_>,
     ) {
@@ -74,20 +74,29 @@ impl Connection {
     }
 
     #[inline(always)]
-    fn on_predicted_ack<const TCP: usize>(&mut self, seg: &Predicted<TCP>, cx: &mut Cx<'_>) {
-        let mut told = Told::of(seg.ack, self.una, self.flight.bytes());
-        let (now, rack, rtt) = (cx.now, &mut self.rack, &mut told.rtt);
-        let (last_send, state) = (self.last_send, self.timestamps);
-        self.flight.acknowledge_plain(seg.ack, |sent| {
-            rack.on_delivered(sent, now, || Self::echoed_at(state, last_send, seg.timestamps), None);
-            if !sent.retransmitted {
-                *rtt = Some(now.nanos_since(sent.at));
-            }
-        });
-        told.delivered.bytes = told.advanced;
-        self.on_progress(seg.timestamps, &told, cx);
-        let round_start = self.begin_round(&told);
-        self.grow_window(&told, round_start, cx);
+    fn on_predicted_ack<const WORDS: usize>(&mut self, seg: &Predicted<WORDS>, cx: &mut Cx<'_>) {
+        let (acked, pipe) = (seg.ack.since(self.una), self.flight.bytes());
+        let Some(sent_at) = self.flight.acknowledge_plain(seg.ack) else { return };
+        let rtt = cx.now.nanos_since(sent_at);
+        self.rack.on_delivered_in_order(sent_at, seg.ack, rtt);
+        // As `on_progress` has it.
+        self.una = seg.ack;
+        self.buffer.acknowledge(seg.ack);
+        self.stalled_since = cx.now;
+        self.sample_rtt(rtt, pipe);
+        if (self.buffer.len() < self.write_below as usize) | self.wants_acked {
+            self.tell_progress();
+        }
+        let round_start = seg.ack.after(self.round_end);
+        if round_start {
+            self.round_end = self.nxt;
+        }
+        // What `grow_window` asks first: most connections never fill the window that they have.
+        if self.limited_at.is_some() || self.cc.cwnd() >= self.cc.ssthresh() || self.ecn.enabled {
+            let mut told = Told::of(seg.ack, seg.ack - acked, pipe);
+            (told.delivered.bytes, told.rtt) = (acked, Some(rtt));
+            self.grow_window(&told, round_start, cx);
+        }
         if self.flight.is_empty() {
             // RFC 6298 section 5.2: When all outstanding data has been acknowledged, turn off the retransmission timer.
             (self.deadlines.rto, self.deadlines.tlp) = (Instant::FAR_FUTURE, Instant::FAR_FUTURE);
