@@ -116,20 +116,21 @@ impl Tcp {
             local_port: local.map_or(0, |l| l.port()),
             remote_port: remote.port(),
         };
-        if tuple.local_port == 0 {
+        let chosen = tuple.local_port != 0;
+        if !chosen {
             tuple.local_port = self.ephemeral_port(&tuple).ok_or(ConnError::NoPorts)?;
         }
         let hash = self.demux.hash(&tuple);
-        if let Some(Target::TimeWait(slot)) = self.find(hash, &tuple) {
+        match if chosen { self.find(hash, &tuple) } else { None } {
+            None => {}
             // RFC 6191 is about SYNs that arrive; our own new incarnation starts beyond the old one because its ISN does.
-            self.demux.remove(hash, Target::TimeWait(slot));
-            self.time_wait.remove(slot);
+            Some(Target::TimeWait(slot)) => {
+                self.demux.remove(hash, Target::TimeWait(slot));
+                self.time_wait.remove(slot);
+            }
+            Some(_) => return Err(ConnError::AddressInUse),
         }
-        if self.find(hash, &tuple).is_some() {
-            return Err(ConnError::AddressInUse);
-        }
-        let iss = self.secrets.isn(&tuple, now);
-        let offset = self.secrets.timestamp_offset(&tuple);
+        let (iss, offset) = self.secrets.opening(&tuple, now);
         let mut cx =
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let conn = Connection::connect(tuple, iss, offset, options, &mut cx);

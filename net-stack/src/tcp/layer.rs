@@ -113,16 +113,32 @@ impl Tcp {
         let Some((tuple, seg)) = parse(packet, net) else { return };
         let hash = self.demux.hash(&tuple);
         match self.find(hash, &tuple) {
-            Some(Target::Connection(slot)) => self.with_conn(slot, net, now, |conn, cx| {
+            Some(target) => self.dispatch(target, hash, tuple, seg, net, now),
+            None => self.on_unknown(hash, tuple, seg, Seq(0), net, now),
+        }
+    }
+
+    /// A segment for something that is known.
+    #[inline]
+    pub(super) fn dispatch(
+        &mut self,
+        target: Target,
+        hash: u32,
+        tuple: Tuple,
+        seg: Segment,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        match target {
+            Target::Connection(slot) => self.with_conn(slot, net, now, |conn, cx| {
                 conn.on_segment(seg, cx);
                 // What must be acknowledged at once is, before the next frame of the burst is looked at.
                 if conn.must_acknowledge() {
                     conn.transmit(cx);
                 }
             }),
-            Some(Target::HalfOpen(slot)) => self.on_half_open(slot, hash, seg, net, now),
-            Some(Target::TimeWait(slot)) => self.on_time_wait(slot, hash, tuple, seg, net, now),
-            None => self.on_unknown(hash, tuple, seg, Seq(0), net, now),
+            Target::HalfOpen(slot) => self.on_half_open(slot, hash, seg, net, now),
+            Target::TimeWait(slot) => self.on_time_wait(slot, hash, tuple, seg, net, now),
         }
     }
 
@@ -263,7 +279,7 @@ impl Tcp {
             cx.net.counters.drop_tcp_no_connection += 1;
             return;
         }
-        let offset = self.secrets.timestamp_offset(&tuple);
+        let (mut iss, offset) = self.secrets.opening(&tuple, now);
         let Some(options) = self.listeners.slab.get(listener).map(|l| &l.options) else { return };
         let window = RecvWindow::initial(&self.config, options);
         let window =
@@ -277,7 +293,6 @@ impl Tcp {
             self.cookies_until = now + std::time::Duration::from_secs(128);
             return;
         }
-        let mut iss = self.secrets.isn(&tuple, now);
         if isn_after != Seq(0) && iss.before(isn_after) {
             iss = isn_after;
         }
@@ -341,7 +356,7 @@ impl Tcp {
         net: &mut Net,
         now: Instant,
     ) {
-        let offset = self.secrets.timestamp_offset(&tuple);
+        let (_, offset) = self.secrets.opening(&tuple, now);
         let name = (listener, self.listeners.slab.generation(listener));
         let entry = HalfOpen::from_cookie(tuple, name, facts, offset, &seg, now);
         if self.accept_room(&entry) == Some(true) {

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use hemi_queue::time::Instant;
+use hemi_queue::{Buf, time::Instant};
 
 use super::{
     Tcp, TcpEvent,
-    conn::Cx,
+    conn::{Cx, Segment},
     demux::{Target, Tuple},
     layer::ConnId,
 };
@@ -14,7 +14,7 @@ use crate::{
     frame::{RxChecksum, RxFrame},
     ip::Net,
     timer::Timer,
-    wire::{Flow, Predicted, Shape},
+    wire::{Ecn, Flow, Predicted, Shape, TcpHeader, TcpOptions},
 };
 
 /// The connections that the last predicted segments were for: in a burst, the next one is mostly for the same.
@@ -29,7 +29,8 @@ impl LastFlows {
 }
 
 impl Tcp {
-    /// Take in a frame if it holds just the segment that a connection expects; else give it back, and nothing has happened.
+    /// Take in a frame if it holds a segment of the common kind for something that is known, most often just what a connection
+    /// expects; else give it back, and nothing has happened.
     ///
     /// What `ip/input.rs` asks of a packet holds of one for a connection, or there would be none: its destination is ours, its source
     /// may be answered, and neither is a group. Connections to ourselves take the ordinary way.
@@ -39,8 +40,11 @@ impl Tcp {
             Shape::V4 => {
                 let verified = frame.checksum == RxChecksum::Good;
                 let Some(seg) = Predicted::parse_v4(&frame.bytes, verified) else { return Some(frame) };
-                let Some(slot) = self.slot_of_v4(&seg.flow) else { return Some(frame) };
-                self.take(frame, &seg, slot, net, now)
+                let Some(slot) = self.slot_of_v4(&seg.flow).filter(|slot| self.expects(*slot, &seg)) else {
+                    return self.on_parsed(frame, &seg, tuple_of_v4(&seg.flow), net, now);
+                };
+                self.take(frame, &seg, slot, net, now);
+                None
             }
             Shape::V6 => self.on_predicted_v6(frame, net, now),
             Shape::Other => Some(frame),
@@ -51,11 +55,54 @@ impl Tcp {
     fn on_predicted_v6(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
         let verified = frame.checksum == RxChecksum::Good;
         let Some(seg) = Predicted::parse_v6(&frame.bytes, verified) else { return Some(frame) };
-        let Some(slot) = self.slot_of_v6(&seg.flow) else { return Some(frame) };
-        self.take(frame, &seg, slot, net, now)
+        let Some(slot) = self.slot_of_v6(&seg.flow).filter(|slot| self.expects(*slot, &seg)) else {
+            return self.on_parsed(frame, &seg, tuple_of_v6(&seg.flow), net, now);
+        };
+        self.take(frame, &seg, slot, net, now);
+        None
     }
 
-    /// Let the connection in `slot` have its segment, if it expects that.
+    /// Whether a segment is just what the connection in `slot` expects.
+    #[inline(always)]
+    fn expects<const WORDS: usize>(&mut self, slot: u32, seg: &Predicted<WORDS>) -> bool {
+        self.conns.get_mut(slot).is_some_and(|conn| conn.predicts(seg))
+    }
+
+    /// A segment that is not what its connection expects, or is for none, but has been looked at as closely as the ordinary way looks.
+    #[inline(never)]
+    fn on_parsed<const WORDS: usize>(
+        &mut self,
+        frame: RxFrame,
+        seg: &Predicted<WORDS>,
+        tuple: Tuple,
+        net: &mut Net,
+        now: Instant,
+    ) -> Option<RxFrame> {
+        let hash = self.demux.hash(&tuple);
+        // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
+        let target = self.find(hash, &tuple).filter(|_| !net.addresses.is_ours(tuple.remote));
+        let Some(target) = target else {
+            // It was verified by now: the ordinary way need not do that again.
+            return Some(RxFrame { checksum: RxChecksum::Good, ..frame });
+        };
+        let header = TcpHeader {
+            src_port: tuple.remote_port,
+            dst_port: tuple.local_port,
+            seq: seg.seq,
+            ack: seg.ack,
+            flags: seg.flags,
+            window: seg.window,
+            urgent: 0,
+            header_len: 0,
+        };
+        let options = TcpOptions { timestamps: seg.timestamps, ..TcpOptions::default() };
+        let ecn = Ecn::from_bits(seg.ecn);
+        let segment = Segment { header, options, payload: text_of(frame, seg, net), ecn };
+        self.dispatch(target, hash, tuple, segment, net, now);
+        None
+    }
+
+    /// Let a connection have the segment that it expects.
     #[inline(always)]
     fn take<const WORDS: usize>(
         &mut self,
@@ -64,19 +111,9 @@ impl Tcp {
         slot: u32,
         net: &mut Net,
         now: Instant,
-    ) -> Option<RxFrame> {
-        // It was verified by now: the ordinary way need not do that again.
-        let given_back = |frame: RxFrame| Some(RxFrame { checksum: RxChecksum::Good, ..frame });
-        let Some((generation, conn)) = self.conns.entry_mut(slot) else { return given_back(frame) };
-        if !conn.predicts(seg) {
-            return given_back(frame);
-        }
-        net.counters.rx_frames += 1;
-        net.counters.rx_bytes += frame.bytes.len() as u64;
-        net.counters.tcp_segments_received += 1;
-        let mut text = frame.bytes;
-        text.truncate(seg.text.1);
-        text.advance(seg.text.0);
+    ) {
+        let Some((generation, conn)) = self.conns.entry_mut(slot) else { return };
+        let text = text_of(frame, seg, net);
         let mut cx =
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         conn.on_predicted(seg, text, &mut cx);
@@ -98,7 +135,6 @@ impl Tcp {
             conn.armed = deadline;
             net.timers.insert(deadline, Timer::Connection(slot, generation));
         }
-        None
     }
 
     /// The slot of the connection that a flow belongs to.
@@ -125,6 +161,18 @@ impl Tcp {
             Target::HalfOpen(_) | Target::TimeWait(_) => None,
         }
     }
+}
+
+/// The text of a segment, whose frame is counted now that somebody takes it.
+#[inline(always)]
+fn text_of<const WORDS: usize>(frame: RxFrame, seg: &Predicted<WORDS>, net: &mut Net) -> Buf {
+    net.counters.rx_frames += 1;
+    net.counters.rx_bytes += frame.bytes.len() as u64;
+    net.counters.tcp_segments_received += 1;
+    let mut text = frame.bytes;
+    text.truncate(seg.text.1);
+    text.advance(seg.text.0);
+    text
 }
 
 /// The flow of a received segment, seen from our end.

@@ -2,7 +2,7 @@
 //!
 //! Header prediction (V. Jacobson, "4BSD TCP Header Prediction", 1990): instead of asking each layer what it sees, compare with what
 //! is expected. Expected is: Ethernet; an IPv4 header without options that is not a fragment, or an IPv6 header with TCP right
-//! behind it; TCP with ACK, perhaps PSH, and nothing else; no options, or timestamps in the layout of RFC 7323 appendix A. So
+//! behind it; TCP with ACK, perhaps PSH and FIN, and nothing else; no options, or timestamps in the layout of RFC 7323 appendix A. So
 //! every field has a fixed place. Whatever is different goes the ordinary way, which knows all the rules; what is here is
 //! checked no less: lengths, both checksums.
 
@@ -13,14 +13,12 @@ const ETHERNET: usize = 14;
 const V4: usize = ETHERNET + 20;
 const V6: usize = ETHERNET + 40;
 
-/// Data offset and flags as the fourth word of a TCP header has them, without PSH, without reserved bits and window.
-const FIELDS: u32 = 0xf000_0000 | (0xff & !(Flags::PSH.0 as u32)) << 16;
+/// Data offset and flags as the fourth word of a TCP header has them, without PSH and FIN, without reserved bits and window.
+const FIELDS: u32 = 0xf000_0000 | (0xff & !(Flags::PSH.0 | Flags::FIN.0) as u32) << 16;
 const PLAIN: u32 = 5 << 28 | (Flags::ACK.0 as u32) << 16;
 const STAMPED: u32 = 8 << 28 | (Flags::ACK.0 as u32) << 16;
 /// RFC 7323 appendix A: NOP, NOP, kind 8, length 10.
 const TIMESTAMPS: u32 = 0x0101_080a;
-/// RFC 3168 section 5: congestion was experienced.
-const MARKED: u8 = 3;
 
 /// What a frame looks like from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +68,7 @@ impl<const WORDS: usize> Flow<WORDS> {
     }
 }
 
-/// A segment as predicted: ACK or ACK and PSH, not a fragment, its lengths in order, its IP header intact.
+/// A segment as predicted: ACK, perhaps with PSH and FIN, not a fragment, its lengths in order, its IP header intact.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Predicted<const WORDS: usize> {
     pub(crate) flow: Flow<WORDS>,
@@ -78,6 +76,9 @@ pub(crate) struct Predicted<const WORDS: usize> {
     pub(crate) ack: Seq,
     /// Unscaled.
     pub(crate) window: u16,
+    pub(crate) flags: Flags,
+    /// The low two bits of the traffic class.
+    pub(crate) ecn: u8,
     pub(crate) timestamps: Option<Timestamps>,
     /// Where in the frame the text begins and ends.
     pub(crate) text: (usize, usize),
@@ -88,6 +89,7 @@ struct Lower<const WORDS: usize> {
     end: usize,
     addresses: [u64; WORDS],
     sum: u64,
+    ecn: u8,
 }
 
 impl Predicted<1> {
@@ -97,7 +99,7 @@ impl Predicted<1> {
         let head: &[u8; V4] = frame.first_chunk()?;
         let total = u16::from_be_bytes([head[16], head[17]]);
         let fragment = u16::from_be_bytes([head[20], head[21]]) & 0x3fff;
-        if fragment != 0 || head[23] != protocol::TCP || head[15] & 3 == MARKED {
+        if fragment != 0 || head[23] != protocol::TCP {
             return None;
         }
         // RFC 1122 section 3.2.1.2: A host MUST verify the IP header checksum on every received datagram.
@@ -106,7 +108,12 @@ impl Predicted<1> {
         if fold(words.iter().sum::<u64>() + sum) != 0xffff {
             return None;
         }
-        let lower = Lower { end: ETHERNET + usize::from(total), addresses: [word8(head, 26)], sum };
+        let lower = Lower {
+            end: ETHERNET + usize::from(total),
+            addresses: [word8(head, 26)],
+            sum,
+            ecn: head[15] & 3,
+        };
         parse_tcp::<V4, 1>(frame, lower, verified)
     }
 }
@@ -117,12 +124,13 @@ impl Predicted<4> {
     pub(crate) fn parse_v6(frame: &[u8], verified: bool) -> Option<Self> {
         let head: &[u8; V6] = frame.first_chunk()?;
         let payload = u16::from_be_bytes([head[18], head[19]]);
-        if head[20] != protocol::TCP || head[15] >> 4 & 3 == MARKED {
+        if head[20] != protocol::TCP {
             return None;
         }
         let addresses = [22, 30, 38, 46].map(|at| word8(head, at));
         let sum = addresses.iter().map(|w| (w & 0xffff_ffff) + (w >> 32)).sum::<u64>();
-        parse_tcp::<V6, 4>(frame, Lower { end: V6 + usize::from(payload), addresses, sum }, verified)
+        let lower = Lower { end: V6 + usize::from(payload), addresses, sum, ecn: head[15] >> 4 & 3 };
+        parse_tcp::<V6, 4>(frame, lower, verified)
     }
 }
 
@@ -158,6 +166,8 @@ fn parse_tcp<const TCP: usize, const WORDS: usize>(
         seq: Seq(be32(segment, 4)),
         ack: Seq(be32(segment, 8)),
         window: fields as u16,
+        flags: Flags((fields >> 16) as u8),
+        ecn: lower.ecn,
         timestamps,
         text: (TCP + header, end),
     })

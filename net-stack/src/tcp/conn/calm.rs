@@ -63,7 +63,7 @@ impl Connection {
             && deadlines.pace == NEVER
             && self.options.user_timeout.is_none()
             // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
-            && !self.path.looped
+            && self.path.leads_away()
             && self.flight.is_plain()
     }
 }

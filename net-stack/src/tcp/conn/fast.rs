@@ -7,7 +7,10 @@
 use hemi_queue::{Buf, time::Instant};
 
 use super::{Connection, Cx, Events, ack::Told};
-use crate::{tcp::cc::CongestionControl, wire::Predicted};
+use crate::{
+    tcp::cc::CongestionControl,
+    wire::{Ecn, Flags, Predicted},
+};
 
 impl Connection {
     /// Whether a segment is what is expected next, in every respect.
@@ -23,8 +26,10 @@ impl Connection {
             // brings nothing may be a duplicate (RFC 5681 section 2).
             && acked <= self.nxt.since(self.una)
             && (len | acked) != 0
-            // The window does not close.
+            // The window does not close, nothing ends, and no congestion was met on the way (RFC 3168 section 6.1.3).
             && seg.window != 0
+            && !seg.flags.has(Flags::FIN)
+            && seg.ecn != Ecn::Congested as u8
             // RFC 7323 section 5.3, R1: SEG.TSval is not older than TS.Recent; section 3.2: there, if agreed on.
             && match (&self.timestamps, seg.timestamps) {
                 (Some(state), Some(ts)) => ts.value.wrapping_sub(state.recent) as i32 >= 0,
