@@ -247,20 +247,20 @@ impl Tcp {
         now: Instant,
     ) {
         self.on_named(id, net, now, |conn, cx| {
-            conn.options.keep_alive = idle;
+            conn.options.keep_alive = idle.into();
             conn.arm_keep_alive(cx.now);
         });
     }
 
     pub(crate) fn set_linger(&mut self, id: ConnId, linger: Option<std::time::Duration>) {
         if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
-            conn.options.linger = linger;
+            conn.options.linger = linger.into();
         }
     }
 
     pub(crate) fn set_user_timeout(&mut self, id: ConnId, limit: Option<std::time::Duration>) {
         if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
-            conn.options.user_timeout = limit;
+            conn.options.user_timeout = limit.into();
             conn.disturb();
         }
     }

@@ -186,11 +186,7 @@ impl Tcp {
             conn.dirty = true;
             self.dirty.push_back(slot);
         }
-        let deadline = conn.deadline();
-        if deadline < conn.armed {
-            conn.armed = deadline;
-            net.timers.insert(deadline, Timer::Connection(slot, generation));
-        }
+        conn.arm(conn.deadline(), slot, generation, net);
         if matches!(conn.state, State::Closed | State::TimeWait) {
             self.retire(slot, net, now);
         }
@@ -202,6 +198,7 @@ impl Tcp {
     fn retire(&mut self, slot: u32, net: &mut Net, now: Instant) {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         let (tuple, state) = (conn.tuple, conn.state);
+        conn.disarm(net);
         self.last = LastFlows::NONE;
         let hash = self.demux.hash(&tuple);
         if state == State::TimeWait {
@@ -302,7 +299,10 @@ impl Tcp {
         let deadline = entry.deadline(&cx);
         let (slot, generation) = self.half_open.insert(entry);
         self.demux.insert(hash, Target::HalfOpen(slot));
-        net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
+        let timer = net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
+        if let Some(entry) = self.half_open.get_mut(slot) {
+            entry.timer = timer;
+        }
     }
 
     fn on_half_open(&mut self, slot: u32, hash: u32, seg: Segment, net: &mut Net, now: Instant) {
@@ -311,20 +311,15 @@ impl Tcp {
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         match entry.on_segment(&seg, &mut cx) {
             half_open::Verdict::Done => {}
-            half_open::Verdict::Remove => {
-                self.demux.remove(hash, Target::HalfOpen(slot));
-                self.half_open.remove(slot);
-            }
+            half_open::Verdict::Remove => self.forget_half_open(slot, hash, net),
             half_open::Verdict::Complete => {
                 let entry = *entry;
                 if self.accept_room(&entry) == Some(true) {
-                    self.demux.remove(hash, Target::HalfOpen(slot));
-                    self.half_open.remove(slot);
+                    self.forget_half_open(slot, hash, net);
                     self.open(hash, &entry, false, seg, net, now);
                 } else if self.accept_room(&entry).is_none() {
                     // The listener is gone.
-                    self.demux.remove(hash, Target::HalfOpen(slot));
-                    self.half_open.remove(slot);
+                    self.forget_half_open(slot, hash, net);
                     let mut cx = Cx {
                         now,
                         net,
@@ -337,6 +332,13 @@ impl Tcp {
                     net.counters.drop_tcp_accept_overflow += 1;
                 }
             }
+        }
+    }
+
+    fn forget_half_open(&mut self, slot: u32, hash: u32, net: &mut Net) {
+        self.demux.remove(hash, Target::HalfOpen(slot));
+        if let Some(entry) = self.half_open.remove(slot) {
+            net.timers.cancel(entry.timer);
         }
     }
 
@@ -453,18 +455,15 @@ impl Tcp {
         // RFC 9293 (MUST-23) is about SYNs of ours that a user waits for; a client that does not answer five SYN-ACKs (a
         // minute) has gone.
         if entry.retries > 5 {
-            let tuple = entry.tuple;
-            self.half_open.remove(slot);
-            let hash = self.demux.hash(&tuple);
-            self.demux.remove(hash, Target::HalfOpen(slot));
-            return;
+            let hash = self.demux.hash(&entry.tuple);
+            return self.forget_half_open(slot, hash, net);
         }
         let mut cx =
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         entry.send_syn_ack(&mut cx);
         cx.net.counters.tcp_retransmits += 1;
         let deadline = entry.deadline(&cx);
-        net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
+        entry.timer = net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
     }
 
     /// TIME-WAIT entries may be due.
@@ -494,21 +493,13 @@ impl Tcp {
             // The way of nearly every request and response.
             if conn.transmit_predicted(&mut cx) {
                 conn.dirty = false;
-                let deadline = conn.predicted_deadline();
-                if deadline < conn.armed {
-                    conn.armed = deadline;
-                    net.timers.insert(deadline, Timer::Connection(slot, generation));
-                }
+                conn.arm(conn.predicted_deadline(), slot, generation, net);
                 continue;
             }
             let blocked = conn.transmit(&mut cx) == super::conn::Transmit::Blocked;
             // Output the window does not allow now is not dirt: what opens the window is an event of its own.
             conn.dirty = blocked;
-            let deadline = conn.deadline();
-            if deadline < conn.armed {
-                conn.armed = deadline;
-                net.timers.insert(deadline, Timer::Connection(slot, generation));
-            }
+            conn.arm(conn.deadline(), slot, generation, net);
             if matches!(conn.state, State::Closed | State::TimeWait) {
                 self.retire(slot, net, now);
             }

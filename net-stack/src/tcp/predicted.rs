@@ -13,7 +13,6 @@ use super::{
 use crate::{
     frame::{RxChecksum, RxFrame},
     ip::Net,
-    timer::Timer,
     wire::{Ecn, Flow, Predicted, Shape, TcpHeader, TcpOptions},
 };
 
@@ -130,11 +129,7 @@ impl Tcp {
             conn.dirty = true;
             self.dirty.push_back(slot);
         }
-        let deadline = conn.predicted_deadline();
-        if deadline < conn.armed {
-            conn.armed = deadline;
-            net.timers.insert(deadline, Timer::Connection(slot, generation));
-        }
+        conn.arm(conn.predicted_deadline(), slot, generation, net);
     }
 
     /// The slot of the connection that a flow belongs to.

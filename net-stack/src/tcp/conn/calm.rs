@@ -61,7 +61,7 @@ impl Connection {
             && !self.syn_due
             && !self.keepalive_due
             && deadlines.pace == NEVER
-            && self.options.user_timeout.is_none()
+            && self.options.user_timeout.get().is_none()
             // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
             && self.path.leads_away()
             && self.flight.is_plain()

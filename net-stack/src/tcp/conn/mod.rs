@@ -27,7 +27,7 @@ mod timers;
 
 use std::time::Duration;
 
-use hemi_queue::{Buf, Sga, time::Instant};
+use hemi_queue::{Buf, Sga, time::Instant, wheel::Key};
 
 pub(crate) use input::Segment;
 pub(crate) use output::Transmit;
@@ -142,16 +142,34 @@ pub(crate) struct Agreed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) nodelay: bool,
-    pub(crate) keep_alive: Option<Duration>,
-    pub(crate) user_timeout: Option<Duration>,
-    pub(crate) linger: Option<Duration>,
+    pub(crate) keep_alive: Span,
+    pub(crate) user_timeout: Span,
+    pub(crate) linger: Span,
     pub(crate) max_segment: Option<u16>,
 }
 
 impl Settings {
     fn of(options: &TcpOptionsConfig) -> Self {
         let TcpOptionsConfig { nodelay, keep_alive, user_timeout, linger, max_segment, .. } = *options;
+        let [keep_alive, user_timeout, linger] = [keep_alive, user_timeout, linger].map(Span::from);
         Self { nodelay, keep_alive, user_timeout, linger, max_segment }
+    }
+}
+
+/// A length of time or none, in eight bytes: nanoseconds, of which the greatest number is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(u64);
+
+impl Span {
+    /// The length, if there is one.
+    pub(crate) fn get(self) -> Option<Duration> {
+        (self.0 != u64::MAX).then(|| Duration::from_nanos(self.0))
+    }
+}
+
+impl From<Option<Duration>> for Span {
+    fn from(length: Option<Duration>) -> Self {
+        Self(length.map_or(u64::MAX, |d| d.as_nanos().min(u128::from(u64::MAX - 1)) as u64))
     }
 }
 
@@ -235,6 +253,8 @@ pub(crate) struct Connection {
     calm: bool,
     /// When the wheel will next call, so that it is told of earlier deadlines only.
     pub(crate) armed: Instant,
+    /// The name of that appointment.
+    timer: Key,
 }
 
 impl Connection {
@@ -342,6 +362,7 @@ impl Connection {
             signalled: false,
             calm: false,
             armed: Instant::FAR_FUTURE,
+            timer: Key::NONE,
             options: Settings::of(options),
         }
     }
@@ -501,7 +522,7 @@ impl Connection {
             return;
         }
         let unread = self.assembler.ready() > 0 || self.assembler.has_holes();
-        match (self.state, self.options.linger) {
+        match (self.state, self.options.linger.get()) {
             (State::Closed | State::TimeWait, _) => {}
             (State::SynSent, _) => self.end(None),
             (_, Some(Duration::ZERO)) => self.abort(cx),

@@ -355,7 +355,7 @@ impl Connection {
             // drops it.
             flags |= Flags::ECE | Flags::CWR;
         }
-        if let Some(limit) = self.options.user_timeout {
+        if let Some(limit) = self.options.user_timeout.get() {
             options.user_timeout = Some(limit.as_secs().min(0x7fff * 60) as u32);
         }
         if self.deadlines.rto == Instant::FAR_FUTURE {
