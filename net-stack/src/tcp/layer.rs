@@ -55,7 +55,7 @@ impl ListenerId {
 pub(crate) enum TcpEvent {
     /// A listener has a connection to accept.
     Acceptable(ListenerId),
-    /// Bits of [`Events`] for a connection.
+    /// Bits of `Events` for a connection.
     Connection(ConnId, u8),
 }
 

@@ -65,6 +65,7 @@ fn blocks_sum(blocks: &[Block]) -> u64 {
 /// there is no overflow. What is missing of the one the other tells.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
+#[allow(clippy::cast_ptr_alignment)] // loads and stores for any alignment
 fn vectors(blocks: &[Block]) -> u64 {
     use std::arch::x86_64::{
         __m256i, _mm256_add_epi64, _mm256_loadu_si256, _mm256_setzero_si256, _mm256_slli_epi64,
