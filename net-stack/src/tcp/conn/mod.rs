@@ -16,6 +16,7 @@
 
 mod ack;
 mod calm;
+mod challenge;
 mod fast;
 mod fast_out;
 mod input;
@@ -234,6 +235,7 @@ pub(crate) struct Connection {
     stalled_since: Instant,
     last_send: Instant,
     retransmits: u32,
+    challenges: challenge::Challenges,
 
     // The application
     syn_due: bool,
@@ -351,6 +353,7 @@ impl Connection {
             stalled_since: cx.now,
             last_send: cx.now,
             retransmits: 0,
+            challenges: challenge::Challenges::default(),
             syn_due: false,
             keepalive_due: false,
             closed: false,
@@ -489,7 +492,7 @@ impl Connection {
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Buf> {
         let buf = self.assembler.pop()?;
         self.window.taken(buf.len() as u32, now, self.rtt.srtt_nanos());
-        let mss = self.acks.full_size().max(1);
+        let mss = self.acks.full_size().max(u32::from(self.mss));
         if self.state.may_receive()
             && self.window.wants_update(self.rcv_nxt, self.assembler.ready() as u32, mss)
         {
