@@ -29,7 +29,9 @@ impl SipKey {
             round(&mut v);
             v[0] ^= m;
         };
-        words.iter().for_each(|m| take(*m));
+        for m in words {
+            take(*m);
+        }
         take((words.len() as u64 * 8) << 56);
         v[2] ^= 0xff;
         for _ in 0..4 {

@@ -85,6 +85,7 @@ pub(crate) struct Predicted<const WORDS: usize> {
 }
 
 /// The network header of a segment: where the packet ends, the addresses, and their sum.
+#[derive(Clone, Copy)]
 struct Lower<const WORDS: usize> {
     end: usize,
     addresses: [u64; WORDS],
