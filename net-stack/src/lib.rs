@@ -28,6 +28,7 @@
 //! | `ip` | addresses, routes, paths, fragments, ICMP, path MTU | `ip/mod.rs` |
 //! | [`udp`] | datagram sockets | `udp/mod.rs` |
 //! | [`tcp`] | connections | `tcp/state.rs`, `tcp/conn/mod.rs` |
+//! | [`cores`] | one stack per core with the same addresses | `cores/mod.rs` |
 //! | [`sim`] | wires, faults and virtual time: two hosts as one object | [`sim::Pair`] |
 //!
 //! The life of a received segment: `Host::poll` → [`Device::rx_burst`] → [`Stack::receive`] → `ip/input.rs` (is it for us?) →
@@ -44,6 +45,7 @@
 #![allow(clippy::many_single_char_names)]
 
 mod config;
+pub mod cores;
 mod counters;
 pub mod device;
 pub mod frame;
