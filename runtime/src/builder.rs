@@ -15,7 +15,7 @@ use crate::{
     Idle, Runtime,
     clock::Clock,
     context::Core,
-    cores::affinity,
+    cores::{Groups, Start, affinity},
     exec::{Alarms, BlockingPool, Exec, Spin},
     names::Names,
     net::{self, Transports},
@@ -55,6 +55,8 @@ pub struct Builder {
 struct Group {
     shutdown: shutdown::Token,
     blocking: Arc<BlockingPool>,
+    start: Arc<Start>,
+    groups: Arc<Groups>,
 }
 
 impl Default for Builder {
@@ -167,9 +169,19 @@ impl Builder {
     }
 
     fn group(&mut self) -> Group {
-        let make =
-            || Group { shutdown: shutdown::Token::new(), blocking: BlockingPool::new(self.blocking_threads) };
+        let seed = *self.seed.get_or_insert_with(rand::fresh_seed);
+        let make = || Group {
+            shutdown: shutdown::Token::new(),
+            blocking: BlockingPool::new(self.blocking_threads),
+            start: Arc::default(),
+            groups: Arc::new(Groups::new(seed)),
+        };
         self.group.get_or_insert_with(make).clone()
+    }
+
+    /// How the cores begin.
+    pub(crate) fn start(&self) -> Arc<Start> {
+        self.group.as_ref().map_or_else(Arc::default, |group| Arc::clone(&group.start))
     }
 
     pub(crate) fn build_core(mut self, index: usize) -> Result<Runtime> {
@@ -197,6 +209,7 @@ impl Builder {
             patience: self.watchdog,
             shutdown: group.shutdown,
             blocking: group.blocking,
+            groups: group.groups,
             deaf: Cell::new(false),
             running: Cell::new(false),
         });

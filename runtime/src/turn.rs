@@ -152,6 +152,22 @@ impl Core {
         }
     }
 
+    /// The program on this core has ended; those on others go on, and the devices here may receive what is theirs.
+    pub(crate) fn serve_others(&self) {
+        if self.is_simulated() {
+            return; // its cores are transports of one runtime, and all have ended
+        }
+        while self.reactors.borrow().iter().any(|r| r.is_needed()) {
+            let now = self.clock.read();
+            self.alarms.set_now(now);
+            self.pool.collect();
+            self.exec.collect_remote();
+            if self.poll_devices(now) == Progress::Idle {
+                self.sleep(now, self.next_deadline().unwrap_or(Instant::FAR_FUTURE));
+            }
+        }
+    }
+
     /// Wait a little for a device.
     fn doze(&self, now: Instant, deadline: Instant) {
         let next = self.reactors.borrow().iter().filter_map(|r| r.deadline()).min();

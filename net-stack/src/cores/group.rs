@@ -97,6 +97,11 @@ impl Group {
         self.settled.get().map_or(&self.wanted, |rule| rule)
     }
 
+    /// What core 0's device is, once that is known.
+    pub fn caps(&self) -> Option<&Caps> {
+        self.caps.get()
+    }
+
     pub(super) fn rule(&self) -> Arc<Steering> {
         Arc::clone(self.settled.get_or_init(|| Arc::new(self.wanted.clone())))
     }

@@ -224,8 +224,10 @@ impl Inner {
             return Progress::Idle;
         }
         let mut host = self.host.borrow_mut();
-        let waiting =
-            host.stack.wants_tx() || !host.stack.tx_queue().is_empty() || !self.blocked.borrow().is_empty();
+        let waiting = host.is_blocked()
+            || host.stack.wants_tx()
+            || !host.stack.tx_queue().is_empty()
+            || !self.blocked.borrow().is_empty();
         // A device that is full and says when it will be worth trying again is taken at its word.
         if waiting && host.device.deadline().is_none() {
             return Progress::Busy;
@@ -301,6 +303,9 @@ impl Inner {
     /// Close every socket; streams still send what they accepted.
     pub(crate) fn shutdown(&self) {
         self.shut.set(true);
+        if let Some(seat) = self.host.borrow_mut().seat() {
+            seat.finish();
+        }
         self.streams.all().iter().for_each(Stream::close);
         self.listeners.all().iter().for_each(|l| l.close());
         self.datagrams.all().iter().for_each(|d| d.close());
@@ -314,6 +319,11 @@ impl Inner {
         let sent = !host.stack.wants_tx() && host.stack.tx_queue().is_empty();
         drop(host);
         sent && self.blocked.borrow().is_empty() && self.streams.is_empty()
+    }
+
+    /// Whether programs on other cores go on, whose packets may arrive here.
+    pub(crate) fn is_needed(&self) -> bool {
+        !self.lost.get() && self.host.borrow_mut().seat().is_some_and(|seat| seat.is_needed())
     }
 
     /// The transport is dropped: what is not sent is lost, and peers are told by resets.

@@ -38,6 +38,7 @@
 //! | `reorder`, `reorder_by=1ms` | a frame is held back, by up to so long |
 //! | `path_mtu` | larger packets vanish without a word |
 //!
+//! With several cores each has its own capture, `FILE`, `FILE.1`, `FILE.2`, and the link's faults are each queue's own.
 //! With an IPv6 address comes the interface's link-local one. What it deliberately leaves out: framing, tokens, descriptors (the
 //! runtime's), protocols (the stack's), Unix sockets and names (other transports').
 #![forbid(unsafe_code)]
@@ -55,7 +56,7 @@ mod wrap;
 
 use std::{fmt, rc::Rc};
 
-use hemi_net::{Device, Host, tcp::Snapshot};
+use hemi_net::{Device, Host, StackConfig, cores::Seat, tcp::Snapshot};
 use hemi_queue::{
     Pool, Progress, Reactor, Result, Uri, Wakeup,
     time::Instant,
@@ -113,17 +114,66 @@ impl UserTransport {
         seed: u64,
     ) -> Result<Rc<Self>> {
         let config = params::stack(uri, &device.caps())?;
-        let device = wrap::wrap(uri, device, pool, seed)?;
+        let device = wrap::wrap(uri, device, pool, seed, 0)?;
         uri.finish()?;
+        Ok(Self::start(scheme, device, config, pool, seed, None))
+    }
+
+    /// The same on one of several cores with the same addresses, opened in the order of their [`Seat`]s. `device` is this core's queue; a core that has
+    /// none sends by core 0's, and is given `None`.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); and when the cores' queues have different MAC addresses.
+    pub fn open_on_core(
+        scheme: &'static str,
+        uri: &Uri,
+        device: Option<Box<dyn Device>>,
+        pool: &Pool,
+        seed: u64,
+        mut seat: Seat,
+    ) -> Result<Rc<Self>> {
+        let (device, config) = if let Some(mut device) = device {
+            seat.steer(&mut *device);
+            if seat.group().caps().is_some_and(|first| first.mac != device.caps().mac) {
+                let why = "the queues of one device must have one MAC address; give it by `mac=`";
+                return Err(uri.error(why).into());
+            }
+            let config = params::stack(uri, &device.caps())?;
+            let device = wrap::wrap(uri, device, pool, seed, seat.index())?;
+            uri.finish()?;
+            (device, config)
+        } else {
+            let why = "core 0 opens the device, and has not done so";
+            let device = Box::new(seat.borrow_device().ok_or_else(|| uri.error(why))?) as Box<dyn Device>;
+            // The parameters of device, link and captures have been core 0's.
+            let config = params::stack(uri, &device.caps())?;
+            (device, config)
+        };
+        Ok(Self::start(scheme, device, config, pool, seed, Some(seat)))
+    }
+
+    fn start(
+        scheme: &'static str,
+        device: Box<dyn Device>,
+        config: StackConfig,
+        pool: &Pool,
+        seed: u64,
+        seat: Option<Seat>,
+    ) -> Rc<Self> {
+        let core = seat.as_ref().map(|seat| format!(", core {} of {}", seat.index(), seat.group().cores()));
         let addresses: Vec<_> = config.addresses.iter().map(ToString::to_string).collect();
         let about = format!(
-            "{scheme}: the user-level stack on {}; {}, {}",
+            "{scheme}: the user-level stack on {}; {}, {}{}",
             device.describe(),
             addresses.join(", "),
-            config.tcp.congestion
+            config.tcp.congestion,
+            core.unwrap_or_default()
         );
-        let host = Host::new(device, config, pool.clone(), seed);
-        Ok(Rc::new(Self { inner: Inner::new(host), scheme, about }))
+        let mut host = Host::new(device, config, pool.clone(), seed);
+        if let Some(seat) = seat {
+            host.join(seat);
+        }
+        Rc::new(Self { inner: Inner::new(host), scheme, about })
     }
 
     /// What the stack and its device have done and hold, for people.
@@ -178,6 +228,10 @@ impl Reactor for UserTransport {
 
     fn is_quiet(&self) -> bool {
         self.inner.is_quiet()
+    }
+
+    fn is_needed(&self) -> bool {
+        self.inner.is_needed()
     }
 }
 

@@ -58,6 +58,12 @@ pub trait Reactor {
     /// `poll` until [`is_quiet`](Self::is_quiet).
     fn shutdown(&self) {}
 
+    /// After the shutdown: whether programs on other cores still need this reactor polled, because what is theirs may arrive here. The
+    /// core then goes on with its devices, and with nothing else, until they have ended.
+    fn is_needed(&self) -> bool {
+        false
+    }
+
     /// Whether nothing is in flight any more, so that memory lent to the device has come back.
     fn is_quiet(&self) -> bool {
         true

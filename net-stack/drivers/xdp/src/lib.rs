@@ -127,6 +127,14 @@ pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device
     }))
 }
 
+/// How many receive queues the interface that `uri` names spreads its frames over: so many cores can have one each.
+///
+/// # Errors
+/// [`Uri`](Error::Uri) for an interface that does not exist.
+pub fn queues(uri: &Uri) -> Result<usize> {
+    Ok(Interface::of(uri)?.receive_queues().map_or(1, |n| n as usize))
+}
+
 /// The parameter `checksum=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
