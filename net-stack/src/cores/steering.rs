@@ -20,7 +20,7 @@ pub(super) const MICROSOFT_KEY: Key = [
 /// destination port, as they stand in a received packet, TCP and UDP alike; its low bits are an index into a table of cores.
 ///
 /// All cores of a program have the same one. The key is random, so that nobody outside can pick connections that all meet on one
-/// core. A NIC is told both by [`Device::steer`](crate::Device::steer).
+/// core, but for some bits that make ports in a row spread evenly. A NIC is told both by [`Device::steer`](crate::Device::steer).
 ///
 /// ```
 /// use hemi_net::cores::Steering;
@@ -47,7 +47,8 @@ impl Steering {
     /// A rule for `cores` cores (at least one, at most [`CORES`](Self::CORES)) with a key drawn from `seed`.
     pub fn random(cores: usize, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x7277_7373); // not the numbers that others draw from it
-        let key = std::array::from_fn(|_| rng.next() as u8);
+        let mut key = std::array::from_fn(|_| rng.next() as u8);
+        toeplitz::make_even(&mut key);
         let cores = cores.clamp(1, Self::CORES);
         Self::with_table(key, (0..Self::ENTRIES).map(|entry| (entry % cores) as u8).collect())
     }
@@ -157,6 +158,36 @@ mod tests {
             }
             let fair = 8000 / cores;
             assert!(shares.iter().all(|n| (fair / 2..=fair * 2).contains(n)), "{shares:?}");
+        }
+    }
+
+    /// Eight in a row are one for each of eight cores, for every key.
+    #[test]
+    fn what_counts_up_is_spread_evenly() {
+        for seed in 0..200 {
+            let rule = Steering::random(8, seed);
+            let one_each = |core: &dyn Fn(u16) -> usize| {
+                for block in [0_u16, 40_000, 65_528] {
+                    let cores = (0..8).fold(0_u8, |all, n| all | 1 << core(block + n));
+                    assert_eq!(cores, 0xff, "seed {seed}");
+                }
+            };
+            for (theirs, ours) in [("10.0.0.2", "10.0.0.1"), ("fd00::2", "fd00::1")] {
+                let (theirs, ours): (IpAddr, IpAddr) = (theirs.parse().unwrap(), ours.parse().unwrap());
+                let at = SocketAddr::new;
+                one_each(&|n| rule.core_of(at(theirs, n), at(ours, 80)));
+                one_each(&|n| rule.core_of(at(theirs, 80), at(ours, n)));
+                one_each(&|n| match theirs {
+                    IpAddr::V4(ip) => rule.core_of(
+                        at((ip.to_bits() & !0xffff | u32::from(n)).to_be_bytes().into(), 9),
+                        at(ours, 80),
+                    ),
+                    IpAddr::V6(ip) => rule.core_of(
+                        at((ip.to_bits() & !0xffff | u128::from(n)).to_be_bytes().into(), 9),
+                        at(ours, 80),
+                    ),
+                });
+            }
         }
     }
 

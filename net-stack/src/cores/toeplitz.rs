@@ -28,6 +28,45 @@ fn window(key: &Key, at: usize) -> u32 {
     (u64::from_be_bytes(bytes) >> (32 - at % 8)) as u32
 }
 
+/// The last bit of what counts up: source address, source port and destination port, for IPv4 and for IPv6.
+const COUNTERS: [usize; 6] = [31, 79, 95, 127, 271, 287];
+/// The bits of the hash that a table of 128 entries uses.
+const INDEX: usize = 7;
+
+/// Change `key` so that what differs in its last bits only is spread evenly: of 2ᵏ ports in a row (k up to 7, the first a multiple of 2ᵏ)
+/// no two have the same last k bits of the hash. With a key that is random in all bits, one program in ten would leave a core of eight
+/// without a connection of a client that opens forty, because clients choose ports in a row and the hash is linear.
+///
+/// As a function of a counter's last bits, the last bits of the hash are a matrix whose element (i, j) is the key's bit `last + 31 - i - j`. The
+/// mapping is one to one for every k if all its leading minors are 1; each minor depends on a corner of its own.
+pub(super) fn make_even(key: &mut Key) {
+    for last in COUNTERS {
+        for k in 1..=INDEX {
+            if !is_regular(key, last, k) {
+                let corner = last + 31 - 2 * (k - 1);
+                key[corner / 8] ^= 0x80 >> (corner % 8);
+            }
+        }
+    }
+}
+
+/// Whether the leading minor of size `k` is 1: elimination over two elements.
+fn is_regular(key: &Key, last: usize, k: usize) -> bool {
+    let bit = |at: usize| key[at / 8] >> (7 - at % 8) & 1;
+    let row = |i: usize| (0..k).fold(0_u8, |row, j| row | bit(last + 31 - i - j) << j);
+    let mut rows: [u8; INDEX] = std::array::from_fn(|i| if i < k { row(i) } else { 0 });
+    for column in 0..k {
+        let Some(pivot) = (column..k).find(|i| rows[*i] >> column & 1 == 1) else { return false };
+        rows.swap(column, pivot);
+        for i in column + 1..k {
+            if rows[i] >> column & 1 == 1 {
+                rows[i] ^= rows[column];
+            }
+        }
+    }
+    true
+}
+
 /// The low eight bits of the hash, by a table for each byte of the input: the hash is linear, so it is the sum (xor) of what its bytes
 /// contribute. 9 KiB; IPv4 uses the first third.
 #[derive(Clone)]
@@ -37,10 +76,10 @@ impl Tables {
     pub(super) fn new(key: &Key) -> Self {
         let mut tables = Box::new([[0; 256]; INPUT]);
         for (at, table) in tables.iter_mut().enumerate() {
-            for (byte, entry) in table.iter_mut().enumerate() {
-                let mut input = [0; INPUT];
-                input[at] = byte as u8;
-                *entry = hash(key, &input) as u8;
+            for byte in 1..256_usize {
+                // What its lowest bit contributes, and the rest of it.
+                let lowest = byte.trailing_zeros() as usize;
+                table[byte] = table[byte & (byte - 1)] ^ window(key, at * 8 + 7 - lowest) as u8;
             }
         }
         Self(tables)
