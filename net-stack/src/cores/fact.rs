@@ -19,7 +19,7 @@ pub(crate) enum Told {
     /// A station said that it has this address. It may be the answer to another core's question, by that core's rules.
     Seen { ip: IpAddr, mac: MacAddr, how: Learnt },
     /// A neighbour answered a question without telling its address anew.
-    Answered { ip: IpAddr, mac: Option<MacAddr> },
+    Answered { ip: IpAddr, mac: Option<MacAddr>, solicited: bool },
     /// It answered this core's question: nobody else has to ask.
     Resolved { ip: IpAddr, mac: MacAddr },
     /// A router said that the way to a host carries no more, about a packet that this core had sent.
@@ -32,7 +32,7 @@ impl Net {
         self.counters.cores_facts_learned += 1;
         match told {
             Told::Seen { ip, mac, how } => self.neighbor_overheard(ip, mac, how, now),
-            Told::Answered { ip, mac } => self.neighbor_confirmed(ip, mac, now),
+            Told::Answered { ip, mac, solicited } => self.neighbor_confirmed(ip, mac, solicited, now),
             Told::Resolved { ip, mac } => self.neighbor_resolved(ip, mac, now),
             Told::PathMtu { to, mtu } => {
                 self.pmtu.learn_of(to, mtu, now);

@@ -277,6 +277,10 @@ impl Inner {
         self.datagrams.take(id.slot());
     }
 
+    pub(crate) fn datagrams(&self) -> Vec<Rc<Datagram>> {
+        self.datagrams.all()
+    }
+
     /// A datagram socket waits for room in the transmit queue.
     pub(crate) fn block(&self, datagram: &Rc<Datagram>) {
         self.blocked.borrow_mut().push(Rc::clone(datagram));
@@ -319,6 +323,11 @@ impl Inner {
         let sent = !host.stack.wants_tx() && host.stack.tx_queue().is_empty();
         drop(host);
         sent && self.blocked.borrow().is_empty() && self.streams.is_empty()
+    }
+
+    /// Whether other cores have queues of the same device.
+    pub(crate) fn shares_device(&self) -> bool {
+        self.host.borrow_mut().seat().is_some()
     }
 
     /// Whether programs on other cores go on, whose packets may arrive here.

@@ -31,6 +31,7 @@
 //! | `ecn`, `pacing` | ask for ECN, spread what is sent over the round trip |
 //! | `sndbuf=256K`, `rcvbuf=4M` | the send buffer; what the receive window may grow to |
 //! | `pcap=FILE`, `trace` | write every frame into a file that Wireshark opens; make `tracing` events of them, target `hemi::frames` |
+//! | `stats=PATH` | tell everyone who connects to a Unix socket there what the stack does ([`stats`]; the example `stacktop` shows it) |
 //! | `latency`, `jitter` | a bad link next to the device: one-way delay; random extra delay of up to so much |
 //! | `rate`, `queue`, `mark` | its bits per second; bytes that may wait; bytes from which on ECN marks |
 //! | `loss`, `burst` | a frame is lost (`1%`, `0.01`); with it so many more |
@@ -38,7 +39,7 @@
 //! | `reorder`, `reorder_by=1ms` | a frame is held back, by up to so long |
 //! | `path_mtu` | larger packets vanish without a word |
 //!
-//! With several cores each has its own capture, `FILE`, `FILE.1`, `FILE.2`, and the link's faults are each queue's own.
+//! With several cores each has its own capture and socket for viewers, `FILE`, `FILE.1`, `FILE.2`, and the link's faults are each queue's own.
 //! With an IPv6 address comes the interface's link-local one. What it deliberately leaves out: framing, tokens, descriptors (the
 //! runtime's), protocols (the stack's), Unix sockets and names (other transports').
 #![forbid(unsafe_code)]
@@ -46,10 +47,12 @@
 mod acceptor;
 mod datagram;
 mod error;
+mod filters;
 mod inner;
 mod options;
 mod params;
 pub mod sim;
+pub mod stats;
 mod stream;
 mod values;
 mod wrap;
@@ -64,6 +67,7 @@ use hemi_queue::{
 };
 
 use inner::Inner;
+use stats::StatsSocket;
 
 /// The user-level stack on one device, as a transport. See the crate's documentation for how it is driven.
 ///
@@ -97,7 +101,9 @@ use inner::Inner;
 pub struct UserTransport {
     inner: Rc<Inner>,
     scheme: &'static str,
+    /// The addresses and the congestion control.
     about: String,
+    stats: Option<StatsSocket>,
 }
 
 impl UserTransport {
@@ -115,8 +121,9 @@ impl UserTransport {
     ) -> Result<Rc<Self>> {
         let config = params::stack(uri, &device.caps())?;
         let device = wrap::wrap(uri, device, pool, seed, 0)?;
+        let stats = stats_socket(uri, 0)?;
         uri.finish()?;
-        Ok(Self::start(scheme, device, config, pool, seed, None))
+        Ok(Self::start(scheme, device, config, stats, pool, seed, None))
     }
 
     /// The same on one of several cores with the same addresses, opened in the order of their [`Seat`]s. `device` is this core's queue; a core that has
@@ -132,48 +139,50 @@ impl UserTransport {
         seed: u64,
         mut seat: Seat,
     ) -> Result<Rc<Self>> {
-        let (device, config) = if let Some(mut device) = device {
+        let owned = device.is_some();
+        let mut device = if let Some(device) = device {
+            device
+        } else {
+            let why = "core 0 opens the device, and has not done so";
+            Box::new(seat.borrow_device().ok_or_else(|| uri.error(why))?)
+        };
+        let config = params::stack(uri, &device.caps())?;
+        let stats = stats_socket(uri, seat.index())?;
+        // The parameters of device, link and captures are those of the cores that have a queue.
+        if owned {
             seat.steer(&mut *device);
             if seat.group().caps().is_some_and(|first| first.mac != device.caps().mac) {
                 let why = "the queues of one device must have one MAC address; give it by `mac=`";
                 return Err(uri.error(why).into());
             }
-            let config = params::stack(uri, &device.caps())?;
-            let device = wrap::wrap(uri, device, pool, seed, seat.index())?;
+            device = wrap::wrap(uri, device, pool, seed, seat.index())?;
             uri.finish()?;
-            (device, config)
-        } else {
-            let why = "core 0 opens the device, and has not done so";
-            let device = Box::new(seat.borrow_device().ok_or_else(|| uri.error(why))?) as Box<dyn Device>;
-            // The parameters of device, link and captures have been core 0's.
-            let config = params::stack(uri, &device.caps())?;
-            (device, config)
-        };
-        Ok(Self::start(scheme, device, config, pool, seed, Some(seat)))
+        }
+        Ok(Self::start(scheme, device, config, stats, pool, seed, Some(seat)))
     }
 
     fn start(
         scheme: &'static str,
         device: Box<dyn Device>,
         config: StackConfig,
+        stats: Option<StatsSocket>,
         pool: &Pool,
         seed: u64,
         seat: Option<Seat>,
     ) -> Rc<Self> {
-        let core = seat.as_ref().map(|seat| format!(", core {} of {}", seat.index(), seat.group().cores()));
-        let addresses: Vec<_> = config.addresses.iter().map(ToString::to_string).collect();
-        let about = format!(
-            "{scheme}: the user-level stack on {}; {}, {}{}",
-            device.describe(),
-            addresses.join(", "),
-            config.tcp.congestion,
-            core.unwrap_or_default()
-        );
+        let mut about: Vec<_> = config.addresses.iter().map(ToString::to_string).collect();
+        about.push(config.tcp.congestion.to_string());
         let mut host = Host::new(device, config, pool.clone(), seed);
         if let Some(seat) = seat {
+            about.push(format!("core {} of {}", seat.index(), seat.group().cores()));
             host.join(seat);
         }
-        Rc::new(Self { inner: Inner::new(host), scheme, about })
+        Rc::new(Self { inner: Inner::new(host), scheme, about: about.join(", "), stats })
+    }
+
+    fn about(&self) -> String {
+        let device = self.inner.device(|device| device.describe());
+        format!("{}: the user-level stack on {device}; {}", self.scheme, self.about)
     }
 
     /// What the stack and its device have done and hold, for people.
@@ -182,7 +191,7 @@ impl UserTransport {
             self.inner.stack(|stack, _| (stack.snapshots().collect(), *stack.counters()));
         let mut device = Vec::new();
         self.inner.device(|d| d.counters(&mut |name, value| device.push((name.to_owned(), value))));
-        StackSnapshot { about: self.about.clone(), connections, counters, device }
+        StackSnapshot { about: self.about(), connections, counters, device }
     }
 }
 
@@ -200,13 +209,24 @@ pub struct StackSnapshot {
     pub device: Vec<(String, u64)>,
 }
 
+/// The socket for viewers that `stats=` asks for; each core has its own.
+fn stats_socket(uri: &Uri, core: usize) -> Result<Option<StatsSocket>> {
+    let path = uri.take::<String>("stats")?;
+    path.map(|path| StatsSocket::open(&if core > 0 { format!("{path}.{core}") } else { path })).transpose()
+}
+
 impl Reactor for UserTransport {
     fn poll(&self, now: Instant) -> Progress {
-        self.inner.turn(now)
+        let progress = self.inner.turn(now);
+        if let Some(stats) = &self.stats {
+            stats.turn(now, || self.snapshot());
+        }
+        progress
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.inner.deadline()
+        let stats = self.stats.as_ref().map(StatsSocket::deadline);
+        self.inner.deadline().into_iter().chain(stats).min()
     }
 
     fn wakeup(&self) -> Wakeup {
@@ -257,7 +277,7 @@ impl Transport for UserTransport {
     }
 
     fn describe(&self) -> String {
-        self.about.clone()
+        self.about()
     }
 }
 
@@ -269,6 +289,6 @@ impl Drop for UserTransport {
 
 impl fmt::Debug for UserTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.about)
+        f.write_str(&self.about())
     }
 }

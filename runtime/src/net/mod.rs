@@ -42,7 +42,7 @@ use hemi_net::{
     Device, DeviceQueue,
     cores::{Seat, Steering},
 };
-pub use hemi_net_transport::StackSnapshot;
+pub use hemi_net_transport::{StackSnapshot, stats};
 use hemi_net_transport::{UserTransport, sim};
 use hemi_queue::{
     Error, Pool, Reactor, Result, Uri, UriError, Wakeup,

@@ -79,7 +79,9 @@ pub(crate) fn connections(ips: &[&str], count: usize) {
             })
         })
         .collect();
-    clients.into_iter().for_each(|client| client.join().expect("intact"));
+    for client in clients {
+        client.join().expect("intact");
+    }
 }
 
 fn there_and_back(to: SocketAddr, number: usize) {

@@ -94,7 +94,7 @@ fn cores_are_opened_in_their_order() {
         for (number, uri) in uris.iter().enumerate() {
             builder = builder.net_as(format!("t{number}"), *uri);
         }
-        let error = builder.build().err().expect("refused").to_string();
+        let error = builder.build().expect_err("refused").to_string();
         assert!(error.contains(says), "{error}");
     }
 }
