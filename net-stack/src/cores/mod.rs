@@ -36,7 +36,7 @@
 //! | `group.rs`, `seat.rs` | the rings, and a core's end of them |
 //! | `borrowed.rs` | the interface of a core that has no queue of its own |
 //!
-//! The stack itself sees no ring: packets that are not its own come out of it ([`Stack::poll_parcel`](crate::Stack::poll_parcel)), those of other cores go in.
+//! The stack itself sees no ring: packets that are not its own come out of it, those of other cores go in.
 //! [`Host`](crate::Host) moves them.
 
 mod borrowed;
