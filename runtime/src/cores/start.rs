@@ -93,7 +93,9 @@ mod tests {
                 })
             })
             .collect();
-        threads.into_iter().for_each(|t| t.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3]);
     }
 
