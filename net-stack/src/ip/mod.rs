@@ -79,6 +79,8 @@ pub(crate) struct Net {
     pub(crate) ttl: u8,
     /// The other stacks with the same addresses, if there are any.
     pub(crate) cores: Option<Box<Cores>>,
+    /// The way that was resolved last: a handshake and the connection that follows from it take the same.
+    last_path: Option<Path>,
 }
 
 impl Net {
@@ -106,6 +108,7 @@ impl Net {
             epoch: 0,
             ttl: 64,
             cores: None,
+            last_path: None,
         }
     }
 }

@@ -39,7 +39,7 @@
 //! | `reorder`, `reorder_by=1ms` | a frame is held back, by up to so long |
 //! | `path_mtu` | larger packets vanish without a word |
 //!
-//! With several cores each has its own capture and socket for viewers, `FILE`, `FILE.1`, `FILE.2`, and the link's faults are each queue's own.
+//! With several cores each has its own capture, `FILE`, `FILE.1`, `FILE.2`, and the link's faults are each queue's own.
 //! With an IPv6 address comes the interface's link-local one. What it deliberately leaves out: framing, tokens, descriptors (the
 //! runtime's), protocols (the stack's), Unix sockets and names (other transports').
 #![forbid(unsafe_code)]
@@ -121,7 +121,7 @@ impl UserTransport {
     ) -> Result<Rc<Self>> {
         let config = params::stack(uri, &device.caps())?;
         let device = wrap::wrap(uri, device, pool, seed, 0)?;
-        let stats = stats_socket(uri, 0)?;
+        let stats = stats_socket(uri)?;
         uri.finish()?;
         Ok(Self::start(scheme, device, config, stats, pool, seed, None))
     }
@@ -147,7 +147,7 @@ impl UserTransport {
             Box::new(seat.borrow_device().ok_or_else(|| uri.error(why))?)
         };
         let config = params::stack(uri, &device.caps())?;
-        let stats = stats_socket(uri, seat.index())?;
+        let stats = stats_socket(uri)?;
         // The parameters of device, link and captures are those of the cores that have a queue.
         if owned {
             seat.steer(&mut *device);
@@ -210,9 +210,9 @@ pub struct StackSnapshot {
 }
 
 /// The socket for viewers that `stats=` asks for; each core has its own.
-fn stats_socket(uri: &Uri, core: usize) -> Result<Option<StatsSocket>> {
+fn stats_socket(uri: &Uri) -> Result<Option<StatsSocket>> {
     let path = uri.take::<String>("stats")?;
-    path.map(|path| StatsSocket::open(&if core > 0 { format!("{path}.{core}") } else { path })).transpose()
+    path.map(|path| StatsSocket::open(&path)).transpose()
 }
 
 impl Reactor for UserTransport {
