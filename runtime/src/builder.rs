@@ -135,6 +135,10 @@ impl Builder {
     }
 
     /// How many cores [`run`](Self::run) uses; 0 is every CPU that this process may use. Default: 1.
+    ///
+    /// Each core opens every transport. Over the user-level stack (`tap:`, `packet:`, `xdp:`, `shm:`, `dpdk:`) that is one stack per core with the same
+    /// addresses: a listener that all cores bind is one listener, port 0 one port, and a connection is accepted on the core that its
+    /// flow hashes to; a UDP socket that all bind shares its datagrams out likewise, and one with port 0 is its core's alone.
     pub fn cores(mut self, cores: usize) -> Self {
         let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
         self.cores = if cores == 0 { all() } else { cores };

@@ -307,9 +307,6 @@ impl Inner {
     /// Close every socket; streams still send what they accepted.
     pub(crate) fn shutdown(&self) {
         self.shut.set(true);
-        if let Some(seat) = self.host.borrow_mut().seat() {
-            seat.finish();
-        }
         self.streams.all().iter().for_each(Stream::close);
         self.listeners.all().iter().for_each(|l| l.close());
         self.datagrams.all().iter().for_each(|d| d.close());
@@ -330,9 +327,12 @@ impl Inner {
         self.host.borrow_mut().seat().is_some()
     }
 
-    /// Whether programs on other cores go on, whose packets may arrive here.
-    pub(crate) fn is_needed(&self) -> bool {
-        !self.lost.get() && self.host.borrow_mut().seat().is_some_and(|seat| seat.is_needed())
+    /// Nothing more comes from this core. Whether programs on others go on, whose packets may arrive here, or leave through here.
+    pub(crate) fn stands_by(&self) -> bool {
+        let mut host = self.host.borrow_mut();
+        let Some(seat) = host.seat() else { return false };
+        seat.finish();
+        !self.lost.get() && seat.is_needed()
     }
 
     /// The transport is dropped: what is not sent is lost, and peers are told by resets.

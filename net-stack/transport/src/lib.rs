@@ -250,8 +250,8 @@ impl Reactor for UserTransport {
         self.inner.is_quiet()
     }
 
-    fn is_needed(&self) -> bool {
-        self.inner.is_needed()
+    fn stands_by(&self) -> bool {
+        self.inner.stands_by()
     }
 }
 

@@ -58,9 +58,9 @@ pub trait Reactor {
     /// `poll` until [`is_quiet`](Self::is_quiet).
     fn shutdown(&self) {}
 
-    /// After the shutdown: whether programs on other cores still need this reactor polled, because what is theirs may arrive here. The
-    /// core then goes on with its devices, and with nothing else, until they have ended.
-    fn is_needed(&self) -> bool {
+    /// The runtime on this core is shut down and quiet. True while programs on other cores go on, to whom what arrives here may belong: the
+    /// reactor is then polled for their sake, and asked again before each time.
+    fn stands_by(&self) -> bool {
         false
     }
 
