@@ -19,7 +19,7 @@ impl Lsn {
     /// The next record's.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1)) // what a device says may be anything
     }
 }
 
