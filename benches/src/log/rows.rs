@@ -1,6 +1,6 @@
 //! The rows, and what is hoped for.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use clap::ValueEnum;
 
@@ -80,10 +80,10 @@ pub fn render(lines: &[Line], markdown: bool) -> String {
         let value = if *value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") };
         if markdown {
             let value = if met { format!("**{value}**") } else { value };
-            text.push_str(&format!("| {what} | {value} | {reach} | {of} |\n"));
+            let _ = writeln!(text, "| {what} | {value} | {reach} | {of} |"); // a String takes all
         } else {
             let mark = if met { ' ' } else { '!' };
-            text.push_str(&format!("{mark} {value:>8}  {reach:<8} {what}: {of}\n"));
+            let _ = writeln!(text, "{mark} {value:>8}  {reach:<8} {what}: {of}");
         }
     }
     text
