@@ -378,6 +378,23 @@ impl Connection {
         self.emit(Flags::RST, seq, Sga::new(), Ecn::NotCapable, 0, cx);
     }
 
+    /// Put the SACK blocks in that are to be told; says whether they were. A segment that is sent again is as long as it was, and may have no
+    /// room for any (RFC 9293 section 3.7.1 has options count against the segment's size): then an ACK of its own is still owed.
+    #[inline]
+    fn add_sack_blocks(&mut self, options: &mut TcpOptions, len: usize) -> bool {
+        if !self.sack_ok || self.sacks.is_empty() {
+            return true;
+        }
+        let timestamps = if self.timestamps.is_some() { 12 } else { 0 };
+        let used = self.path.ip_len() + TcpHeader::LEN + timestamps + len;
+        let most = usize::from(self.path.mtu).saturating_sub(used + 4) / 8;
+        if most > 0 {
+            options.sack = self.sacks.take();
+            options.sack.truncate(most);
+        }
+        most > 0
+    }
+
     #[inline]
     fn emit(&mut self, flags: Flags, seq: Seq, payload: Sga, ecn: Ecn, cut: u16, cx: &mut Cx<'_>) {
         self.emit_with(flags, seq, payload, TcpOptions::default(), ecn, cut, cx);
@@ -421,13 +438,13 @@ impl Connection {
             options.timestamps = Some(Timestamps { value: self.timestamp_now(cx.now), echo });
         }
         if with_ack && !flags.any(Flags::SYN | Flags::RST) {
-            if self.sack_ok && !self.sacks.is_empty() {
-                options.sack = self.sacks.take();
-            }
+            let complete = self.add_sack_blocks(&mut options, payload.len());
             if self.ecn.echo {
                 flags |= Flags::ECE;
             }
-            self.acks.sent(!payload.is_empty());
+            if complete {
+                self.acks.sent(!payload.is_empty());
+            }
             self.last_ack_sent = self.rcv_nxt;
         }
         let header = TcpHeader {
