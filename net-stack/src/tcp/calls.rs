@@ -181,7 +181,8 @@ impl Tcp {
         let Some(conn) = self.conns.named_mut(id.slot, id.generation) else {
             return Err((ConnError::Closed, unit));
         };
-        if let Err(error) = conn.may_push() {
+        let calm = conn.is_known_calm();
+        if !calm && let Err(error) = conn.may_push() {
             return Err((error, unit));
         }
         if unit.len() >= MAX_UNIT {
@@ -192,7 +193,7 @@ impl Tcp {
         }
         conn.push(unit);
         // Nothing but output follows from a push.
-        if !conn.dirty && conn.has_output() {
+        if !conn.dirty && (calm || conn.has_output()) {
             conn.dirty = true;
             self.dirty.push_back(id.slot);
         }
@@ -265,6 +266,19 @@ impl Tcp {
         self.on_named(id, net, now, |conn, cx| {
             conn.options.keep_alive = idle.into();
             conn.arm_keep_alive(cx.now);
+        });
+    }
+
+    pub(crate) fn set_keep_alive_probes(
+        &mut self,
+        id: ConnId,
+        interval: Option<std::time::Duration>,
+        probes: Option<u8>,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        self.on_named(id, net, now, |conn, _| {
+            conn.options.set_keep_alive_probes(interval, probes);
         });
     }
 
