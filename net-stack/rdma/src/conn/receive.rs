@@ -277,10 +277,11 @@ impl Connection {
         self.incoming.held -= ready.pinned;
         self.credits.give_back(ready.credit.into());
         self.stats.popped += 1;
-        if self.incoming.withheld > 0 {
+        if !self.calm {
             self.settle();
+            self.work |= self.reading.is_active();
         }
-        self.work |= self.credits.owes() || self.reading.is_active();
+        self.work |= self.credits.owes();
         Ok(Popped::Unit(ready.unit))
     }
 

@@ -84,9 +84,8 @@ impl Connection {
     #[inline]
     pub fn push(&mut self, unit: Sga) -> Result<(), (PushRefusal, Sga)> {
         let len = unit.len();
-        let room = self.queued + self.announced_bytes < 2 * self.config.send_limit;
-        let open = self.sending == Sending::Open && self.phase == Phase::Open;
-        if !(room && open && len <= self.whole)
+        // Below the limit there is room: it is refused at twice as much.
+        if !(self.calm && self.is_ready() && len <= self.whole)
             && let Some(refusal) = self.refusal(len)
         {
             return Err((refusal, unit));
