@@ -73,7 +73,7 @@ pub enum VerbsError {
         /// The other end.
         peer: SocketAddr,
         /// The event's name.
-        event: &'static str,
+        event: String,
         /// What came with it.
         detail: String,
         /// What to do.
@@ -169,7 +169,7 @@ mod tests {
         let text = VerbsError::Setup {
             step: "connect to",
             peer,
-            event: "RDMA_CM_EVENT_UNREACHABLE",
+            event: "RDMA_CM_EVENT_UNREACHABLE".to_owned(),
             detail: String::new(),
             cure: "start it",
         };

@@ -74,8 +74,8 @@ impl Cq {
         }
     }
 
-    /// Take the events off the channel, after a sleep.
-    pub(crate) fn disarm(&self) {
+    /// Take the events off the channel, after a sleep; whether there was any: the queue is no longer armed then.
+    pub(crate) fn disarm(&self) -> bool {
         let mut events = 0;
         let (mut cq, mut context) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: a channel whose descriptor does not block, and room for the answers.
@@ -89,6 +89,7 @@ impl Cq {
             // SAFETY: so many events of this queue, the only one on the channel, were got above.
             unsafe { (self.device.rdma.verbs.ack_cq_events)(self.raw(), events) };
         }
+        events > 0
     }
 }
 

@@ -11,9 +11,9 @@ use crate::{
 /// More than any device we know of has in use.
 const MOST: usize = 256;
 
-/// The port whose GID table has a RoCE v2 entry for `ip`. On InfiniBand, where GIDs are no addresses, the first port: IPoIB finds
+/// The port whose GID table has a RoCE v2 entry for every one of `ips`, or any where there is none to look for. On InfiniBand, where GIDs are no addresses, the first port: IPoIB finds
 /// the way.
-pub(super) fn port_of(device: &Device, ip: IpAddr) -> Result<u8, VerbsError> {
+pub(super) fn port_of(device: &Device, ips: &[IpAddr]) -> Result<u8, VerbsError> {
     let empty = ibv_gid_entry { gid: crate::sys::ibv_gid { raw: [0; 16] }, gid_index: 0, port_num: 0, gid_type: 0, ndev_ifindex: 0 };
     let mut table = vec![empty; MOST];
     let size = size_of::<ibv_gid_entry>();
@@ -25,13 +25,19 @@ pub(super) fn port_of(device: &Device, ip: IpAddr) -> Result<u8, VerbsError> {
         return Ok(1);
     }
     let v2 = || table[..known].iter().filter(|entry| entry.gid_type == IBV_GID_TYPE_ROCE_V2);
-    let found = v2().find(|entry| ip.is_unspecified() || address(entry.gid.raw) == ip);
-    let none = || VerbsError::NoGid {
+    let none = |ip| VerbsError::NoGid {
         device: device.name.clone(),
         ip,
         have: list(v2().map(|entry| address(entry.gid.raw))),
     };
-    u8::try_from(found.ok_or_else(none)?.port_num).map_err(|_| none())
+    let mut port = None;
+    for &ip in ips {
+        let entry = v2().find(|entry| address(entry.gid.raw) == ip).ok_or_else(|| none(ip))?;
+        if *port.get_or_insert(entry.port_num) != entry.port_num {
+            return Err(none(ip)); // on another port than the first
+        }
+    }
+    Ok(port.and_then(|port| u8::try_from(port).ok()).unwrap_or(1))
 }
 
 /// RoCE v2 GIDs are IPv6 addresses, IPv4 ones mapped.

@@ -141,7 +141,7 @@ impl Registry {
 
     /// The keys of memory at `at`, which is of the pool or our own.
     #[inline]
-    fn find(&self, at: usize) -> Option<Keys> {
+    pub(crate) fn keys_at(&self, at: usize) -> Option<Keys> {
         let entries = self.entries.borrow();
         let holds = |entry: &Entry| at.wrapping_sub(entry.base) < entry.len;
         if let Some(entry) = entries.get(self.last.get()).filter(|entry| holds(entry)) {
@@ -161,22 +161,22 @@ impl Memory for Registry {
         if region.0 >= self.tried.get() {
             self.register_all();
         }
-        self.find(buf.as_ptr().addr())
+        self.keys_at(buf.as_ptr().addr())
     }
 
     fn alloc(&self, len: usize) -> Result<(BufMut, Keys), AllocError> {
         let mut buf = self.pool.try_alloc(len.min(self.pool.largest()))?;
         let at = buf.as_mut_ptr().addr();
-        if let Some(keys) = self.find(at) {
+        if let Some(keys) = self.keys_at(at) {
             return Ok((buf, keys));
         }
         self.register_all();
-        if let Some(keys) = self.find(at) {
+        if let Some(keys) = self.keys_at(at) {
             return Ok((buf, keys));
         }
         // Of a region that was refused: what is registered for receiving serves.
         let mut buf = self.own.try_alloc(len.min(self.own.largest()))?;
-        let keys = self.find(buf.as_mut_ptr().addr()).ok_or(AllocError::Drained { limit: 0 })?;
+        let keys = self.keys_at(buf.as_mut_ptr().addr()).ok_or(AllocError::Drained { limit: 0 })?;
         Ok((buf, keys))
     }
 }

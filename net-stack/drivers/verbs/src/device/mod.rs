@@ -52,14 +52,14 @@ pub(crate) enum Event {
 }
 
 impl Device {
-    /// Open the device called `wanted` (empty: the first that has a GID for `ip`).
-    pub(crate) fn open(wanted: &str, ip: IpAddr) -> Result<Rc<Self>, VerbsError> {
+    /// Open the device called `wanted` (empty: the first that has a GID for each of `ips`).
+    pub(crate) fn open(wanted: &str, ips: &[IpAddr]) -> Result<Rc<Self>, VerbsError> {
         let rdma = Rdma::get()?;
         let devices = List::get(rdma)?;
         let mut unfit = None;
         for (name, raw) in devices.iter().filter(|(name, _)| wanted.is_empty() || name == wanted) {
             let mut device = Self::open_listed(rdma, name, raw)?;
-            match gid::port_of(&device, ip) {
+            match gid::port_of(&device, ips) {
                 Ok(port) => {
                     device.port = port;
                     return Ok(Rc::new(device));

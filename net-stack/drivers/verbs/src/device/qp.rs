@@ -115,7 +115,18 @@ impl Qp {
     }
 
     /// Go to the next state with what the connection manager gave (`rdma_init_qp_attr`), and with our own idea of patience.
-    pub(crate) fn advance(&self, mut attr: ibv_qp_attr, mut mask: i32, own: &Patience) -> Result<(), VerbsError> {
+    /// `limits`: READs and atomics at a time that it answers and that it asks for, where the manager does not know them.
+    pub(crate) fn advance(
+        &self,
+        mut attr: ibv_qp_attr,
+        mut mask: i32,
+        own: &Patience,
+        limits: Option<(u8, u8)>,
+    ) -> Result<(), VerbsError> {
+        if let Some((responder, initiator)) = limits {
+            attr.max_dest_rd_atomic = responder;
+            attr.max_rd_atomic = initiator;
+        }
         if mask & IBV_QP_ACCESS_FLAGS != 0 {
             // Rights are per region; the queue pair lets all of them through.
             attr.qp_access_flags =
@@ -158,7 +169,7 @@ impl Qp {
 
     /// Post the batch with one doorbell, and empty it. An error tells how many requests at its front were posted.
     #[inline]
-    pub(crate) fn post(&self, batch: &mut Batch) -> Result<(), (usize, VerbsError)> {
+    pub(crate) fn post(&self, batch: &mut Batch) -> Result<(), (usize, i32)> {
         let mut refused = ptr::null_mut();
         // SAFETY: a live queue pair and a chain of requests; what they name stays where it is until they complete (their owner, the
         // connection, holds it). The provider's function is set.
@@ -169,7 +180,7 @@ impl Qp {
         let result = if errno == 0 {
             Ok(())
         } else {
-            Err((batch.position(refused), VerbsError::returned("ibv_post_send", &self.device.name, errno)))
+            Err((batch.position(refused), errno))
         };
         batch.clear();
         result
