@@ -3,7 +3,10 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::{Error, Result};
 
@@ -31,13 +34,15 @@ pub(crate) fn entry(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Resul
     if place.is_dir() {
         return Ok(place);
     }
-    let lock = all.join(format!("{name}.lock"));
+    let lock = all.join(format!("lock-{name}"));
     let held = File::create(&lock).map_err(Error::file("make the lock file", &lock))?;
-    held.lock().map_err(Error::file("lock", &lock))?;
+    flock(&held, FlockOperation::LockExclusive)
+        .map_err(io::Error::from)
+        .map_err(Error::file("lock", &lock))?;
     if place.is_dir() {
         return Ok(place); // another run was faster
     }
-    let making = all.join(format!("{name}.making"));
+    let making = all.join(format!("making-{name}"));
     if making.exists() {
         fs::remove_dir_all(&making).map_err(Error::file("remove the unfinished", &making))?;
     }

@@ -73,7 +73,8 @@ mod tests {
         archive.program("bin/sh", b"#!");
         let bytes = archive.finish();
         assert_eq!(bytes.len() % 4, 0);
-        let starts: Vec<_> = bytes.windows(6).enumerate().filter(|(_, w)| w == b"070701").map(|(at, _)| at).collect();
+        let starts: Vec<_> =
+            bytes.windows(6).enumerate().filter(|(_, w)| w == b"070701").map(|(at, _)| at).collect();
         assert_eq!(starts.len(), 3);
         assert!(starts.iter().all(|at| at % 4 == 0));
         assert!(bytes[starts[1]..].starts_with(b"07070100000002000081ED"));

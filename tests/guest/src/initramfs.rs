@@ -58,9 +58,7 @@ fn files(kernel: &Kernel, group: Group) -> Result<Vec<PathBuf>> {
     let text = fs::read_to_string(&list).map_err(Error::file("read", &list))?;
     let built_in = modules.join("modules.builtin");
     let built_in = fs::read_to_string(&built_in).map_err(Error::file("read", &built_in))?;
-    let is_built_in = |module: &&str| {
-        built_in.lines().any(|line| line.ends_with(&format!("/{module}.ko")))
-    };
+    let is_built_in = |module: &&str| built_in.lines().any(|line| line.ends_with(&format!("/{module}.ko")));
     let wanted: Vec<_> = ALWAYS.iter().chain(group.modules()).copied().filter(|m| !is_built_in(m)).collect();
     let order = Dependencies::parse(&text).order(&wanted).map_err(|module| Error::Module {
         version: kernel.version().to_owned(),

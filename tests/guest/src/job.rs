@@ -65,13 +65,15 @@ impl Job {
         self.folder.join("console.log")
     }
 
-    /// The last lines of the console.
+    /// The last lines of the console, or those from where the kernel gave up.
     pub fn console_tail(&self) -> String {
-        const LINES: usize = 25;
+        const LINES: usize = 30;
         let bytes = fs::read(self.console()).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<_> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-        lines[lines.len().saturating_sub(LINES)..].join("\n")
+        let panic = lines.iter().position(|line| line.contains("Kernel panic") || line.contains("Oops:"));
+        let from = panic.unwrap_or(lines.len().saturating_sub(LINES));
+        lines[from..].iter().take(LINES).copied().collect::<Vec<_>>().join("\n")
     }
 
     /// The program has been started.
@@ -204,7 +206,8 @@ mod tests {
         }
         let mut arguments = vec!["-c".into(), r#"printf '%s|' "$HEMI_QUOTED" "$@""#.into(), "sh".into()];
         arguments.extend(words);
-        let text = script(Path::new("/hemi no such folder"), variables.into_iter(), "sh".as_ref(), &arguments);
+        let text =
+            script(Path::new("/hemi no such folder"), variables.into_iter(), "sh".as_ref(), &arguments);
         let output = Command::new("sh").arg("-c").arg(OsStr::from_bytes(&text)).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&expected));
     }

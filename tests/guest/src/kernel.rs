@@ -44,8 +44,7 @@ impl Kernel {
     fn kept() -> Option<Self> {
         let entries = fs::read_dir(cache::folder()).ok()?.filter_map(Result::ok);
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let newest = names.filter_map(|name| name.strip_prefix("kernel-").map(str::to_owned));
-        let version = newest.filter(|name| !name.ends_with(".lock") && !name.ends_with(".making")).max()?;
+        let version = names.filter_map(|name| name.strip_prefix("kernel-").map(str::to_owned)).max()?;
         Some(Self { folder: cache::folder().join(format!("kernel-{version}")), version })
     }
 

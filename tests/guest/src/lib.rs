@@ -15,12 +15,12 @@
 //!
 //! The command of the same name (`cargo run -p hemi-guest -- run --group rdma -- PROGRAM ARGS`) does the same from a shell. It also fits cargo as
 //! a *runner*: with `CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="hemi-guest run --group rdma --"` in the environment, `cargo test` runs
-//! each test program inside a guest of its own.
+//! each test program inside a guest of its own. Tests that are meant for it say so by [`needs!`].
 //!
 //! How a run goes: [`kernel`] takes the kernel from Debian's archive (never installed), [`initramfs`] makes the small first file system with
 //! the group's modules, both kept under the target folder; [`job`] writes down what to run, [`qemu`] runs it and watches the clock. The
-//! program finds `HEMI_GUEST=GROUP` in its environment, and a folder that it shares with the host in `HEMI_GUEST_JOB`; whatever else it writes is
-//! gone with the guest.
+//! program finds `HEMI_GUEST=GROUP` in its environment. What it writes is gone with the guest, but for the folders of
+//! [`Guest::write_to`].
 //!
 //! Left out on purpose: standard input; KVM (it works on few of the machines that run tests, and two ways to run are two sets of
 //! timings); architectures other than x86-64; a network to the outside.
@@ -36,9 +36,13 @@ pub mod initramfs;
 pub mod job;
 pub mod kernel;
 mod modules;
+mod needs;
 mod output;
 pub mod qemu;
 mod tools;
+
+#[doc(hidden)]
+pub use hemi_skip;
 
 pub use error::{Error, Result};
 pub use group::Group;

@@ -46,7 +46,10 @@ mod tests {
     #[test]
     fn what_is_needed_is_loaded_first_and_once() {
         let all = Dependencies::parse(DEP);
-        assert_eq!(all.order(&["b_b", "a"]), Ok(vec!["kernel/c.ko.xz", "kernel/b-b.ko.xz", "kernel/a.ko.xz"]));
+        assert_eq!(
+            all.order(&["b_b", "a"]),
+            Ok(vec!["kernel/c.ko.xz", "kernel/b-b.ko.xz", "kernel/a.ko.xz"])
+        );
     }
 
     #[test]

@@ -7,7 +7,10 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Copies one stream on a thread of its own, as it comes, until its last writer has gone.
-pub(crate) fn copy(mut from: impl Read + Send + 'static, mut to: impl Write + Send + 'static) -> JoinHandle<()> {
+pub(crate) fn copy(
+    mut from: impl Read + Send + 'static,
+    mut to: impl Write + Send + 'static,
+) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut buffer = [0; 16 * 1024];
         // A reader of ours that has gone (`| head`) is no reason to stop the program: it would block.

@@ -120,7 +120,18 @@ impl Machine {
         // Whoever kills us kills the guest.
         command.args(["--pdeathsig", "KILL", "--"]).arg(tools::find("qemu-system-x86_64")?);
         command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
-        command.args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", MEMORY]);
+        command.args([
+            "-machine",
+            "q35",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+            "-m",
+            MEMORY,
+        ]);
         command.arg("-kernel").arg(self.kernel.image()).arg("-initrd").arg(&self.initramfs);
         command.args(["-append", &kernel_arguments()]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x01", "-device", "virtio-rng-pci"]);
@@ -181,7 +192,10 @@ fn disk(command: &mut Command, folder: &Path, id: &str, length: u64) -> Result<(
     let file = folder.join(format!("{id}.img"));
     let made = File::create(&file).and_then(|disk| disk.set_len(length));
     made.map_err(Error::file("make the disk", &file))?;
-    let drive = joined(&format!("driver=raw,node-name={id},discard=unmap,file.driver=file,cache.no-flush=on,file.filename="), &file);
+    let drive = joined(
+        &format!("driver=raw,node-name={id},discard=unmap,file.driver=file,cache.no-flush=on,file.filename="),
+        &file,
+    );
     command.arg("-blockdev").arg(drive);
     Ok(())
 }
@@ -195,13 +209,11 @@ fn joined(option: &str, path: &Path) -> OsString {
 
 /// `tsc=`: under emulation the watchdog takes the time stamp counter, which is the host's, for broken, and calibrating it measures the load.
 fn kernel_arguments() -> String {
-    let mut arguments = "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off nokaslr no_timer_check \
-                         random.trust_cpu=1 net.ifnames=0 tsc=nowatchdog"
-        .to_owned();
-    if let Some(khz) = tsc_khz() {
-        arguments.push_str(&format!(" tsc_early_khz={khz}"));
-    }
-    arguments
+    let clock = tsc_khz().map(|khz| format!("tsc_early_khz={khz}")).unwrap_or_default();
+    format!(
+        "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off nokaslr no_timer_check random.trust_cpu=1 \
+         net.ifnames=0 tsc=nowatchdog {clock}"
+    )
 }
 
 /// The rate of the host's time stamp counter: the base frequency where the driver tells it, else the one that `/proc/cpuinfo` shows, which
@@ -212,7 +224,9 @@ fn tsc_khz() -> Option<u64> {
         return Some(khz);
     }
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let megahertz = text.lines().find_map(|line| line.strip_prefix("cpu MHz")?.split(':').nth(1)?.trim().parse::<f64>().ok());
+    let megahertz = text
+        .lines()
+        .find_map(|line| line.strip_prefix("cpu MHz")?.split(':').nth(1)?.trim().parse::<f64>().ok());
     megahertz.map(|megahertz| (megahertz * 1000.0) as u64)
 }
 

@@ -36,6 +36,8 @@ done
 wire() { # VERSION TABLE DEVICE FROM TO MAC-OF-TO
     ip $1 route add "$5" dev "$3" src "$4" table "$2"
     ip $1 rule add pref "$2" iif lo to "$5" lookup "$2"
+    # rdma_cm asks for the way back by device, not as a sender, before it accepts a request (IPv6).
+    ip $1 rule add pref "$2" oif "$3" to "$5" lookup "$2"
     ip $1 neigh replace "$5" lladdr "$6" dev "$3" nud permanent
 }
 wire -4 101 veth-a 10.78.0.1 10.78.0.2 "$(mac veth-b)"
