@@ -30,6 +30,8 @@ pub(crate) struct Listening {
     /// Being established, or established and not yet accepted.
     waiting: Cell<u32>,
     ready: RefCell<VecDeque<Rc<Stream>>>,
+    /// Requests beyond the backlog, unanswered: as many again.
+    held: RefCell<VecDeque<Request>>,
     refused: Cell<u64>,
     closed: Cell<bool>,
     waiter: Waiter,
@@ -50,6 +52,7 @@ pub(crate) fn listen(inner: &Rc<Inner>, at: &Endpoint, options: &SocketOptions) 
             options: options.clone(),
             waiting: Cell::new(0),
             ready: RefCell::default(),
+            held: RefCell::default(),
             refused: Cell::new(0),
             closed: Cell::new(false),
             waiter: Waiter::new(),
@@ -58,24 +61,54 @@ pub(crate) fn listen(inner: &Rc<Inner>, at: &Endpoint, options: &SocketOptions) 
     Ok(Rc::new(Handle(listening)))
 }
 
+/// Somebody asks for a connection.
+pub(crate) struct Request {
+    pub(crate) id: Id,
+    pub(crate) hello: Hello,
+    /// READs and atomics at a time, that the peer wants answered, and that it will ask for.
+    pub(crate) limits: (u8, u8),
+}
+
 impl Listening {
-    /// Somebody asks for a connection.
-    pub(crate) fn on_request(self: &Rc<Self>, id: Id, data: &[u8], responder: u8, initiator: u8) {
-        let full = self.waiting.get() >= self.options.backlog.max(1);
-        let hello = if full { Err(Refusal::Backlog) } else { Hello::parse(data) };
-        let accepted = match hello {
-            Ok(hello) => stream::accept(&self.inner, self, id, hello, (responder, initiator)),
-            Err(refusal) => {
-                id.reject(&refusal.encode());
-                Err(refusal.to_string())
-            }
+    /// Somebody asks for a connection, with this private data.
+    pub(crate) fn on_request(self: &Rc<Self>, id: Id, data: &[u8], limits: (u8, u8)) {
+        let backlog = self.options.backlog.max(1);
+        let request = match Hello::parse(data) {
+            Ok(hello) => Request { id, hello, limits },
+            Err(refusal) => return self.refuse(&id, refusal),
         };
-        match accepted {
+        if self.waiting.get() < backlog {
+            self.admit(request);
+        } else if self.held.borrow().len() < backlog as usize {
+            self.held.borrow_mut().push_back(request);
+        } else {
+            self.refuse(&request.id, Refusal::Backlog);
+        }
+    }
+
+    fn refuse(&self, id: &Id, refusal: Refusal) {
+        id.reject(&refusal.encode());
+        self.refused(&refusal);
+    }
+
+    fn refused(&self, why: &dyn std::fmt::Display) {
+        self.refused.set(self.refused.get() + 1);
+        tracing::debug!(target: "hemi::rdma", at = %self.at, %why, "a connection was refused");
+    }
+
+    fn admit(self: &Rc<Self>, request: Request) {
+        match stream::accept(&self.inner, self, request) {
             Ok(()) => self.waiting.set(self.waiting.get() + 1),
-            Err(why) => {
-                self.refused.set(self.refused.get() + 1);
-                tracing::debug!(target: "hemi::rdma", at = %self.at, %why, "a connection was refused");
-            }
+            Err(why) => self.refused(&why),
+        }
+    }
+
+    /// One fewer waits: those that were held are answered.
+    fn left(self: &Rc<Self>) {
+        self.waiting.set(self.waiting.get().saturating_sub(1));
+        while self.waiting.get() < self.options.backlog.max(1) {
+            let Some(next) = self.held.borrow_mut().pop_front() else { return };
+            self.admit(next);
         }
     }
 
@@ -93,9 +126,9 @@ impl Listening {
     }
 
     /// One that was being established will not be.
-    pub(crate) fn gave_up(&self) {
-        self.waiting.set(self.waiting.get().saturating_sub(1));
+    pub(crate) fn gave_up(self: &Rc<Self>) {
         self.refused.set(self.refused.get() + 1);
+        self.left();
     }
 
     pub(crate) fn wake(&self) {
@@ -107,6 +140,8 @@ impl Listening {
             return;
         }
         drop(self.id.take());
+        let held = self.held.take();
+        held.iter().for_each(|request| request.id.reject(&Refusal::Closing.encode()));
         let unaccepted = self.ready.take();
         unaccepted.iter().for_each(|stream| stream.abort());
         self.waiter.wake();
@@ -132,7 +167,7 @@ impl Acceptor for Handle {
         this.inner.check()?;
         let next = this.ready.borrow_mut().pop_front();
         if let Some(stream) = next {
-            this.waiting.set(this.waiting.get().saturating_sub(1));
+            this.left();
             return Poll::Ready(Ok(Some(stream::handle(stream))));
         }
         this.waiter.register(cx.waker());

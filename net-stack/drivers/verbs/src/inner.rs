@@ -298,7 +298,7 @@ impl Inner {
         if let Kind::Request(id) = event.kind {
             let listener = self.listeners.borrow().get(slot).cloned();
             match listener.filter(|_| event.place & 1 == 1) {
-                Some(listener) => listener.on_request(id, &event.data, event.responder, event.initiator),
+                Some(listener) => listener.on_request(id, &event.data, (event.responder, event.initiator)),
                 None => id.reject(&hemi_rdma::Refusal::Closing.encode()),
             }
             return;

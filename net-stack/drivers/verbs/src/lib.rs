@@ -48,9 +48,9 @@ mod acceptor;
 mod cm;
 mod device;
 mod error;
-mod inner;
 #[cfg(test)]
-mod loopback;
+mod in_guest;
+mod inner;
 mod params;
 mod stream;
 mod sys;

@@ -87,11 +87,6 @@ impl Params {
         bind_to.or_else(own)
     }
 
-    /// The first address, or none in particular.
-    pub(crate) fn any_ip(&self) -> IpAddr {
-        self.ips.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
-    }
-
     /// What stands for an address that nobody knows yet.
     pub(crate) fn nowhere(like: SocketAddr) -> SocketAddr {
         let ip = if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -171,7 +166,6 @@ mod tests {
         assert_eq!((p.conn.buffer, p.conn.window, p.conn.send_depth, p.conn.inline), (4096, 16, 64, 0));
         assert_eq!((p.conn.largest_unit, p.conn.rendezvous_from, p.conn.keep_alive), (2 << 20, 4097, None));
         assert_eq!((p.patience.mtu, p.patience.timeout), (Some(3), Some(14)));
-        assert_eq!(p.any_ip(), IpAddr::from([10, 0, 0, 1]));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(crate) enum Kind {
     /// The pair of queue-pair numbers may be used again; nothing for us.
     TimeWaitExit,
     /// What reliable connections do not have.
-    Other(c_int),
+    Other,
 }
 
 impl Event {
@@ -75,7 +75,7 @@ impl Event {
                 | RDMA_CM_EVENT_UNREACHABLE),
                 _,
             ) => Kind::Failed(failed),
-            (other, _) => Kind::Other(other),
+            _ => Kind::Other,
         };
         let conn = &raw.conn;
         let data = if conn.private_data.is_null() {

@@ -30,11 +30,6 @@ use crate::{
     },
 };
 
-/// Private data that a connection request has room for (the manager's own header takes 36 of 92 bytes).
-pub(crate) const REQUEST_DATA: usize = 56;
-/// Private data that a reject or a reply can carry and that we use.
-pub(crate) const REPLY_DATA: usize = 56;
-
 /// The event channel.
 pub(crate) struct Channel {
     rdma: &'static Rdma,

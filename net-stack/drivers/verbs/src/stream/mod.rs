@@ -136,6 +136,8 @@ impl Stream {
                 id.disconnect();
             }
             conn.stopped();
+            // One more request, flushed like the others, tells that all have ended.
+            broken |= self.post(&mut conn);
         }
         let changes = conn.take_changes();
         let over = broken || conn.is_quiet();
@@ -315,12 +317,9 @@ impl Stream {
             return Err(PushError::new(e, unit));
         }
         let mut conn = self.conn.borrow_mut();
-        if let Some(failure) = conn.failure() {
-            return Err(PushError::new(failure.error("push", self.peer), unit));
-        }
         let pushed = conn.push(unit);
         self.touched(&conn);
-        pushed
+        pushed.map_err(|(refusal, unit)| PushError::new(refusal.error(self.peer), unit))
     }
 
     /// Wait until `done` says so.
@@ -332,7 +331,7 @@ impl Stream {
     ) -> Poll<Result<()>> {
         self.check()?;
         let mut conn = self.conn.borrow_mut();
-        if let Some(failure) = conn.failure() {
+        if let Some(failure) = conn.send_failure() {
             return Poll::Ready(Err(failure.error("push", self.peer)));
         }
         if done(&mut conn) {
@@ -346,7 +345,7 @@ impl Stream {
     fn shutdown(self: &Rc<Self>) -> Result<()> {
         self.check()?;
         let mut conn = self.conn.borrow_mut();
-        if let Some(failure) = conn.failure() {
+        if let Some(failure) = conn.send_failure() {
             return Err(failure.error("shutdown", self.peer));
         }
         conn.finish();
@@ -397,10 +396,19 @@ impl Stream {
         })
     }
 
-    fn set_option(&self, option: StreamOption) -> Result<()> {
+    fn set_option(self: &Rc<Self>, option: StreamOption) -> Result<()> {
         self.check()?;
         match option {
-            StreamOption::Linger(most) => self.linger.set(most),
+            StreamOption::Linger(most) => {
+                self.linger.set(most);
+                if let Some(most) = most {
+                    self.conn.borrow_mut().set_close_timeout(most);
+                }
+            }
+            StreamOption::KeepAlive(idle) => {
+                self.conn.borrow_mut().set_keep_alive(idle);
+                self.inner.mark(self);
+            }
             // There is no Nagle to switch off, and the windows were agreed when the connection was made.
             _ => {}
         }

@@ -12,11 +12,11 @@ use hemi_queue::{
     Error, Result, Waiter,
     transport::{Endpoint, SocketOptions, StreamSocket},
 };
-use hemi_rdma::{Config, Connection, Failure, Hello, Refusal};
+use hemi_rdma::{Config, Connection, Failure, Refusal};
 
 use super::{Handle, Phase, Stream, ip};
 use crate::{
-    acceptor::Listening,
+    acceptor::{Listening, Request},
     cm::{Event, Id, Kind, Terms},
     error::VerbsError,
     inner::{Inner, stream_place},
@@ -98,14 +98,13 @@ pub(crate) fn connect(inner: &Rc<Inner>, to: &Endpoint, options: &SocketOptions)
     Ok(Rc::new(Handle(stream)))
 }
 
-/// (3) Accept the request that `id` is, of a peer that said `hello`. The reason, if it was refused.
+/// (3) Accept a request. The reason, if it was refused.
 pub(crate) fn accept(
     inner: &Rc<Inner>,
     listener: &Rc<Listening>,
-    mut id: Id,
-    hello: Hello,
-    (responder, initiator): (u8, u8),
+    request: Request,
 ) -> Result<(), String> {
+    let Request { mut id, hello, limits: (responder, initiator) } = request;
     let config = config(&inner.params, listener.options());
     let own = id.device();
     if own.as_deref() != Some(inner.device.name.as_str()) {

@@ -35,13 +35,9 @@ numbers! {
     IBV_QP_TIMEOUT: c_int = 1 << 9;
     IBV_QP_RETRY_CNT: c_int = 1 << 10;
     IBV_QP_RNR_RETRY: c_int = 1 << 11;
-    IBV_QP_MAX_QP_RD_ATOMIC: c_int = 1 << 13;
     IBV_QP_MIN_RNR_TIMER: c_int = 1 << 15;
-    IBV_QP_MAX_DEST_RD_ATOMIC: c_int = 1 << 17;
 
     IBV_WR_RDMA_WRITE: c_int = 0;
-    IBV_WR_RDMA_WRITE_WITH_IMM: c_int = 1;
-    IBV_WR_SEND: c_int = 2;
     IBV_WR_SEND_WITH_IMM: c_int = 3;
     IBV_WR_RDMA_READ: c_int = 4;
     IBV_WR_ATOMIC_CMP_AND_SWP: c_int = 5;
@@ -49,19 +45,6 @@ numbers! {
     IBV_SEND_SIGNALED: c_uint = 2;
     IBV_SEND_INLINE: c_uint = 8;
 
-    IBV_WC_SUCCESS: c_int = 0;
-    IBV_WC_LOC_LEN_ERR: c_int = 1;
-    IBV_WC_LOC_QP_OP_ERR: c_int = 2;
-    IBV_WC_LOC_PROT_ERR: c_int = 4;
-    IBV_WC_WR_FLUSH_ERR: c_int = 5;
-    IBV_WC_BAD_RESP_ERR: c_int = 7;
-    IBV_WC_LOC_ACCESS_ERR: c_int = 8;
-    IBV_WC_REM_INV_REQ_ERR: c_int = 9;
-    IBV_WC_REM_ACCESS_ERR: c_int = 10;
-    IBV_WC_REM_OP_ERR: c_int = 11;
-    IBV_WC_RETRY_EXC_ERR: c_int = 12;
-    IBV_WC_RNR_RETRY_EXC_ERR: c_int = 13;
-    IBV_WC_FATAL_ERR: c_int = 19;
     IBV_WC_RECV: c_int = 128;
     IBV_WC_WITH_IMM: c_uint = 2;
 
