@@ -24,6 +24,9 @@ pub enum Failure {
     /// The peer refused the connection, and said why.
     #[error("the peer refused the connection: {0}")]
     Refused(#[from] Refusal),
+    /// The peer accepted the connection with private data that this end cannot use.
+    #[error("the peer cannot be talked to: {0}")]
+    Incompatible(#[source] Refusal),
     /// The peer disconnected, or died, without having finished.
     #[error("the peer disconnected before it had finished")]
     Disconnected,
@@ -136,6 +139,14 @@ pub enum Violation {
         got: u64,
         /// The limit.
         limit: u64,
+    },
+    /// A piece of a unit that is not its last, and wastes its receive buffer.
+    #[error("a piece of {got} bytes where at least {least} would be sent")]
+    SmallPiece {
+        /// Its length.
+        got: usize,
+        /// The least for a receive buffer of this size.
+        least: usize,
     },
     /// Anything after the end.
     #[error("a unit after it had finished")]

@@ -52,7 +52,7 @@ mod work;
 
 pub use budget::ReceiveBudget;
 pub use config::Config;
-pub use conn::{Changes, Connection, OneSided, Outcome, Popped, Stats};
+pub use conn::{Changes, Connection, OneSided, Outcome, Popped, PushRefusal, Stats};
 pub use failure::{Failure, QueuePairError, Violation};
 pub use hello::{Hello, MAX_WINDOW, MIN_BUFFER, MIN_WINDOW, Refusal, VERSION};
 pub use region::{RegionDescriptor, RegionError, Rights};

@@ -1,14 +1,40 @@
 //! [`Connection`]: one end of one queue pair.
-#![allow(unused_variables, clippy::unused_self, clippy::needless_pass_by_value)]
+//!
+//! ```text
+//!   calls ──► outgoing ─► send.rs ──┐        ┌─► receive.rs ─► ready ──► calls
+//!             (units, one-sided)    ▼        │       │
+//!                              work requests, messages
+//!                                   ▲        │       ▼
+//!             announced, Done ◄─────┴────────┴── reading.rs (RDMA READs of what the peer announced)
+//! ```
+//!
+//! Read `credits.rs` (who may send), then `send.rs` (what is sent next, in which order), then `receive.rs`. How it ends, in every way, is in
+//! `end.rs`. Nothing is sent from within what receives: it notes what is owed, and `next_work` is the only place that makes
+//! work requests.
 
-use std::rc::Rc;
+mod credits;
+mod end;
+mod flight;
+mod one_sided;
+mod reading;
+mod receive;
+mod send;
 
-use hemi_queue::{Buf, Sga, time::Instant};
+use std::{collections::VecDeque, rc::Rc};
 
-use crate::{
-    Config, Failure, Hello, Memory, ReceiveBudget, Refusal, RegionDescriptor, RegionError, Status, Work,
-    WorkId,
-};
+use hemi_queue::{Sga, time::Instant};
+
+use crate::{Config, Failure, Hello, ReceiveBudget, Refusal, Sge, Work, WorkId};
+use credits::Credits;
+use end::{PeerEnd, Phase, Sending};
+use flight::Flight;
+use one_sided::Operations;
+use reading::Reading;
+use receive::Incoming;
+use send::{Announced, Outgoing};
+
+pub use one_sided::{OneSided, Outcome};
+pub use send::PushRefusal;
 
 /// One end of a reliable-connected queue pair that carries units.
 ///
@@ -29,6 +55,50 @@ use crate::{
 #[derive(Debug)]
 pub struct Connection {
     tag: u32,
+    config: Config,
+    /// The peer's, once it is known.
+    peer: Option<Hello>,
+    /// Units of up to so many bytes go in one message.
+    whole: usize,
+    phase: Phase,
+    failure: Option<Failure>,
+    credits: Credits,
+    flight: Flight,
+    /// There may be something to send.
+    work: bool,
+    changes: Changes,
+
+    sending: Sending,
+    outgoing: VecDeque<Outgoing>,
+    /// Of the unit at the front, a part has been sent.
+    begun: bool,
+    begun_by_announcement: bool,
+    /// Bytes in `outgoing`.
+    queued: usize,
+    announced: VecDeque<Announced>,
+    /// Bytes in `announced`.
+    announced_bytes: usize,
+    /// Announcements of the peer that were read, and it was not told.
+    done_owed: u32,
+    one_sided: Operations,
+
+    peer_end: PeerEnd,
+    incoming: Incoming,
+    reading: Reading,
+
+    /// When the peer last showed that it is there.
+    heard: Instant,
+    close_by: Option<Instant>,
+    /// A work request is wanted whose completion tells that all before it have completed.
+    barrier: bool,
+    probe_wanted: bool,
+    probing: bool,
+    starved: bool,
+    out_of_credit: bool,
+    stats: Stats,
+    /// Of the work request that was given last.
+    sges: [Sge; Config::MAX_SGE as usize],
+    control: [u8; Work::MAX_CONTROL],
 }
 
 /// What [`Connection::pop`] found.
@@ -47,37 +117,33 @@ pub enum Popped {
 pub struct Changes(u8);
 
 impl Changes {
+    const READABLE: u8 = 1;
+    const WRITABLE: u8 = 2;
+    const DONE: u8 = 4;
+    const STATE: u8 = 8;
+    const ALL: u8 = 15;
+
+    #[inline]
+    fn note(&mut self, what: u8) {
+        self.0 |= what;
+    }
+
     /// A pop may have another answer than before.
     pub fn readable(self) -> bool {
-        self.0 & 1 != 0
+        self.0 & Self::READABLE != 0
     }
     /// Readiness, flushed, acked: one of them may have another answer.
     pub fn writable(self) -> bool {
-        self.0 & 2 != 0
+        self.0 & Self::WRITABLE != 0
     }
     /// A one-sided operation is done.
     pub fn done(self) -> bool {
-        self.0 & 4 != 0
+        self.0 & Self::DONE != 0
     }
     /// Established, failed, or closed.
     pub fn state(self) -> bool {
-        self.0 & 8 != 0
+        self.0 & Self::STATE != 0
     }
-}
-
-/// The name of a one-sided operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OneSided(pub u64);
-
-/// What a one-sided operation brought.
-#[derive(Debug)]
-pub enum Outcome {
-    /// The bytes that were read.
-    Read(Sga),
-    /// Everything is in the peer's memory.
-    Written,
-    /// What the word was before.
-    Word(u64),
 }
 
 /// What a connection has done.
@@ -109,7 +175,42 @@ impl Connection {
     /// # Errors
     /// [`Refusal::NoBuffers`]: the budget has no window left.
     pub fn connecting(tag: u32, config: Config, budget: &Rc<ReceiveBudget>) -> Result<Self, Refusal> {
-        unimplemented!()
+        let config = config.clamped();
+        let window = budget.reserve(config.window).ok_or(Refusal::NoBuffers)?;
+        Ok(Self {
+            tag: tag & WorkId::MAX_TAG,
+            config,
+            peer: None,
+            whole: 0,
+            phase: Phase::Connecting,
+            failure: None,
+            credits: Credits::new(Rc::clone(budget), window),
+            flight: Flight::new(config.send_depth),
+            work: false,
+            changes: Changes::default(),
+            sending: Sending::Open,
+            outgoing: VecDeque::new(),
+            begun: false,
+            begun_by_announcement: false,
+            queued: 0,
+            announced: VecDeque::new(),
+            announced_bytes: 0,
+            done_owed: 0,
+            one_sided: Operations::default(),
+            peer_end: PeerEnd::Open,
+            incoming: Incoming::default(),
+            reading: Reading::default(),
+            heard: Instant::ZERO,
+            close_by: None,
+            barrier: false,
+            probe_wanted: false,
+            probing: false,
+            starved: false,
+            out_of_credit: false,
+            stats: Stats::default(),
+            sges: [Sge::default(); Config::MAX_SGE as usize],
+            control: [0; Work::MAX_CONTROL],
+        })
     }
 
     /// The passive end, for a peer that said `hello`.
@@ -122,198 +223,63 @@ impl Connection {
         budget: &Rc<ReceiveBudget>,
         hello: Hello,
     ) -> Result<Self, Refusal> {
-        unimplemented!()
+        let mut connection = Self::connecting(tag, config, budget)?;
+        connection.meet(hello);
+        Ok(connection)
     }
 
-    /// This end's private data. The peer may send as soon as it has it, so the receive buffers must have been posted.
+    fn meet(&mut self, hello: Hello) {
+        let below = usize::try_from(hello.rendezvous_from).unwrap_or(usize::MAX).saturating_sub(1);
+        self.whole = below.min(hello.buffer as usize);
+        self.credits.begin(hello.window, hello.credits);
+        self.peer = Some(hello);
+    }
+
+    /// This end's private data. The peer may send as soon as it has it; what the budget has no posted receive buffers for is
+    /// granted later.
     pub fn hello(&mut self) -> [u8; Hello::LEN] {
-        unimplemented!()
+        let credits = self.credits.first();
+        self.config.hello(self.credits.window(), credits).encode()
     }
 
     /// The connection is up. The active end hands in the reply's private data, the passive end `None`.
     pub fn established(&mut self, private_data: Option<&[u8]>, now: Instant) {
-        unimplemented!()
+        if let Some(private_data) = private_data {
+            match Hello::parse(private_data) {
+                Ok(hello) => self.meet(hello),
+                Err(refusal) => return self.fail(Failure::Incompatible(refusal)),
+            }
+        }
+        self.heard = now;
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        if self.phase == Phase::Connecting && self.peer.is_some() {
+            self.phase = Phase::Open;
+            self.work = true;
+            self.changes.note(Changes::ALL);
+        }
     }
 
     /// Whether units flow: established, and neither failed nor closed.
     pub fn is_established(&self) -> bool {
-        unimplemented!()
+        self.phase == Phase::Open
     }
 
-    /// A message arrived: its immediate data (host byte order; `None` if it has none, or came by another verb than SEND), and its bytes.
-    pub fn received(&mut self, imm: Option<u32>, data: Buf, now: Instant) {
-        unimplemented!()
-    }
-
-    /// A receive of this connection ended with an error.
-    pub fn receive_failed(&mut self, status: Status) {
-        unimplemented!()
-    }
-
-    /// A work request has ended: all before it have, too.
-    pub fn completed(&mut self, id: WorkId, result: Result<(), Status>, now: Instant) {
-        unimplemented!()
-    }
-
-    /// The connection manager says that the peer has disconnected. To be told after everything that had arrived.
-    pub fn disconnected(&mut self) {
-        unimplemented!()
-    }
-
-    /// The driver cannot go on.
-    pub fn fail(&mut self, failure: Failure) {
-        unimplemented!()
-    }
-
-    /// The queue pair is in its error state: the peer can reach no memory through it any more.
-    pub fn stopped(&mut self) {
-        unimplemented!()
-    }
-
-    /// Whether there may be something for [`next_work`](Self::next_work).
-    pub fn has_work(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// The next work request to post.
-    pub fn next_work<'c>(&'c mut self, memory: &impl Memory) -> Option<Work<'c>> {
-        unimplemented!()
-    }
-
-    /// What `next_work` gave is posted.
-    pub fn posted(&mut self) {
-        unimplemented!()
-    }
-
-    /// Whether `next_work` could not go on because no registered memory was to be had: drive it again when some was let go.
-    pub fn is_starved(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// Whether the driver must disconnect, and then say [`stopped`](Self::stopped).
-    pub fn wants_disconnect(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// Whether the connection is over and holds no memory for the device.
-    pub fn is_quiet(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// Why the connection failed.
-    pub fn failure(&self) -> Option<&Failure> {
-        unimplemented!()
+    /// The largest unit that may be pushed, in bytes.
+    pub fn largest_unit(&self) -> u64 {
+        self.peer.map_or(u64::MAX, |peer| peer.largest_unit).min(self.config.largest_unit)
     }
 
     /// What changed since it was last asked.
+    #[inline]
     pub fn take_changes(&mut self) -> Changes {
-        unimplemented!()
-    }
-
-    /// When [`on_time`](Self::on_time) wants to be called.
-    pub fn deadline(&self) -> Option<Instant> {
-        unimplemented!()
-    }
-
-    /// It is `now`.
-    pub fn on_time(&mut self, now: Instant) {
-        unimplemented!()
-    }
-
-    /// Accept one unit, to be sent in order.
-    ///
-    /// # Errors
-    /// The unit comes back: [`Error::UnitTooLarge`](hemi_queue::Error::UnitTooLarge), `Busy` above twice the send limit, `Closed`, or the failure (see [`Failure::error`]).
-    pub fn push(&mut self, unit: Sga) -> Result<(), hemi_queue::PushError<Sga>> {
-        unimplemented!()
-    }
-
-    /// The next unit.
-    ///
-    /// # Errors
-    /// The failure, after everything that had arrived before it.
-    pub fn pop(&mut self) -> Result<Popped, Failure> {
-        unimplemented!()
-    }
-
-    /// Whether less is accepted and not with the device or peer than [`Config::send_limit`].
-    pub fn is_ready(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// Whether everything accepted is posted.
-    pub fn is_flushed(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// Whether everything accepted has arrived in the peer's memory. Asking makes the device say so if need be.
-    pub fn is_acked(&mut self) -> bool {
-        unimplemented!()
-    }
-
-    /// Half-close: no more units come from this end.
-    pub fn finish(&mut self) {
-        unimplemented!()
-    }
-
-    /// Close both directions; what was accepted still goes out, within [`Config::close_timeout`].
-    pub fn close(&mut self, now: Instant) {
-        unimplemented!()
-    }
-
-    /// End the connection at once.
-    pub fn abort(&mut self) {
-        unimplemented!()
-    }
-
-    /// Read `length` bytes at `offset` of the peer's region. In order with what is pushed.
-    pub fn read_at(
-        &mut self,
-        region: &RegionDescriptor,
-        offset: u64,
-        length: u64,
-    ) -> Result<OneSided, RegionError> {
-        unimplemented!()
-    }
-
-    /// Write `data` at `offset` of the peer's region. In order with what is pushed: a unit pushed after it arrives after it.
-    pub fn write_at(
-        &mut self,
-        region: &RegionDescriptor,
-        offset: u64,
-        data: Sga,
-    ) -> Result<OneSided, RegionError> {
-        unimplemented!()
-    }
-
-    /// Add to the word at `offset` of the peer's region.
-    pub fn fetch_add(
-        &mut self,
-        region: &RegionDescriptor,
-        offset: u64,
-        add: u64,
-    ) -> Result<OneSided, RegionError> {
-        unimplemented!()
-    }
-
-    /// Set the word at `offset` of the peer's region to `swap`, if it is `expect`.
-    pub fn compare_swap(
-        &mut self,
-        region: &RegionDescriptor,
-        offset: u64,
-        expect: u64,
-        swap: u64,
-    ) -> Result<OneSided, RegionError> {
-        unimplemented!()
-    }
-
-    /// The next one-sided operation that is done.
-    pub fn next_done(&mut self) -> Option<(OneSided, Result<Outcome, Failure>)> {
-        unimplemented!()
+        std::mem::take(&mut self.changes)
     }
 
     /// What it has done.
     pub fn stats(&self) -> Stats {
-        unimplemented!()
+        self.stats
     }
 }
