@@ -141,9 +141,11 @@ impl Listening {
         }
         drop(self.id.take());
         let held = self.held.take();
-        held.iter().for_each(|request| request.id.reject(&Refusal::Closing.encode()));
+        for request in held {
+            request.id.reject(&Refusal::Closing.encode());
+        }
         let unaccepted = self.ready.take();
-        unaccepted.iter().for_each(|stream| stream.abort());
+        unaccepted.iter().for_each(Stream::abort);
         self.waiter.wake();
         self.inner.remove_listener(self.slot);
     }

@@ -88,7 +88,9 @@ pub enum VerbsError {
         why: String,
     },
     /// The device is gone or its completion queue overran: everything on it has failed.
-    #[error("rdma: {device}: {event}; every queue on it has failed. Open the transport again when the device is back")]
+    #[error(
+        "rdma: {device}: {event}; every queue on it has failed. Open the transport again when the device is back"
+    )]
     DeviceGone {
         /// The device.
         device: String,

@@ -27,7 +27,8 @@ use crate::{
 
 const AT: [u8; 4] = [10, 77, 0, 1];
 const HANG: Duration = Duration::from_secs(120);
-const PATIENCE: Patience = Patience { mtu: Some(3), timeout: None, retries: 7, rnr_retries: 7, rnr_timer: 12 };
+const PATIENCE: Patience =
+    Patience { mtu: Some(3), timeout: None, retries: 7, rnr_retries: 7, rnr_timer: 12 };
 const WANT: Capacity = Capacity { requests: 16, pieces: 4, inline: 128 };
 
 fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
@@ -82,7 +83,9 @@ impl Rig {
             |qp: &Qp| Terms { qp_num: qp.number(), responder: 4, initiator: 4, retries: 7, rnr_retries: 7 };
         client.connect(to, &terms(&active), b"hello").unwrap();
 
-        let Event { place: 1, kind: Kind::Request(mut server), data, responder: 4, initiator: 4, .. } = next() else {
+        let Event { place: 1, kind: Kind::Request(mut server), data, responder: 4, initiator: 4, .. } =
+            next()
+        else {
             panic!("no request")
         };
         assert_eq!((data.len(), &data[..5]), (56, &b"hello"[..]));
@@ -204,7 +207,10 @@ fn a_disconnect_is_told_and_what_is_posted_is_flushed() {
     rig.ends[0].0.disconnect();
     let event = until(|| rig.channel.next_event());
     assert!(matches!(event.kind, Kind::Disconnected), "place {}", event.place);
-    assert!(rig.device.is_up() && rig.device.next_event().is_none_or(|e| matches!(e, crate::device::Event::Other(_))));
+    assert!(
+        rig.device.is_up()
+            && rig.device.next_event().is_none_or(|e| matches!(e, crate::device::Event::Other(_)))
+    );
 }
 
 #[test]
@@ -230,7 +236,10 @@ fn the_completion_channel_rings_once_armed() {
 fn what_is_missing_is_told_with_its_cure() {
     hemi_guest::needs!(Rdma);
     let text = Device::open("mlx9", &[]).unwrap_err().to_string();
-    assert!(text.contains("no device `mlx9`") && text.contains("rxe0") && text.contains("rdma link add"), "{text}");
+    assert!(
+        text.contains("no device `mlx9`") && text.contains("rxe0") && text.contains("rdma link add"),
+        "{text}"
+    );
     let text = Device::open("rxe0", &[[192, 0, 2, 1].into()]).unwrap_err().to_string();
     assert!(text.contains("no RoCE v2 GID for 192.0.2.1") && text.contains("10.77.0.1"), "{text}");
 }

@@ -322,7 +322,9 @@ impl Inner {
                 tracing::info!(target: "hemi::rdma", %device, "the port is up");
             }
             device::Event::Fatal(what) => self.lose(&what),
-            device::Event::Other(what) => tracing::debug!(target: "hemi::rdma", %device, %what, "device event"),
+            device::Event::Other(what) => {
+                tracing::debug!(target: "hemi::rdma", %device, %what, "device event")
+            }
         }
     }
 
@@ -386,7 +388,10 @@ impl Inner {
     fn drive(&self) -> bool {
         if self.budget.take_relieved() {
             let all: Vec<_> = self.streams.borrow().iter().map(|(_, stream)| Rc::clone(stream)).collect();
-            all.iter().for_each(|stream| self.mark(stream));
+            for stream in all {
+                stream.relieved();
+                self.mark(&stream);
+            }
         }
         if self.dirty.borrow().is_empty() {
             return false;
@@ -439,7 +444,7 @@ impl Inner {
         let streams: Vec<_> = self.streams.borrow().iter().map(|(_, s)| Rc::clone(s)).collect();
         let listeners: Vec<_> = self.listeners.borrow().iter().map(|(_, l)| Rc::clone(l)).collect();
         streams.iter().for_each(Stream::device_lost);
-        listeners.iter().for_each(|listener| listener.wake());
+        listeners.iter().map(AsRef::as_ref).for_each(Listening::wake);
     }
 
     // ---- parking
@@ -490,7 +495,10 @@ impl Inner {
     // ---- sockets
 
     /// A place for a stream, and the tag that its work requests carry.
-    pub(crate) fn add_stream(&self, make: impl FnOnce(usize, u32) -> Result<Rc<Stream>>) -> Result<Rc<Stream>> {
+    pub(crate) fn add_stream(
+        &self,
+        make: impl FnOnce(usize, u32) -> Result<Rc<Stream>>,
+    ) -> Result<Rc<Stream>> {
         let slot = self.streams.borrow().vacant_key();
         let generation = self.generation.get().wrapping_add(1) & 0x7ff;
         self.generation.set(generation);
@@ -544,12 +552,15 @@ impl Inner {
     }
 
     /// The queue pair of a stream goes away.
-    pub(crate) fn forget_qp(&self, qp: Qp) {
+    pub(crate) fn forget_qp(&self, qp: &Qp) {
         self.promised.set(self.promised.get() - qp.capacity.requests);
         self.numbers.borrow_mut().retain(|&(number, _)| number != qp.number());
     }
 
-    pub(crate) fn add_listener(&self, make: impl FnOnce(usize) -> Result<Rc<Listening>>) -> Result<Rc<Listening>> {
+    pub(crate) fn add_listener(
+        &self,
+        make: impl FnOnce(usize) -> Result<Rc<Listening>>,
+    ) -> Result<Rc<Listening>> {
         let slot = self.listeners.borrow().vacant_key();
         let listener = make(slot)?;
         self.listeners.borrow_mut().insert(Rc::clone(&listener));
@@ -568,7 +579,7 @@ impl Inner {
         self.shut.set(true);
         let streams: Vec<_> = self.streams.borrow().iter().map(|(_, s)| Rc::clone(s)).collect();
         let listeners: Vec<_> = self.listeners.borrow().iter().map(|(_, l)| Rc::clone(l)).collect();
-        listeners.iter().for_each(|listener| listener.close());
+        listeners.iter().map(AsRef::as_ref).for_each(Listening::close);
         streams.iter().for_each(Stream::close);
     }
 
@@ -580,7 +591,7 @@ impl Inner {
     pub(crate) fn end(&self) {
         self.shutdown();
         let streams: Vec<_> = self.streams.borrow_mut().drain().collect();
-        streams.iter().for_each(|stream| stream.forget());
+        streams.iter().map(AsRef::as_ref).for_each(Stream::forget);
         self.dirty.take();
         self.starved.take();
     }

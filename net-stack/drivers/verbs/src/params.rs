@@ -51,9 +51,15 @@ impl Params {
         if let Some(bad) = ips.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
             return Err(uri.error(format!("`ip={bad}`: give an address of the interface below the device")));
         }
-        let mut conn = Config { inline: 256, max_sge: 8, keep_alive: Some(Duration::from_secs(15)), ..Config::default() };
+        let mut conn = Config {
+            inline: 256,
+            max_sge: 8,
+            keep_alive: Some(Duration::from_secs(15)),
+            ..Config::default()
+        };
         conn.buffer = within(uri, "buffer", u64::from(MIN_BUFFER), 1 << 20, conn.buffer.into(), size)? as u32;
-        conn.window = within(uri, "window", MIN_WINDOW.into(), MAX_WINDOW.into(), conn.window.into(), number)? as u16;
+        conn.window =
+            within(uri, "window", MIN_WINDOW.into(), MAX_WINDOW.into(), conn.window.into(), number)? as u16;
         let least = Config::MIN_SEND_DEPTH.into();
         conn.send_depth = within(uri, "depth", least, 1 << 14, conn.send_depth.into(), number)? as u16;
         conn.inline = within(uri, "inline", 0, 1 << 12, conn.inline.into(), size)? as u16;
@@ -83,7 +89,8 @@ impl Params {
 
     /// The address to connect from.
     pub(crate) fn connect_from(&self, to: SocketAddr, bind_to: Option<SocketAddr>) -> Option<SocketAddr> {
-        let own = || self.ips.iter().find(|ip| ip.is_ipv4() == to.is_ipv4()).map(|ip| SocketAddr::new(*ip, 0));
+        let own =
+            || self.ips.iter().find(|ip| ip.is_ipv4() == to.is_ipv4()).map(|ip| SocketAddr::new(*ip, 0));
         bind_to.or_else(own)
     }
 
@@ -128,7 +135,8 @@ fn patience(uri: &Uri) -> Result<Patience, UriError> {
         Some(2048) => Some(4),
         Some(4096) => Some(5),
         Some(other) => {
-            let why = format!("parameter `mtu={other}`: RDMA packets carry 256, 512, 1024, 2048 or 4096 bytes");
+            let why =
+                format!("parameter `mtu={other}`: RDMA packets carry 256, 512, 1024, 2048 or 4096 bytes");
             return Err(uri.error(why));
         }
     };
@@ -189,7 +197,9 @@ mod tests {
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         assert_eq!(p.listen_at(at("0.0.0.0:7")).unwrap(), at("10.0.0.1:7"));
         assert_eq!(p.listen_at(at("10.0.0.1:7")).unwrap(), at("10.0.0.1:7"));
-        assert!(p.listen_at(at("10.0.0.2:7")).unwrap_err().to_string().contains("does not have that address"));
+        assert!(
+            p.listen_at(at("10.0.0.2:7")).unwrap_err().to_string().contains("does not have that address")
+        );
         assert!(p.listen_at(at("[::]:7")).is_err());
         assert_eq!(p.connect_from(at("10.0.0.9:7"), None), Some(at("10.0.0.1:0")));
         assert_eq!(p.connect_from(at("10.0.0.9:7"), Some(at("10.0.0.3:5"))), Some(at("10.0.0.3:5")));

@@ -6,10 +6,10 @@ use smallvec::SmallVec;
 
 use super::{Channel, Id};
 use crate::sys::{
-    RDMA_CM_EVENT_ADDR_ERROR, RDMA_CM_EVENT_ADDR_RESOLVED, RDMA_CM_EVENT_CONNECT_ERROR, RDMA_CM_EVENT_CONNECT_REQUEST,
-    RDMA_CM_EVENT_CONNECT_RESPONSE, RDMA_CM_EVENT_DEVICE_REMOVAL, RDMA_CM_EVENT_DISCONNECTED, RDMA_CM_EVENT_ESTABLISHED,
-    RDMA_CM_EVENT_REJECTED, RDMA_CM_EVENT_ROUTE_ERROR, RDMA_CM_EVENT_ROUTE_RESOLVED, RDMA_CM_EVENT_TIMEWAIT_EXIT,
-    RDMA_CM_EVENT_UNREACHABLE, rdma_cm_event,
+    RDMA_CM_EVENT_ADDR_ERROR, RDMA_CM_EVENT_ADDR_RESOLVED, RDMA_CM_EVENT_CONNECT_ERROR,
+    RDMA_CM_EVENT_CONNECT_REQUEST, RDMA_CM_EVENT_CONNECT_RESPONSE, RDMA_CM_EVENT_DEVICE_REMOVAL,
+    RDMA_CM_EVENT_DISCONNECTED, RDMA_CM_EVENT_ESTABLISHED, RDMA_CM_EVENT_REJECTED, RDMA_CM_EVENT_ROUTE_ERROR,
+    RDMA_CM_EVENT_ROUTE_RESOLVED, RDMA_CM_EVENT_TIMEWAIT_EXIT, RDMA_CM_EVENT_UNREACHABLE, rdma_cm_event,
 };
 
 /// What happened, to whom.
@@ -61,7 +61,9 @@ impl Event {
         let kind = match (raw.event, NonNull::new(raw.id)) {
             (RDMA_CM_EVENT_ADDR_RESOLVED, _) => Kind::AddressResolved,
             (RDMA_CM_EVENT_ROUTE_RESOLVED, _) => Kind::RouteResolved,
-            (RDMA_CM_EVENT_CONNECT_REQUEST, Some(id)) => Kind::Request(Id { channel: Rc::clone(channel), id }),
+            (RDMA_CM_EVENT_CONNECT_REQUEST, Some(id)) => {
+                Kind::Request(Id { channel: Rc::clone(channel), id })
+            }
             (RDMA_CM_EVENT_CONNECT_RESPONSE, _) => Kind::Response,
             (RDMA_CM_EVENT_ESTABLISHED, _) => Kind::Established,
             (RDMA_CM_EVENT_REJECTED, _) => Kind::Rejected,
@@ -82,7 +84,9 @@ impl Event {
             SmallVec::new()
         } else {
             // SAFETY: the library gives so many bytes of private data with the event.
-            let bytes = unsafe { slice::from_raw_parts(conn.private_data.cast::<u8>(), conn.private_data_len.into()) };
+            let bytes = unsafe {
+                slice::from_raw_parts(conn.private_data.cast::<u8>(), conn.private_data_len.into())
+            };
             SmallVec::from_slice(bytes)
         };
         Self {

@@ -25,8 +25,8 @@ use crate::{
     device::set_nonblocking,
     error::VerbsError,
     sys::{
-        RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY, RDMA_OPTION_ID_REUSEADDR, RDMA_PS_TCP, Rdma, ibv_qp_attr, rdma_cm_id,
-        rdma_conn_param, rdma_event_channel, rdma_sockaddr, text_of,
+        RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY, RDMA_OPTION_ID_REUSEADDR, RDMA_PS_TCP, Rdma, ibv_qp_attr,
+        rdma_cm_id, rdma_conn_param, rdma_event_channel, rdma_sockaddr, text_of,
     },
 };
 
@@ -146,10 +146,6 @@ impl Id {
         unsafe { (*self.raw()).context = ptr::without_provenance_mut(place) };
     }
 
-    fn check(&self, verb: &'static str, at: SocketAddr, done: c_int) -> Result<(), VerbsError> {
-        if done == 0 { Ok(()) } else { Err(VerbsError::last(verb, at, "")) }
-    }
-
     /// Set a flag of an identifier that is not bound yet.
     fn set_flag(&self, option: c_int, on: bool, at: SocketAddr) -> Result<(), VerbsError> {
         let mut value = c_int::from(on);
@@ -163,15 +159,16 @@ impl Id {
                 size_of::<c_int>(),
             )
         };
-        self.check("rdma_set_option", at, done)
+        check("rdma_set_option", at, done)
     }
 
     /// Bind to an address of this machine; with it goes a device, unless the address is unspecified.
     pub(crate) fn bind(&self, at: SocketAddr) -> Result<(), VerbsError> {
         let address = SockAddr::from(at);
         // SAFETY: ours, and an address that the library copies.
-        let done = unsafe { (self.channel.rdma.cm.bind_addr)(self.raw(), address.as_ptr().cast_mut().cast()) };
-        self.check("bind", at, done)
+        let done =
+            unsafe { (self.channel.rdma.cm.bind_addr)(self.raw(), address.as_ptr().cast_mut().cast()) };
+        check("bind", at, done)
     }
 
     /// Listen at `at`.
@@ -188,8 +185,10 @@ impl Id {
         }
         self.bind(at)?;
         // SAFETY: ours, bound.
-        let done = unsafe { (self.channel.rdma.cm.listen)(self.raw(), c_int::try_from(backlog).unwrap_or(c_int::MAX)) };
-        self.check("listen", at, done)
+        let done = unsafe {
+            (self.channel.rdma.cm.listen)(self.raw(), c_int::try_from(backlog).unwrap_or(c_int::MAX))
+        };
+        check("listen", at, done)
     }
 
     /// Begin to find the device and the hardware address for `to`: [`Kind::AddressResolved`] or a failure follows.
@@ -200,14 +199,14 @@ impl Id {
             let to = address.as_ptr().cast_mut().cast();
             (self.channel.rdma.cm.resolve_addr)(self.raw(), ptr::null_mut(), to, milliseconds(most))
         };
-        self.check("resolve", to, done)
+        check("resolve", to, done)
     }
 
     /// Begin to find the path: [`Kind::RouteResolved`] or a failure follows.
     pub(crate) fn resolve_route(&self, to: SocketAddr, most: Duration) -> Result<(), VerbsError> {
         // SAFETY: ours, its address resolved.
         let done = unsafe { (self.channel.rdma.cm.resolve_route)(self.raw(), milliseconds(most)) };
-        self.check("route to", to, done)
+        check("route to", to, done)
     }
 
     /// Ask the peer for a connection: [`Kind::Response`] or a failure follows.
@@ -215,14 +214,14 @@ impl Id {
         let mut param = terms.param(data);
         // SAFETY: ours, its route resolved; the library copies the data.
         let done = unsafe { (self.channel.rdma.cm.connect)(self.raw(), &raw mut param) };
-        self.check("connect to", to, done)
+        check("connect to", to, done)
     }
 
     /// Tell the peer that our queue pair is ready, after its response.
     pub(crate) fn establish(&self, peer: SocketAddr) -> Result<(), VerbsError> {
         // SAFETY: ours, with a response.
         let done = unsafe { (self.channel.rdma.cm.establish)(self.raw()) };
-        self.check("connect to", peer, done)
+        check("connect to", peer, done)
     }
 
     /// Accept a request: [`Kind::Established`] follows when the peer is ready.
@@ -230,7 +229,7 @@ impl Id {
         let mut param = terms.param(data);
         // SAFETY: ours, with a request; the library copies the data.
         let done = unsafe { (self.channel.rdma.cm.accept)(self.raw(), &raw mut param) };
-        self.check("accept", peer, done)
+        check("accept", peer, done)
     }
 
     /// Reject a request and say why.
@@ -246,14 +245,18 @@ impl Id {
     }
 
     /// What a queue pair needs for `state`, as both ends agreed.
-    pub(crate) fn attr_for(&self, state: c_int, peer: SocketAddr) -> Result<(ibv_qp_attr, c_int), VerbsError> {
+    pub(crate) fn attr_for(
+        &self,
+        state: c_int,
+        peer: SocketAddr,
+    ) -> Result<(ibv_qp_attr, c_int), VerbsError> {
         // SAFETY: numbers, all valid as zeroes.
         let mut attr: ibv_qp_attr = unsafe { mem::zeroed() };
         attr.qp_state = state;
         let mut mask = 0;
         // SAFETY: ours, and room for the answers.
         let done = unsafe { (self.channel.rdma.cm.init_qp_attr)(self.raw(), &raw mut attr, &raw mut mask) };
-        self.check("rdma_init_qp_attr", peer, done)?;
+        check("rdma_init_qp_attr", peer, done)?;
         Ok((attr, mask))
     }
 
@@ -290,6 +293,10 @@ impl Drop for Id {
     }
 }
 
+fn check(verb: &'static str, at: SocketAddr, done: c_int) -> Result<(), VerbsError> {
+    if done == 0 { Ok(()) } else { Err(VerbsError::last(verb, at, "")) }
+}
+
 fn milliseconds(most: Duration) -> c_int {
     c_int::try_from(most.as_millis()).unwrap_or(c_int::MAX).max(1)
 }
@@ -301,5 +308,7 @@ fn address(raw: rdma_sockaddr) -> io::Result<SocketAddr> {
         *storage.view_as::<libc::sockaddr_storage>() = raw.storage;
         SockAddr::new(storage, size_of::<libc::sockaddr_storage>() as libc::socklen_t)
     };
-    address.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, "not bound to an address yet"))
+    address
+        .as_socket()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, "not bound to an address yet"))
 }

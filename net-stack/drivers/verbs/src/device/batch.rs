@@ -8,8 +8,9 @@ use std::{mem, ptr};
 use hemi_rdma::{Data, Remote, Verb, Work};
 
 use crate::sys::{
-    IBV_SEND_INLINE, IBV_SEND_SIGNALED, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ,
-    IBV_WR_RDMA_WRITE, IBV_WR_SEND_WITH_IMM, ibv_send_wr, ibv_send_wr_target, ibv_sge, ibv_wr_atomic, ibv_wr_rdma,
+    IBV_SEND_INLINE, IBV_SEND_SIGNALED, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD,
+    IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE, IBV_WR_SEND_WITH_IMM, ibv_send_wr, ibv_send_wr_target, ibv_sge,
+    ibv_wr_atomic, ibv_wr_rdma,
 };
 
 /// Work requests that go out with one doorbell.
@@ -53,8 +54,11 @@ impl Batch {
             Data::Control(bytes) => {
                 let control = &mut self.controls[at][..bytes.len()];
                 control.copy_from_slice(bytes);
-                list[0] =
-                    ibv_sge { addr: control.as_ptr().expose_provenance() as u64, length: bytes.len() as u32, lkey: 0 };
+                list[0] = ibv_sge {
+                    addr: control.as_ptr().expose_provenance() as u64,
+                    length: bytes.len() as u32,
+                    lkey: 0,
+                };
                 flags |= IBV_SEND_INLINE;
                 usize::from(!bytes.is_empty())
             }
@@ -68,7 +72,8 @@ impl Batch {
                 pieces.len()
             }
         };
-        let rdma = |r: Remote| ibv_send_wr_target { rdma: ibv_wr_rdma { remote_addr: r.address, rkey: r.key } };
+        let rdma =
+            |r: Remote| ibv_send_wr_target { rdma: ibv_wr_rdma { remote_addr: r.address, rkey: r.key } };
         let atomic = |r: Remote, compare_add, swap| ibv_send_wr_target {
             atomic: ibv_wr_atomic { remote_addr: r.address, compare_add, swap, rkey: r.key },
         };
@@ -81,7 +86,9 @@ impl Batch {
             Verb::Read(remote) => (IBV_WR_RDMA_READ, rdma(remote)),
             Verb::Write(remote) => (IBV_WR_RDMA_WRITE, rdma(remote)),
             Verb::FetchAdd { remote, add } => (IBV_WR_ATOMIC_FETCH_AND_ADD, atomic(remote, add, 0)),
-            Verb::CompareSwap { remote, expect, swap } => (IBV_WR_ATOMIC_CMP_AND_SWP, atomic(remote, expect, swap)),
+            Verb::CompareSwap { remote, expect, swap } => {
+                (IBV_WR_ATOMIC_CMP_AND_SWP, atomic(remote, expect, swap))
+            }
         };
         request.wr_id = work.id.0;
         request.send_flags = flags;

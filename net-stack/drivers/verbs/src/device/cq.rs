@@ -14,7 +14,7 @@ pub(crate) const BURST: usize = 32;
 /// One completion queue for everything on the device.
 pub(crate) struct Cq {
     device: Rc<Device>,
-    cq: NonNull<ibv_cq>,
+    raw: NonNull<ibv_cq>,
     channel: NonNull<ibv_comp_channel>,
     /// Room for completions.
     pub(crate) size: usize,
@@ -27,8 +27,9 @@ impl Cq {
         let verbs = &device.rdma.verbs;
         // SAFETY: an open context.
         let channel = unsafe { (verbs.create_comp_channel)(device.context()) };
-        let channel = NonNull::new(channel)
-            .ok_or_else(|| VerbsError::last("ibv_create_comp_channel", &device.name, "too many open files?"))?;
+        let channel = NonNull::new(channel).ok_or_else(|| {
+            VerbsError::last("ibv_create_comp_channel", &device.name, "too many open files?")
+        })?;
         // SAFETY: an open context and its channel.
         let cq = unsafe {
             (verbs.create_cq)(device.context(), size as c_int, ptr::null_mut(), channel.as_ptr(), 0)
@@ -39,13 +40,13 @@ impl Cq {
             unsafe { (verbs.destroy_comp_channel)(channel.as_ptr()) };
             return Err(error);
         };
-        let cq = Self { device: Rc::clone(device), cq, channel, size };
+        let cq = Self { device: Rc::clone(device), raw: cq, channel, size };
         set_nonblocking(cq.fd()).map_err(|source| device.failed("fcntl", source))?;
         Ok(cq)
     }
 
     pub(crate) fn raw(&self) -> *mut ibv_cq {
-        self.cq.as_ptr()
+        self.raw.as_ptr()
     }
 
     /// Readable when a completion arrived after [`arm`](Self::arm).
@@ -59,7 +60,7 @@ impl Cq {
     pub(crate) fn poll(&self, into: &mut [ibv_wc; BURST]) -> Result<usize, ()> {
         // SAFETY: a live queue; its context's functions are set by the provider, and there is room for a burst.
         let n = unsafe {
-            let context = self.cq.as_ref().context;
+            let context = self.raw.as_ref().context;
             ((*context).ops.poll_cq)(self.raw(), BURST as c_int, into.as_mut_ptr())
         };
         usize::try_from(n).map_err(|_| ())
@@ -69,7 +70,7 @@ impl Cq {
     pub(crate) fn arm(&self) -> bool {
         // SAFETY: a live queue.
         unsafe {
-            let context = self.cq.as_ref().context;
+            let context = self.raw.as_ref().context;
             ((*context).ops.req_notify_cq)(self.raw(), 0) == 0
         }
     }

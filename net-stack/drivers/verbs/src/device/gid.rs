@@ -14,11 +14,18 @@ const MOST: usize = 256;
 /// The port whose GID table has a RoCE v2 entry for every one of `ips`, or any where there is none to look for. On InfiniBand, where GIDs are no addresses, the first port: IPoIB finds
 /// the way.
 pub(super) fn port_of(device: &Device, ips: &[IpAddr]) -> Result<u8, VerbsError> {
-    let empty = ibv_gid_entry { gid: crate::sys::ibv_gid { raw: [0; 16] }, gid_index: 0, port_num: 0, gid_type: 0, ndev_ifindex: 0 };
+    let empty = ibv_gid_entry {
+        gid: crate::sys::ibv_gid { raw: [0; 16] },
+        gid_index: 0,
+        port_num: 0,
+        gid_type: 0,
+        ndev_ifindex: 0,
+    };
     let mut table = vec![empty; MOST];
     let size = size_of::<ibv_gid_entry>();
     // SAFETY: an open context and room for `MOST` entries of this size.
-    let n = unsafe { (device.rdma.verbs.query_gid_table)(device.context(), table.as_mut_ptr(), MOST, 0, size) };
+    let n =
+        unsafe { (device.rdma.verbs.query_gid_table)(device.context(), table.as_mut_ptr(), MOST, 0, size) };
     // An old kernel cannot list them; the connection manager then finds out itself.
     let known = usize::try_from(n).unwrap_or(0);
     if n < 0 || device.port_attr(1)?.link_layer != IBV_LINK_LAYER_ETHERNET {

@@ -32,7 +32,12 @@ impl Mr {
     /// # Safety
     /// The range is mapped, readable and writable, and what a device does to it (as `access` allows) breaks no rule about it: nobody
     /// holds a reference to bytes that the device may write, except as agreed with the peer.
-    pub(crate) unsafe fn new(device: &Rc<Device>, base: NonNull<u8>, len: usize, access: i32) -> io::Result<Self> {
+    pub(crate) unsafe fn new(
+        device: &Rc<Device>,
+        base: NonNull<u8>,
+        len: usize,
+        access: i32,
+    ) -> io::Result<Self> {
         // SAFETY: the caller's promise; a live protection domain.
         let mr = unsafe { (device.rdma.verbs.reg_mr)(device.pd(), base.as_ptr().cast(), len, access) };
         let mr = NonNull::new(mr).ok_or_else(io::Error::last_os_error)?;
@@ -94,9 +99,15 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// A registry of `pool`, with memory of its own for `buffers` of `size` bytes.
-    pub(crate) fn new(device: &Rc<Device>, pool: Pool, buffers: usize, size: usize) -> Result<Self, VerbsError> {
+    pub(crate) fn new(
+        device: &Rc<Device>,
+        pool: Pool,
+        buffers: usize,
+        size: usize,
+    ) -> Result<Self, VerbsError> {
         let bytes = buffers.saturating_mul(size.next_multiple_of(64));
-        let locked = |source| VerbsError::Locked { device: device.name.clone(), bytes, limit: locked_limit(), source };
+        let locked =
+            |source| VerbsError::Locked { device: device.name.clone(), bytes, limit: locked_limit(), source };
         let region = Region::map(bytes).map_err(locked)?;
         let entry = Entry::new(device, &region).map_err(locked)?;
         let own = Pool::of(region, size).map_err(|e| locked(io::Error::other(e)))?;

@@ -22,8 +22,8 @@ use std::{ffi::c_int, fmt, io, mem, net::IpAddr, os::fd::RawFd, ptr::NonNull, rc
 use crate::{
     error::{VerbsError, list},
     sys::{
-        IBV_EVENT_CQ_ERR, IBV_EVENT_DEVICE_FATAL, IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR, IBV_PORT_ACTIVE, Rdma,
-        ibv_async_event, ibv_context, ibv_device, ibv_device_attr, ibv_pd, ibv_port_attr, text_of,
+        IBV_EVENT_CQ_ERR, IBV_EVENT_DEVICE_FATAL, IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR, IBV_PORT_ACTIVE,
+        Rdma, ibv_async_event, ibv_context, ibv_device, ibv_device_attr, ibv_pd, ibv_port_attr, text_of,
     },
 };
 
@@ -77,7 +77,8 @@ impl Device {
         // SAFETY: a device of a list that is alive.
         let context = unsafe { (rdma.verbs.open_device)(raw) };
         let cure = "its /dev/infiniband/uverbs* must be there and permitted";
-        let context = NonNull::new(context).ok_or_else(|| VerbsError::last("ibv_open_device", &name, cure))?;
+        let context =
+            NonNull::new(context).ok_or_else(|| VerbsError::last("ibv_open_device", &name, cure))?;
         // SAFETY: an open context.
         let pd = unsafe { (rdma.verbs.alloc_pd)(context.as_ptr()) };
         let Some(pd) = NonNull::new(pd) else {
@@ -193,7 +194,12 @@ impl List {
                 return Ok(Self { rdma, raw, len: 0 });
             }
             let cure = "the kernel module ib_uverbs must be loaded";
-            return Err(VerbsError::Verb { verb: "ibv_get_device_list", device: "this machine".into(), cure, source });
+            return Err(VerbsError::Verb {
+                verb: "ibv_get_device_list",
+                device: "this machine".into(),
+                cure,
+                source,
+            });
         }
         Ok(Self { rdma, raw, len: usize::try_from(len).unwrap_or(0) })
     }

@@ -12,8 +12,8 @@ use crate::{
     error::VerbsError,
     sys::{
         IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE, IBV_QP_ACCESS_FLAGS,
-        IBV_QP_MIN_RNR_TIMER, IBV_QP_PATH_MTU, IBV_QP_RETRY_CNT, IBV_QP_RNR_RETRY, IBV_QP_STATE, IBV_QP_TIMEOUT,
-        IBV_QPS_ERR, IBV_QPT_RC, ibv_qp, ibv_qp_attr, ibv_qp_cap, ibv_qp_init_attr, ibv_srq,
+        IBV_QP_MIN_RNR_TIMER, IBV_QP_PATH_MTU, IBV_QP_RETRY_CNT, IBV_QP_RNR_RETRY, IBV_QP_STATE,
+        IBV_QP_TIMEOUT, IBV_QPS_ERR, IBV_QPT_RC, ibv_qp, ibv_qp_attr, ibv_qp_cap, ibv_qp_init_attr, ibv_srq,
     },
 };
 
@@ -48,7 +48,7 @@ pub(crate) struct Qp {
     device: Rc<Device>,
     /// Lives longer.
     _cq: Rc<Cq>,
-    qp: NonNull<ibv_qp>,
+    raw: NonNull<ibv_qp>,
     pub(crate) capacity: Capacity,
     stopped: Cell<bool>,
 }
@@ -93,7 +93,7 @@ impl Qp {
                     inline: (init.cap.max_inline_data as usize).min(want.inline),
                 };
                 let (device, cq) = (Rc::clone(device), Rc::clone(cq));
-                return Ok(Self { device, _cq: cq, qp, capacity, stopped: Cell::new(false) });
+                return Ok(Self { device, _cq: cq, raw: qp, capacity, stopped: Cell::new(false) });
             }
             let error = VerbsError::last(
                 "ibv_create_qp",
@@ -111,7 +111,7 @@ impl Qp {
     /// The number that the peer knows it by.
     pub(crate) fn number(&self) -> u32 {
         // SAFETY: a live queue pair.
-        unsafe { self.qp.as_ref() }.qp_num
+        unsafe { self.raw.as_ref() }.qp_num
     }
 
     /// Go to the next state with what the connection manager gave (`rdma_init_qp_attr`), and with our own idea of patience.
@@ -148,7 +148,7 @@ impl Qp {
 
     fn modify(&self, mut attr: ibv_qp_attr, mask: i32) -> Result<(), VerbsError> {
         // SAFETY: a live queue pair and attributes that `mask` names.
-        match unsafe { (self.device.rdma.verbs.modify_qp)(self.qp.as_ptr(), &raw mut attr, mask) } {
+        match unsafe { (self.device.rdma.verbs.modify_qp)(self.raw.as_ptr(), &raw mut attr, mask) } {
             0 => Ok(()),
             errno => Err(VerbsError::returned("ibv_modify_qp", &self.device.name, errno)),
         }
@@ -174,14 +174,10 @@ impl Qp {
         // SAFETY: a live queue pair and a chain of requests; what they name stays where it is until they complete (their owner, the
         // connection, holds it). The provider's function is set.
         let errno = unsafe {
-            let context = self.qp.as_ref().context;
-            ((*context).ops.post_send)(self.qp.as_ptr(), batch.chain(), &raw mut refused)
+            let context = self.raw.as_ref().context;
+            ((*context).ops.post_send)(self.raw.as_ptr(), batch.chain(), &raw mut refused)
         };
-        let result = if errno == 0 {
-            Ok(())
-        } else {
-            Err((batch.position(refused), errno))
-        };
+        let result = if errno == 0 { Ok(()) } else { Err((batch.position(refused), errno)) };
         batch.clear();
         result
     }
@@ -190,6 +186,6 @@ impl Qp {
 impl Drop for Qp {
     fn drop(&mut self) {
         // SAFETY: ours. What it had posted has completed, or is forgotten here by the device before the memory goes.
-        unsafe { (self.device.rdma.verbs.destroy_qp)(self.qp.as_ptr()) };
+        unsafe { (self.device.rdma.verbs.destroy_qp)(self.raw.as_ptr()) };
     }
 }

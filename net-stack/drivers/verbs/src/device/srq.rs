@@ -1,10 +1,6 @@
 //! The shared receive queue: buffers that wait for whatever arrives, on any queue pair of the device.
 
-use std::{
-    mem, ptr,
-    ptr::NonNull,
-    rc::Rc,
-};
+use std::{mem, ptr, ptr::NonNull, rc::Rc};
 
 use hemi_queue::BufMut;
 
@@ -23,7 +19,7 @@ pub(crate) const RECEIVE: u64 = 1 << 63;
 /// The queue, the buffers that the device has, and those about to be posted.
 pub(crate) struct Srq {
     device: Rc<Device>,
-    srq: NonNull<ibv_srq>,
+    raw: NonNull<ibv_srq>,
     /// What the device has, by the number in the work request's name.
     posted: Vec<Option<BufMut>>,
     free: Vec<u32>,
@@ -39,11 +35,12 @@ impl Srq {
         let mut init = ibv_srq_init_attr { srq_context: ptr::null_mut(), attr };
         // SAFETY: a live protection domain.
         let srq = unsafe { (device.rdma.verbs.create_srq)(device.pd(), &raw mut init) };
-        let srq = NonNull::new(srq)
-            .ok_or_else(|| VerbsError::last("ibv_create_srq", &device.name, "ask for fewer receive buffers with recv="))?;
+        let srq = NonNull::new(srq).ok_or_else(|| {
+            VerbsError::last("ibv_create_srq", &device.name, "ask for fewer receive buffers with recv=")
+        })?;
         Ok(Self {
             device: Rc::clone(device),
-            srq,
+            raw: srq,
             posted: (0..size).map(|_| None).collect(),
             free: (0..size as u32).rev().collect(),
             // SAFETY: numbers and raw pointers, all valid as zeroes.
@@ -53,7 +50,7 @@ impl Srq {
     }
 
     pub(crate) fn raw(&self) -> *mut ibv_srq {
-        self.srq.as_ptr()
+        self.raw.as_ptr()
     }
 
     /// Places for further buffers.
@@ -99,7 +96,7 @@ impl Srq {
         // SAFETY: a live queue and a chain of its requests, whose buffers stay in `posted` until the device gives them back. The
         // provider's function is set.
         let errno = unsafe {
-            let context = self.srq.as_ref().context;
+            let context = self.raw.as_ref().context;
             ((*context).ops.post_srq_recv)(self.raw(), first, &raw mut refused)
         };
         let n = mem::take(&mut self.len);

@@ -36,12 +36,7 @@ use hemi_queue::{
 };
 use hemi_rdma::{Changes, Connection, Failure, Popped};
 
-use crate::{
-    acceptor::Listening,
-    cm::Id,
-    device::qp::Qp,
-    inner::Inner,
-};
+use crate::{acceptor::Listening, cm::Id, device::qp::Qp, inner::Inner};
 use handle::Handle;
 pub(crate) use setup::{accept, connect};
 
@@ -76,6 +71,8 @@ pub(crate) struct Stream {
     give_up_at: Cell<Option<Instant>>,
     timer: Cell<Option<(Instant, Key)>>,
     marked: Cell<bool>,
+    /// Buffers for its credits are there, which were not before: it may have something to say that it does not know of.
+    relieved: Cell<bool>,
     rx_waiter: Waiter,
     /// Of `poll_ready`, `poll_flushed` and `poll_acked`: one pushing task.
     tx_waiter: Waiter,
@@ -100,6 +97,10 @@ impl Stream {
     #[inline]
     pub(crate) fn mark(&self) -> bool {
         !self.marked.replace(true)
+    }
+
+    pub(crate) fn relieved(&self) {
+        self.relieved.set(true);
     }
 
     #[inline]
@@ -155,7 +156,7 @@ impl Stream {
     fn post(&self, conn: &mut Connection) -> bool {
         let qp = self.qp.borrow();
         let Some(qp) = &*qp else { return false };
-        while conn.has_work() {
+        while self.relieved.take() || conn.has_work() {
             let done = self.inner.batch(|batch| {
                 while !batch.is_full()
                     && let Some(work) = conn.next_work(&self.inner.registry)
@@ -168,7 +169,10 @@ impl Stream {
                 None => return false,
                 Some(Ok(())) => conn.posted(),
                 Some(Err((_, errno))) => {
-                    conn.fail(Failure::Device { what: "a work request could not be posted (ibv_post_send)", errno });
+                    conn.fail(Failure::Device {
+                        what: "a work request could not be posted (ibv_post_send)",
+                        errno,
+                    });
                     return true;
                 }
             }
@@ -237,8 +241,9 @@ impl Stream {
         }
         // The queue pair first: the identifier's end may tell the peer.
         if let Some(qp) = self.qp.take() {
-            self.inner.forget_qp(qp);
+            self.inner.forget_qp(&qp);
         }
+        self.conn.borrow_mut().destroyed();
         drop(self.id.take());
     }
 

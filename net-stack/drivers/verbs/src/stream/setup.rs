@@ -67,6 +67,7 @@ fn new(
         give_up_at: Cell::new(None),
         timer: Cell::new(None),
         marked: Cell::new(false),
+        relieved: Cell::new(false),
         rx_waiter: Waiter::new(),
         tx_waiter: Waiter::new(),
         connect_waiter: Waiter::new(),
@@ -75,7 +76,11 @@ fn new(
 }
 
 /// (1) Begin to connect.
-pub(crate) fn connect(inner: &Rc<Inner>, to: &Endpoint, options: &SocketOptions) -> Result<Rc<dyn StreamSocket>> {
+pub(crate) fn connect(
+    inner: &Rc<Inner>,
+    to: &Endpoint,
+    options: &SocketOptions,
+) -> Result<Rc<dyn StreamSocket>> {
     inner.check_open()?;
     let peer = ip(to, "connect")?;
     let config = config(&inner.params, options);
@@ -99,11 +104,7 @@ pub(crate) fn connect(inner: &Rc<Inner>, to: &Endpoint, options: &SocketOptions)
 }
 
 /// (3) Accept a request. The reason, if it was refused.
-pub(crate) fn accept(
-    inner: &Rc<Inner>,
-    listener: &Rc<Listening>,
-    request: Request,
-) -> Result<(), String> {
+pub(crate) fn accept(inner: &Rc<Inner>, listener: &Rc<Listening>, request: Request) -> Result<(), String> {
     let Request { mut id, hello, limits: (responder, initiator) } = request;
     let config = config(&inner.params, listener.options());
     let own = id.device();
@@ -199,13 +200,14 @@ impl Stream {
     /// (2) The connection manager says something about this stream.
     pub(crate) fn on_event(self: &Rc<Self>, event: &Event) {
         let result = match (self.phase.get(), &event.kind) {
-            (Phase::Gone, _) | (_, Kind::TimeWaitExit) => Ok(()),
             (Phase::Open, Kind::Disconnected) => {
                 self.conn.borrow_mut().disconnected();
                 Ok(())
             }
             (Phase::Open, Kind::DeviceRemoval) => {
-                self.conn.borrow_mut().fail(Failure::Device { what: "the device is being removed", errno: 0 });
+                self.conn
+                    .borrow_mut()
+                    .fail(Failure::Device { what: "the device is being removed", errno: 0 });
                 Ok(())
             }
             (Phase::Resolving, Kind::AddressResolved) => self.on_address(),
@@ -218,7 +220,7 @@ impl Stream {
                 self.established();
                 Ok(())
             }
-            (Phase::Open, _) => Ok(()),
+            (Phase::Open | Phase::Gone, _) => Ok(()),
             (_, Kind::Rejected) => Err(self.rejected(event)),
             (_, Kind::Failed(kind)) => Err(self.failed(*kind, event.status)),
             (_, Kind::Disconnected | Kind::DeviceRemoval) => Err(Error::Reset),
@@ -313,13 +315,19 @@ impl Stream {
             return Error::TimedOut("connect");
         }
         let (step, cure) = match kind {
-            RDMA_CM_EVENT_ADDR_ERROR => {
-                ("resolve", "is the address in a network of the interface below the device, and is its host up?")
-            }
+            RDMA_CM_EVENT_ADDR_ERROR => (
+                "resolve",
+                "is the address in a network of the interface below the device, and is its host up?",
+            ),
             RDMA_CM_EVENT_ROUTE_ERROR => ("route to", "no path leads there from this device"),
             _ => ("connect to", "the peer's host does not answer; is it up, and UDP port 4791 open between?"),
         };
-        let detail = if errno == 0 { format!("status {status}") } else { io::Error::from_raw_os_error(errno).to_string() };
-        VerbsError::Setup { step, peer: self.peer, event: self.inner.channel.name_of(kind), detail, cure }.into()
+        let detail = if errno == 0 {
+            format!("status {status}")
+        } else {
+            io::Error::from_raw_os_error(errno).to_string()
+        };
+        VerbsError::Setup { step, peer: self.peer, event: self.inner.channel.name_of(kind), detail, cure }
+            .into()
     }
 }

@@ -72,7 +72,6 @@ functions! {
         ibv_get_async_event as get_async_event: fn(*mut ibv_context, *mut ibv_async_event) -> c_int;
         ibv_ack_async_event as ack_async_event: fn(*mut ibv_async_event);
         ibv_event_type_str as event_type_str: fn(c_int) -> *const c_char;
-        ibv_wc_status_str as wc_status_str: fn(c_int) -> *const c_char;
     }
 
     /// `librdmacm`: connections. Queue pairs are made and moved by us, so that path MTU, time-outs and the queue's context
@@ -131,7 +130,11 @@ impl Library {
         let c = name.bytes().chain([0]).collect::<Vec<u8>>();
         // SAFETY: a NUL-terminated name; the libraries' constructors are what every user of rdma-core runs.
         let handle = unsafe { libc::dlopen(c.as_ptr().cast(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        if handle.is_null() { Err(LoadError { library: name, why: Self::why() }) } else { Ok(Self { name, handle }) }
+        if handle.is_null() {
+            Err(LoadError { library: name, why: Self::why() })
+        } else {
+            Ok(Self { name, handle })
+        }
     }
 
     /// `symbol` ends with NUL.
@@ -184,9 +187,10 @@ mod tests {
     fn every_function_is_found() {
         match Rdma::get() {
             Ok(rdma) => {
-                // SAFETY: a pure function of a number.
-                let text = text_of(unsafe { (rdma.verbs.wc_status_str)(5) });
-                assert_eq!(text, "Work Request Flushed Error");
+                // SAFETY: pure functions of a number.
+                let texts = unsafe { ((rdma.verbs.event_type_str)(8), (rdma.cm.event_str)(8)) };
+                assert_eq!(text_of(texts.0), "local catastrophic error");
+                assert_eq!(text_of(texts.1), "RDMA_CM_EVENT_REJECTED");
             }
             Err(e) => hemi_skip::skip!("{e}"),
         }

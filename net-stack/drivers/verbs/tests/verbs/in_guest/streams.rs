@@ -3,7 +3,7 @@
 use std::{rc::Rc, task::Poll};
 
 use hemi_queue::{
-    Buf, Reactor, Sga,
+    Buf, Sga,
     transport::{Endpoint, SocketOptions, StreamSocket, Transport},
 };
 
@@ -96,7 +96,8 @@ fn many_units_both_ways_more_than_the_credits() {
 fn sixty_four_connections_share_one_receive_queue() {
     hemi_guest::needs!(Rdma);
     const CONNECTIONS: usize = 64;
-    let rig = Rig::new(("rdma:rxe0?ip=10.77.0.1&recv=512&buffer=4K", "rdma:rxe0?ip=10.77.0.1&recv=512&buffer=4K"));
+    let uri = "rdma:rxe0?ip=10.77.0.1&recv=512&window=8&buffer=4K";
+    let rig = Rig::new((uri, uri));
     let listener = rig.listen();
     let at = listener.local_addr().unwrap();
     let options = SocketOptions::default();
@@ -117,7 +118,10 @@ fn sixty_four_connections_share_one_receive_queue() {
         for (n, (_, server)) in ends.iter().enumerate() {
             for k in 0..20 {
                 let unit = rig.pop(server).unwrap().unwrap();
-                assert!(unit == pattern((round * 10_000 + n * 100 + k) as u64, 100 + 37 * k)[..], "{round} {n} {k}");
+                assert!(
+                    unit == pattern((round * 10_000 + n * 100 + k) as u64, 100 + 37 * k)[..],
+                    "{round} {n} {k}"
+                );
             }
         }
     }
