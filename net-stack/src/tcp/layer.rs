@@ -526,9 +526,7 @@ impl Tcp {
 fn parse(packet: Packet, net: &mut Net) -> Option<(Tuple, Segment)> {
     let Packet { src, dst, ecn, verified, mut bytes, whole, .. } = packet;
     drop(whole);
-    let (header, options) = if let Ok((header, raw)) = TcpHeader::parse(&bytes) {
-        (header, TcpOptions::parse(raw))
-    } else {
+    let Ok((header, raw)) = TcpHeader::parse(&bytes) else {
         net.counters.drop_tcp_malformed += 1;
         return None;
     };
@@ -537,10 +535,7 @@ fn parse(packet: Packet, net: &mut Net) -> Option<(Tuple, Segment)> {
         net.counters.drop_tcp_bad_checksum += 1;
         return None;
     }
-    let Ok(options) = options else {
-        net.counters.drop_tcp_malformed += 1;
-        return None;
-    };
+    let options = TcpOptions::parse(raw);
     bytes.advance(usize::from(header.header_len));
     let tuple = Tuple { local: dst, remote: src, local_port: header.dst_port, remote_port: header.src_port };
     Some((tuple, Segment { header, options, payload: bytes, ecn }))

@@ -46,6 +46,7 @@
 mod acceptor;
 mod datagram;
 mod error;
+mod filters;
 mod inner;
 mod options;
 mod params;

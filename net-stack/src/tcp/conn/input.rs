@@ -173,19 +173,6 @@ impl Connection {
         }
     }
 
-    /// Owe an ACK to an unacceptable segment. One without text could be half of a loop between two confused ends, so it is under
-    /// the challenge limit.
-    fn acknowledge_unacceptable(&mut self, seg: &Segment, cx: &mut Cx<'_>) {
-        if seg.payload.is_empty()
-            && !seg.header.flags.any(Flags::SYN | Flags::FIN)
-            && !cx.challenge.take(cx.now)
-        {
-            cx.net.counters.drop_tx_rate_limited += 1;
-            return;
-        }
-        self.acks.at_once();
-    }
-
     /// RFC 5961 section 3.2.
     fn on_reset(&mut self, seg: &Segment, cx: &mut Cx<'_>) {
         if seg.header.seq != self.rcv_nxt {
@@ -203,16 +190,6 @@ impl Connection {
             _ => Some(ConnError::Reset),
         };
         self.end(error);
-    }
-
-    /// RFC 5961: a challenge ACK, within the rate of section 7.
-    pub(super) fn challenge(&mut self, cx: &mut Cx<'_>) {
-        if cx.challenge.take(cx.now) {
-            cx.net.counters.tcp_challenge_acks += 1;
-            self.acks.at_once();
-        } else {
-            cx.net.counters.drop_tx_rate_limited += 1;
-        }
     }
 
     /// SYN-RECEIVED after a simultaneous open: the ACK of our SYN. Says whether to go on with the segment.

@@ -394,7 +394,8 @@ impl Connection {
     /// The window to tell now.
     #[inline(always)]
     pub(super) fn next_window(&mut self) -> u16 {
-        let mss = self.acks.full_size().clamp(1, u32::from(self.peer_mss).max(1));
+        // What the peer sends in one segment, or what it says that it could, in the absence of large ones.
+        let mss = self.acks.full_size().min(u32::from(self.path.mtu)).max(u32::from(self.mss));
         self.window.advertise(self.rcv_nxt, self.assembler.ready() as u32, mss)
     }
 
