@@ -1,6 +1,6 @@
 //! Devices, memory and ports that fail.
 
-use std::{process::Command, task::Poll};
+use std::{process::Command, task::Poll, time::Duration};
 
 use hemi_queue::{
     Error, Pool, PoolConfig,
@@ -35,18 +35,24 @@ fn no_device_and_no_gid_say_what_there_is() {
 #[test]
 fn nobody_listens_and_nobody_is_there() {
     hemi_guest::needs!(Rdma);
-    let rig = Rig::new(CLEAN);
-    let to = |text: &str| Endpoint::Ip(text.parse().unwrap());
-    let connect = |to: &Endpoint| {
-        let client = rig.client.connect(to, &SocketOptions::default()).unwrap();
+    let connect = |rig: &Rig, to: &str, most| {
+        let mut options = SocketOptions::default();
+        options.connect_timeout = most;
+        let client = rig.client.connect(&Endpoint::Ip(to.parse().unwrap()), &options).unwrap();
         rig.until(|cx| client.poll_connected(cx)).unwrap_err()
     };
-    let e = connect(&to("10.77.0.1:9"));
+    let rig = Rig::new(CLEAN);
+    let e = connect(&rig, "10.77.0.1:9", None);
     assert_eq!(e.raw_os_error(), Some(libc::ECONNREFUSED), "{e}");
     assert!(e.to_string().contains("10.77.0.1:9"), "{e}");
-    // The address is nobody's.
-    let e = connect(&to("10.77.0.99:9"));
-    assert!(e.to_string().contains("10.77.0.99:9"), "{e}");
+    // An address that is nobody's, behind an interface that asks nobody whose it is.
+    let e = connect(&rig, "10.77.0.99:9", Some(Duration::from_secs(2)));
+    assert!(matches!(e, Error::TimedOut("connect")), "{e}");
+    rig.until_empty();
+    // And one that does: nobody answers.
+    let rig = Rig::new(("rdma:rxe1?ip=10.78.0.1", "rdma:rxe1?ip=10.78.0.1"));
+    let e = connect(&rig, "10.78.0.99:9", None).to_string();
+    assert!(e.contains("resolve 10.78.0.99:9: RDMA_CM_EVENT_ADDR_ERROR"), "{e}");
     rig.until_empty();
 }
 
@@ -129,7 +135,7 @@ fn a_drained_pool_stops_receiving_and_loses_nothing() {
     let mut kept = Vec::new();
     let mut pushed = 0;
     for _ in 0..400 {
-        if client.start_push(pattern(pushed, 9000).into()).is_ok() {
+        if client.start_push(pattern(pushed, 1000).into()).is_ok() {
             pushed += 1;
         }
         rig.turn();
@@ -142,11 +148,11 @@ fn a_drained_pool_stops_receiving_and_loses_nothing() {
     // It lets go, and everything comes.
     let mut n = 0;
     for unit in kept.drain(..) {
-        assert!(unit == pattern(n, 9000)[..], "unit {n}");
+        assert!(unit == pattern(n, 1000)[..], "unit {n}");
         n += 1;
     }
     while n < pushed {
-        assert!(rig.pop(&server).unwrap().unwrap() == pattern(n, 9000)[..], "unit {n}");
+        assert!(rig.pop(&server).unwrap().unwrap() == pattern(n, 1000)[..], "unit {n}");
         n += 1;
     }
 }
