@@ -23,7 +23,7 @@
 //! Every message needs a receive buffer at the other end. Each message tells, in its header, how many messages the other end may
 //! have sent in all (an absolute number: nothing to add up, nothing to lose). A unit may be sent while more than
 //! four credits are left; control messages may use three of those; the last is only for a message that raises the
-//! other end's limit. An end that owes much (half of its window; or two, where the other is down to the reserve) sends
+//! other end's limit. An end that owes much (half of what units may use of its window; or two, where the other is down to the reserve) sends
 //! a message for nothing else.
 //!
 //! That no two ends ever wait for each other: assume that both have used their last credit. Each did so with a message that raised the

@@ -93,7 +93,7 @@ impl Credits {
     pub(super) fn owes(&self) -> bool {
         let untold = self.idle + self.granted.wrapping_sub(self.announced);
         let theirs = self.announced.wrapping_sub(self.received);
-        untold * 2 >= self.window || theirs <= RESERVE / 2 && untold >= 2
+        untold * 2 >= self.window - RESERVE || theirs <= RESERVE / 2 && untold >= 2
     }
 
     fn raises(&mut self) -> bool {
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn units_leave_a_reserve_and_the_last_credit_raises() {
-        let ((mut a, _), (mut b, _)) = (end(MIN_WINDOW), end(MIN_WINDOW));
+        let ((mut a, at_a), (mut b, at_b)) = (end(MIN_WINDOW), end(MIN_WINDOW));
         let (of_a, of_b) = (a.first(), b.first());
         a.begin(8, of_b);
         b.begin(8, of_a);
@@ -199,6 +199,7 @@ mod tests {
             assert!(a.allow_control());
             b.arrived(header(a.send(Kind::Done, false))).expect("within credits");
             b.give_back(1);
+            at_b.posted(1);
         }
         assert_eq!((a.left(), a.allow_control()), (1, false));
         assert!(b.owes() && b.allow_grant(), "the peer is down to its reserve, and three buffers are free");
@@ -209,6 +210,7 @@ mod tests {
             b.arrived(header(a.send(Kind::Done, false))).expect("within credits");
         }
         a.give_back(1);
+        at_a.posted(1);
         assert!(a.allow_control());
         b.arrived(header(a.send(Kind::Done, false))).expect("within credits");
         assert_eq!((a.left(), b.left()), (0, 8));

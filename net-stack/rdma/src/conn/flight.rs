@@ -52,6 +52,8 @@ pub(super) struct Flight {
     posted: usize,
     /// Unsignalled ones since the last signalled.
     unsignalled: u16,
+    /// Some of these hold memory.
+    holding: bool,
     quarter: u16,
 }
 
@@ -64,6 +66,7 @@ impl Flight {
             depth: depth.into(),
             posted: 0,
             unsignalled: 0,
+            holding: false,
             quarter: depth / 4,
         }
     }
@@ -90,17 +93,24 @@ impl Flight {
         self.unsignalled > 0
     }
 
-    /// Whether the next must be signalled, so that the queue does not run full of what nobody tells the end of.
+    /// Whether the next should be signalled, which `holds` memory or not: so that the queue does not run full of what nobody tells the
+    /// end of, and, as the `last` for now, so that memory comes back.
     #[inline]
-    pub(super) fn signal_due(&self) -> bool {
-        self.unsignalled >= self.quarter
+    pub(super) fn wants_signal(&self, holds: bool, last: bool) -> bool {
+        self.unsignalled >= self.quarter || last && (holds || self.holding)
     }
 
     /// Add one; returns its number.
     #[inline]
     pub(super) fn push(&mut self, slot: Slot) -> u32 {
         let sequence = self.oldest.wrapping_add(self.slots.len() as u32);
-        self.unsignalled = if slot.signalled { 0 } else { self.unsignalled + 1 };
+        if slot.signalled {
+            self.unsignalled = 0;
+            self.holding = false;
+        } else {
+            self.unsignalled += 1;
+            self.holding |= !slot.inline;
+        }
         self.slots.push_back(slot);
         sequence
     }
@@ -155,7 +165,8 @@ mod tests {
         let mut flight = Flight::new(9);
         for n in 0..8 {
             assert_eq!(flight.is_full(), n == 8);
-            assert_eq!(flight.signal_due(), flight.unsignalled >= 2);
+            assert_eq!(flight.wants_signal(false, false), flight.unsignalled >= 2);
+            assert_eq!(flight.wants_signal(false, true), flight.unsignalled > 0, "for what is held");
             assert_eq!(flight.push(send(false, n == 3)), n);
         }
         assert!(flight.is_full() && flight.has_unsignalled() && !flight.is_posted());

@@ -12,9 +12,12 @@
 //! `end.rs`. Nothing is sent from within what receives: it notes what is owed, and `next_work` is the only place that makes
 //! work requests.
 
+mod completion;
 mod credits;
 mod end;
 mod flight;
+mod gather;
+mod large;
 mod one_sided;
 mod reading;
 mod receive;
@@ -28,10 +31,11 @@ use crate::{Config, Failure, Hello, ReceiveBudget, Refusal, Sge, Work, WorkId};
 use credits::Credits;
 use end::{PeerEnd, Phase, Sending};
 use flight::Flight;
+use large::Announced;
 use one_sided::Operations;
 use reading::Reading;
 use receive::Incoming;
-use send::{Announced, Outgoing};
+use send::Outgoing;
 
 pub use one_sided::{OneSided, Outcome};
 pub use send::PushRefusal;

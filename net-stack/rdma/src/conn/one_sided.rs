@@ -11,7 +11,8 @@ use super::{
     Changes, Connection,
     end::{Phase, Sending},
     flight::Hold,
-    send::{Outgoing, Planned, element, take_piece},
+    gather::{element, take_piece},
+    send::{Outgoing, Planned},
 };
 use crate::{Failure, Memory, Operation, RegionDescriptor, RegionError, Remote, Rights, Verb};
 
@@ -205,7 +206,7 @@ impl Connection {
             Hold::Nothing => Hold::OneSided { result, last },
             written => written,
         };
-        let signalled = last || self.flight.signal_due();
+        let signalled = last || self.flight.wants_signal(true, false);
         Some(self.one_sided_work(operation, verb, hold, count, signalled, inline))
     }
 

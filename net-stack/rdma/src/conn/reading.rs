@@ -8,12 +8,7 @@ use std::collections::VecDeque;
 
 use hemi_queue::{Buf, BufMut, Sga};
 
-use super::{
-    Connection,
-    end::Phase,
-    flight::Hold,
-    send::{Planned, address},
-};
+use super::{Connection, end::Phase, flight::Hold, gather::address, send::Planned};
 use crate::{Keys, Memory, Operation, Remote, Sge, Verb, control};
 
 /// The longest READ, in bytes: every device takes a message of so many.
@@ -135,16 +130,15 @@ impl Connection {
             return None;
         }
         let segment = control::segment(&announcement.list, announcement.segment)?;
-        let mut filling = match filling.take() {
-            Some(filling) => filling,
-            None => {
-                let left = usize::try_from(announcement.total - announcement.issued).unwrap_or(usize::MAX);
-                match memory.alloc(left) {
-                    Ok((buf, keys)) => Filling { buf, keys, filled: 0 },
-                    Err(error) => {
-                        self.starve(error);
-                        return None;
-                    }
+        let mut filling = if let Some(filling) = filling.take() {
+            filling
+        } else {
+            let left = usize::try_from(announcement.total - announcement.issued).unwrap_or(usize::MAX);
+            match memory.alloc(left) {
+                Ok((buf, keys)) => Filling { buf, keys, filled: 0 },
+                Err(error) => {
+                    self.starve(error);
+                    return None;
                 }
             }
         };
@@ -179,7 +173,8 @@ impl Connection {
         }
         self.reading.flying += 1;
         self.stats.reads += 1;
-        let signalled = last || self.flight.signal_due() || self.reading.flying == self.config.reads;
+        let last_now = last || self.reading.flying == self.config.reads;
+        let signalled = last_now || self.flight.wants_signal(true, false);
         let hold = Hold::Target { bytes, full };
         Some(self.one_sided_work(Operation::Read, Verb::Read(remote), hold, 1, signalled, false))
     }

@@ -12,7 +12,7 @@ use hemi_queue::{Buf, Sga, time::Instant};
 use super::{
     Changes, Connection, Popped,
     end::{PeerEnd, Phase, Sending},
-    send::least_piece,
+    large::least_piece,
 };
 use crate::{
     Failure, Violation,

@@ -74,8 +74,8 @@ pub struct Device {
     pub drained: Cell<bool>,
     /// Memory that peers may reach into.
     pub exposed: Option<(RegionDescriptor, BufMut)>,
-    /// Most work requests that were posted at once.
-    pub batches: u64,
+    /// What the device has carried out, in words, while somebody wants to know.
+    pub trace: Option<Vec<String>>,
     works: Vec<Posted>,
 }
 
@@ -142,7 +142,7 @@ impl Device {
             cq: VecDeque::new(),
             drained: Cell::new(false),
             exposed: None,
-            batches: 0,
+            trace: None,
             works: Vec::new(),
         }
     }
@@ -246,7 +246,6 @@ impl Device {
             }
         }
         let busy = !self.works.is_empty();
-        self.batches += u64::from(busy);
         for mut work in self.works.drain(..) {
             if let Some(copy) = &mut work.inline {
                 for sge in work.gather.drain(..) {
@@ -342,6 +341,9 @@ pub fn transmit(from: &mut Device, to: Option<&mut Device>, at: usize) -> bool {
         _ => Err(Status::RetryExceeded),
     };
     let failed = result.is_err();
+    if let Some(trace) = &mut from.trace {
+        trace.push(describe(&work, result));
+    }
     if failed || work.signalled {
         from.qps[at].hidden.push_back(Cqe::Ended { qp: at, id: work.id, result, targets: Vec::new() });
     }
@@ -349,6 +351,33 @@ pub fn transmit(from: &mut Device, to: Option<&mut Device>, at: usize) -> bool {
         from.flush(at);
     }
     true
+}
+
+/// A work request as a line of a trace.
+fn describe(work: &Posted, result: Result<(), Status>) -> String {
+    let inline = work.inline.as_ref().map(Vec::len);
+    let bytes = inline.unwrap_or_else(|| work.gather.iter().map(|sge| sge.length as usize).sum());
+    let mut line = match work.verb {
+        Verb::Send { imm } => {
+            let kind = ["?", "Data", "Announce", "Done", "Grant", "Finish", "Close"][(imm >> 28) as usize];
+            let more = if imm & 1 << 27 != 0 { " more" } else { "" };
+            format!("{kind} {bytes}{more}")
+        }
+        Verb::Read(_) => format!("READ {bytes}"),
+        Verb::Write(_) => format!("WRITE {bytes}"),
+        Verb::FetchAdd { .. } => "FETCH_ADD".to_owned(),
+        Verb::CompareSwap { .. } => "COMPARE_SWAP".to_owned(),
+    };
+    if inline.is_some() && bytes > 0 {
+        line += " inline";
+    }
+    if work.signalled {
+        line += " signalled";
+    }
+    match result {
+        Ok(()) => line,
+        Err(status) => format!("{line}: {}", status.name()),
+    }
 }
 
 fn carry_out(from: &Device, to: &mut Device, at: usize, work: &Posted) -> Result<(), Status> {

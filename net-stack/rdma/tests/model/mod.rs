@@ -1,16 +1,18 @@
 //! Two devices, queue pairs between them, programs on both: everything that a network card and a scheduler may do with a
 //! [`Connection`](hemi_rdma::Connection), by dice.
 //!
-//! `device.rs` is the device and its driver, `program.rs` who pushes and pops, `world.rs` puts them together and asks in the end
+//! `duo.rs` is one connection without dice, for tests that read as a trace. `device.rs` is the device and its driver, `program.rs` who pushes and pops, `world.rs` puts them together and asks in the end
 //! what must hold.
 
-#![allow(unreachable_pub, dead_code)] // several test programs include it, and each needs a part
+#![allow(unreachable_pub, dead_code, unused_imports)] // several test programs include it, and each needs a part
 
 mod device;
+mod duo;
 mod program;
 mod world;
 
 pub use device::{Device, State, transmit};
+pub use duo::Duo;
 pub use program::{Leaving, Program, unit_bytes};
 pub use world::{Plan, Trouble, World};
 

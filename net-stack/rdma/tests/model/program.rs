@@ -99,9 +99,9 @@ impl Program {
         };
         if leaves {
             if matches!(self.leaving, Leaving::Aborting(_)) {
-                conn.abort()
+                conn.abort();
             } else {
-                conn.close(now)
+                conn.close(now);
             }
             self.closed = true;
             busy = true;

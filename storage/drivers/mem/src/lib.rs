@@ -17,6 +17,7 @@
 mod device;
 mod disk;
 mod lying;
+mod medium;
 mod rng;
 
 pub use device::{MemDevice, open, remove};

@@ -1,4 +1,4 @@
-//! Crash simulation: the power is cut at every step of random programs, 100,000 times in all, and what was acknowledged is
+//! Crash simulation: the power is cut at every step of random programs, 120,000 times in all, and what was acknowledged is
 //! there, in order, once; what was not is absent or whole.
 
 mod rig;
@@ -7,7 +7,7 @@ use hemi_log_mem::{Lie, MemConfig};
 use rig::{World, rough};
 
 /// Cuts per kind of disk.
-const CUTS: u64 = 25_000;
+const CUTS: u64 = 20_000;
 
 /// Programs from different seeds until there were enough cuts.
 fn cut_at_every_step(first_seed: u64, config: &MemConfig) {
@@ -41,6 +41,13 @@ fn without_a_cache() {
 #[test]
 fn where_everything_is_copied_and_space_is_discarded() {
     cut_at_every_step(4_000, &MemConfig { gather: usize::MAX, discard: true, ..rough() });
+}
+
+#[test]
+fn where_space_is_filled_with_zeros_before_it_is_used() {
+    let config = MemConfig { slow_when_new: true, discard: true, ..rough() };
+    cut_at_every_step(5_000, &config);
+    cut_at_every_step(6_000, &MemConfig { fua: false, ..config });
 }
 
 /// A device that lies loses something, and the check sees it.

@@ -208,6 +208,9 @@ impl World {
         for _ in 0..cuts {
             self.check_cut()?;
         }
+        if cuts > 2 && self.rng.one_in(8) {
+            self.check_second_cut()?;
+        }
         Ok(went_on)
     }
 
@@ -216,6 +219,41 @@ impl World {
         self.cuts += 1;
         let image = self.disk.cut(&mut self.rng);
         self.recover(image).map(drop)
+    }
+
+    /// The power is cut, and soon after the log is opened again it is cut once more, on a world of its own.
+    fn check_second_cut(&mut self) -> Result<(), String> {
+        let image = self.disk.cut(&mut self.rng);
+        let mut again = self.fork(image)?;
+        for _ in 0..=self.rng.below(3) {
+            again.push();
+            again.step(2)?;
+        }
+        self.cuts += again.cuts;
+        Ok(())
+    }
+
+    /// Another world, that begins with what `image` holds of this one.
+    fn fork(&mut self, image: Vec<u8>) -> Result<Self, String> {
+        let (log, _) = self.recover(image.clone())?;
+        let disk = MemDisk::with_image(MemConfig { len: image.len() as u64, ..self.disk_config() }, image);
+        let device = Lying::new(MemDevice::open(&disk, &self.pool).unwrap(), self.lie);
+        let mut world = Self {
+            disk: disk.clone(),
+            device,
+            log,
+            now: self.now,
+            pool: self.pool.clone(),
+            rng: Rng::new(self.rng.word()),
+            units: self.units.clone(),
+            durable: self.durable,
+            head: self.head,
+            life: self.life,
+            cuts: 0,
+            lie: self.lie,
+        };
+        world.reopen_on(disk)?;
+        Ok(world)
     }
 
     fn recover(&self, image: Vec<u8>) -> Result<(Log, Vec<Record>), String> {
