@@ -6,6 +6,7 @@
 //! | `kernel:` | kernel sockets on io_uring, epoll or busy polling (the default) | crate `hemi-kernel` |
 //! | `mem:` | in-process, virtual time (the default of a simulation) | [`mem`] |
 //! | `packet:` | the user-level stack over `AF_PACKET`: any interface of this machine | crate `hemi-packet` |
+//! | `rdma:` | RDMA queue pairs: libibverbs and librdmacm, loaded at run time | crate `hemi-verbs` |
 //! | `shm:` | the user-level stack over frame rings in memory shared with another process or thread | crate `hemi-shm` |
 //! | `tap:` | the user-level stack over a TAP device: this machine's kernel is the other side | crate `hemi-tap` |
 //! | `sim:` | the user-level stack over simulated links and switches, in virtual or real time | crate `hemi-net-transport`, module `sim` |
@@ -97,6 +98,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme { name: "kernel", open: kernel },
     Scheme { name: "mem", open: |core, uri| Ok(Opened::plain(Rc::new(mem::Mem::open(uri, core.seed)?))) },
     Scheme { name: "packet", open: |core, uri| Opened::over(core, uri, "packet", hemi_packet::open) },
+    Scheme { name: "rdma", open: rdma },
     Scheme { name: "shm", open: |core, uri| Opened::over(core, uri, "shm", hemi_shm::open) },
     Scheme { name: "tap", open: |core, uri| Opened::over(core, uri, "tap", hemi_tap::open) },
     Scheme { name: "xdp", open: |core, uri| Opened::over(core, uri, "xdp", hemi_xdp::open) },
@@ -112,6 +114,14 @@ fn kernel(core: &Core, uri: &Uri) -> Result<Opened> {
         return Err(uri.error(why).into());
     };
     Ok(Opened::plain(hemi_kernel::Kernel::open(uri, &core.pool, park)?))
+}
+
+fn rdma(core: &Core, uri: &Uri) -> Result<Opened> {
+    if core.is_simulated() {
+        let why = "a simulation has no RDMA device; it runs on `mem:` or on simulated networks, `sim:`";
+        return Err(uri.error(why).into());
+    }
+    Ok(Opened::plain(hemi_verbs::Verbs::open(uri, &core.pool)?))
 }
 
 /// The open transports of one runtime.

@@ -1,0 +1,1 @@
+//! Peers that are no hemi programs, or of another version, or that do not answer.
