@@ -9,6 +9,7 @@
 //! This module deliberately knows nothing of framing, tokens or descriptors: those are the runtime's.
 
 use std::{
+    any::Any,
     fmt,
     net::SocketAddr,
     path::PathBuf,
@@ -239,6 +240,12 @@ pub trait StreamSocket {
 
     /// Change an option.
     fn set_option(&self, option: StreamOption) -> Result<()>;
+
+    /// The transport's own type behind this socket, for what no other transport has (one-sided access to the peer's memory, on
+    /// RDMA). Default: nothing.
+    fn special(&self) -> Option<&dyn Any> {
+        None
+    }
 }
 
 /// A datagram socket of a transport.

@@ -80,6 +80,11 @@ impl Conn {
         self
     }
 
+    /// The transport's own type behind it, if that is a `T`.
+    pub(super) fn special<T: 'static>(&self) -> Option<&T> {
+        self.handle.socket.special()?.downcast_ref()
+    }
+
     /// This end's address.
     pub fn local_addr(&self) -> Result<Endpoint> {
         self.handle.socket.local_addr()

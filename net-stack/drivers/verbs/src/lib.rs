@@ -67,6 +67,7 @@ use hemi_queue::{
 pub use error::VerbsError;
 use inner::Inner;
 use params::Params;
+pub use stream::{ExposedRegion, QueuePair};
 
 /// One RDMA device as a transport. See the crate's documentation for how it is driven.
 ///

@@ -1,6 +1,7 @@
 //! What the application holds of a stream.
 
 use std::{
+    any::Any,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -13,8 +14,10 @@ use hemi_rdma::Connection;
 
 use super::Stream;
 
-/// Dropping it closes the stream.
-pub(super) struct Handle(pub(super) Rc<Stream>);
+/// A connection of `rdma:`, as the application holds it. Dropping it closes it.
+///
+/// It is what [`StreamSocket::special`] of such a connection gives: for one-sided access to the peer's memory.
+pub struct Handle(pub(super) Rc<Stream>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
@@ -76,5 +79,9 @@ impl StreamSocket for Handle {
 
     fn set_option(&self, option: StreamOption) -> Result<()> {
         self.0.set_option(option)
+    }
+
+    fn special(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 }

@@ -18,6 +18,7 @@
 //! [`hemi_rdma::Connection`]; here are the device's side of it and the waiters.
 
 mod handle;
+mod one_sided;
 mod setup;
 
 use std::{
@@ -37,7 +38,9 @@ use hemi_queue::{
 use hemi_rdma::{Changes, Connection, Failure, Popped};
 
 use crate::{acceptor::Listening, cm::Id, device::qp::Qp, inner::Inner};
+pub use handle::Handle as QueuePair;
 use handle::Handle;
+pub use one_sided::ExposedRegion;
 pub(crate) use setup::{accept, connect};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,7 @@ pub(crate) struct Stream {
     tx_waiter: Waiter,
     connect_waiter: Waiter,
     close_waiter: Waiter,
+    one_sided_waiter: Waiter,
 }
 
 /// The IP address and port of an endpoint.
@@ -187,13 +191,22 @@ impl Stream {
         if changes.writable() {
             self.tx_waiter.wake();
         }
+        if changes.done() {
+            self.one_sided_waiter.wake();
+        }
         if changes.state() {
             self.connect_waiter.wake();
         }
     }
 
     fn wake_all(&self) {
-        for waiter in [&self.rx_waiter, &self.tx_waiter, &self.connect_waiter, &self.close_waiter] {
+        for waiter in [
+            &self.rx_waiter,
+            &self.tx_waiter,
+            &self.connect_waiter,
+            &self.close_waiter,
+            &self.one_sided_waiter,
+        ] {
             waiter.wake();
         }
     }

@@ -72,6 +72,7 @@ fn new(
         tx_waiter: Waiter::new(),
         connect_waiter: Waiter::new(),
         close_waiter: Waiter::new(),
+        one_sided_waiter: Waiter::new(),
     })
 }
 
