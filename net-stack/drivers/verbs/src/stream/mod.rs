@@ -63,7 +63,9 @@ pub(crate) struct Stream {
     peer: SocketAddr,
     /// Whom to tell when it is established.
     listener: RefCell<Option<Rc<Listening>>>,
-    /// Why it was not established.
+    /// It was not established.
+    failed: Cell<bool>,
+    /// Why, told once.
     trouble: RefCell<Option<Error>>,
     linger: Cell<Option<Duration>>,
     /// The application is done with it.
@@ -271,19 +273,10 @@ impl Stream {
         if self.closing.get() {
             return Err(Error::Closed);
         }
-        match self.phase.get() {
-            Phase::Gone => self.check_gone(),
-            _ => Ok(()),
+        if self.failed.get() {
+            return Err(self.trouble.take().unwrap_or(Error::Closed));
         }
-    }
-
-    /// What happened before it went stays to be read: only a stream that never was has nothing but its error.
-    #[cold]
-    fn check_gone(&self) -> Result<()> {
-        if let Some(trouble) = self.trouble.take() {
-            return Err(trouble);
-        }
-        if self.conn.borrow().failure().is_some() { Ok(()) } else { Err(Error::Closed) }
+        Ok(())
     }
 
     fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {

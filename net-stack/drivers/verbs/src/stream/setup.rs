@@ -61,6 +61,7 @@ fn new(
         local: Cell::new(local),
         peer,
         listener: RefCell::new(None),
+        failed: Cell::new(false),
         trouble: RefCell::new(None),
         linger: Cell::new(options.linger),
         closing: Cell::new(false),
@@ -288,6 +289,7 @@ impl Stream {
     /// It will not be established.
     pub(super) fn fail_setup(&self, error: Error) {
         tracing::debug!(target: "hemi::rdma", peer = %self.peer, %error, "no connection");
+        self.failed.set(true);
         *self.trouble.borrow_mut() = Some(error);
         self.finish();
     }

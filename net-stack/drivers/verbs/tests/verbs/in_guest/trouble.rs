@@ -177,7 +177,7 @@ fn a_port_that_goes_down_and_up_again_loses_nothing() {
         let start = std::time::Instant::now();
         while Verbs::open(&uri.parse().unwrap(), &Pool::new().unwrap()).is_err() {
             assert!(start.elapsed().as_secs() < 60, "no GID");
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
         Rig::new((uri, uri))
     };
