@@ -15,9 +15,7 @@ pub(crate) const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 pub(crate) const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 pub(crate) const MAC2: MacAddr = MacAddr([2, 0, 0, 0, 0, 3]);
 pub(crate) const OURS: &str = "10.99.0.1";
-pub(crate) const PEER: &str = "10.99.0.2";
 pub(crate) const OURS6: &str = "fd99::1";
-pub(crate) const PEER6: &str = "fd99::2";
 /// The solicited-node group of [`OURS6`].
 pub(crate) const GROUP: &str = "ff02::1:ff00:1";
 

@@ -10,6 +10,9 @@ use hemi_queue::{Buf, Pool, time::Instant};
 
 pub(crate) use crate::frames::*;
 
+pub(crate) const PEER: &str = "10.99.0.2";
+pub(crate) const PEER6: &str = "fd99::2";
+
 /// A stack on a link.
 pub(crate) struct Link {
     pub(crate) stack: Stack,

@@ -63,7 +63,8 @@ impl Connection {
         if let (Some(ts), Some(state)) = (seg.options.timestamps, &mut self.timestamps)
             && plausible
             && seg.header.seq.at_or_before(self.last_ack_sent)
-            && ts.value.wrapping_sub(state.recent) as i32 >= 0
+            // Having passed PAWS it is not older, or what it is compared with is too old to count; a RST has not passed.
+            && !flags.has(Flags::RST)
         {
             (state.recent, state.recent_at) = (ts.value, cx.now);
         }

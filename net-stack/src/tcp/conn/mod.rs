@@ -15,8 +15,10 @@
 //! from within `input`: it notes what is owed, and `output::transmit` is the only place that makes segments.
 
 mod ack;
+mod calm;
 mod challenge;
 mod fast;
+mod fast_out;
 mod input;
 mod loss;
 mod output;
@@ -26,7 +28,7 @@ mod timers;
 
 use std::time::Duration;
 
-use hemi_queue::{Buf, Sga, time::Instant};
+use hemi_queue::{Buf, Sga, time::Instant, wheel::Key};
 
 pub(crate) use input::Segment;
 pub(crate) use output::Transmit;
@@ -37,6 +39,7 @@ use super::{
     ack_policy::AckPolicy,
     assembler::Assembler,
     cc::{Algorithm, Controller},
+    config::Timing,
     demux::Tuple,
     flight::Flight,
     rack::Rack,
@@ -58,6 +61,7 @@ pub(crate) struct Cx<'a> {
     pub(crate) now: Instant,
     pub(crate) net: &'a mut Net,
     pub(crate) config: &'a TcpConfig,
+    pub(crate) timing: &'a Timing,
     /// RFC 5961 section 7: challenge ACKs are limited, over all connections.
     pub(crate) challenge: &'a mut TokenBucket,
 }
@@ -139,16 +143,34 @@ pub(crate) struct Agreed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) nodelay: bool,
-    pub(crate) keep_alive: Option<Duration>,
-    pub(crate) user_timeout: Option<Duration>,
-    pub(crate) linger: Option<Duration>,
+    pub(crate) keep_alive: Span,
+    pub(crate) user_timeout: Span,
+    pub(crate) linger: Span,
     pub(crate) max_segment: Option<u16>,
 }
 
 impl Settings {
     fn of(options: &TcpOptionsConfig) -> Self {
         let TcpOptionsConfig { nodelay, keep_alive, user_timeout, linger, max_segment, .. } = *options;
+        let [keep_alive, user_timeout, linger] = [keep_alive, user_timeout, linger].map(Span::from);
         Self { nodelay, keep_alive, user_timeout, linger, max_segment }
+    }
+}
+
+/// A length of time or none, in eight bytes: nanoseconds, of which the greatest number is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(u64);
+
+impl Span {
+    /// The length, if there is one.
+    pub(crate) fn get(self) -> Option<Duration> {
+        (self.0 != u64::MAX).then(|| Duration::from_nanos(self.0))
+    }
+}
+
+impl From<Option<Duration>> for Span {
+    fn from(length: Option<Duration>) -> Self {
+        Self(length.map_or(u64::MAX, |d| d.as_nanos().min(u128::from(u64::MAX - 1)) as u64))
     }
 }
 
@@ -229,8 +251,12 @@ pub(crate) struct Connection {
     pub(crate) dirty: bool,
     /// On the layer's list of connections with events.
     pub(crate) signalled: bool,
+    /// Nothing is out of the ordinary: see `calm.rs`.
+    calm: bool,
     /// When the wheel will next call, so that it is told of earlier deadlines only.
     pub(crate) armed: Instant,
+    /// The name of that appointment.
+    timer: Key,
 }
 
 impl Connection {
@@ -337,7 +363,9 @@ impl Connection {
             events: Events::default(),
             dirty: false,
             signalled: false,
+            calm: false,
             armed: Instant::FAR_FUTURE,
+            timer: Key::NONE,
             options: Settings::of(options),
         }
     }
@@ -400,12 +428,6 @@ impl Connection {
     /// buffer may hold up to twice its limit (DESIGN section 4).
     pub(crate) fn may_overfill(&self, len: usize) -> bool {
         self.buffer.len() < 2 * self.send_limit as usize && self.buffer.len() + len < 1 << 30
-    }
-
-    /// Whether the peer is this host.
-    #[inline]
-    pub(crate) fn is_looped(&self) -> bool {
-        self.path.looped
     }
 
     /// Whether everything pushed has been acknowledged.
@@ -503,7 +525,7 @@ impl Connection {
             return;
         }
         let unread = self.assembler.ready() > 0 || self.assembler.has_holes();
-        match (self.state, self.options.linger) {
+        match (self.state, self.options.linger.get()) {
             (State::Closed | State::TimeWait, _) => {}
             (State::SynSent, _) => self.end(None),
             (_, Some(Duration::ZERO)) => self.abort(cx),

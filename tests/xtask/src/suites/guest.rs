@@ -44,6 +44,7 @@ struct Row {
 
 /// One guest each, in this order.
 const IN_GUEST: &[Row] = &[
+    Row { group: "nvme", package: "hemi-log-nvme", test: "guest", more: &[] },
     Row { group: "rdma", package: "hemi-verbs", test: "verbs", more: &["--lib"] },
     Row { group: "rdma", package: "hemi-tests", test: "rdma", more: &[] },
 ];
