@@ -48,6 +48,7 @@ mod acceptor;
 mod cm;
 mod device;
 mod error;
+mod exported;
 #[cfg(test)]
 mod in_guest;
 mod inner;
@@ -65,8 +66,10 @@ use hemi_queue::{
 };
 
 pub use error::VerbsError;
+pub use exported::ExportedRegion;
 use inner::Inner;
 use params::Params;
+pub use stream::{OneSidedOp, RdmaSocket};
 
 /// One RDMA device as a transport. See the crate's documentation for how it is driven.
 ///

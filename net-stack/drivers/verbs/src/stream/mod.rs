@@ -18,6 +18,7 @@
 //! [`hemi_rdma::Connection`]; here are the device's side of it and the waiters.
 
 mod handle;
+mod one_sided;
 mod setup;
 
 use std::{
@@ -34,10 +35,12 @@ use hemi_queue::{
     transport::{Endpoint, StreamOption, StreamSocket},
     wheel::Key,
 };
-use hemi_rdma::{Changes, Connection, Failure, Popped};
+use hemi_rdma::{Changes, Connection, Failure, Popped, Rights};
 
-use crate::{acceptor::Listening, cm::Id, device::qp::Qp, inner::Inner};
-use handle::Handle;
+use crate::{acceptor::Listening, cm::Id, device::qp::Qp, exported::ExportedRegion, inner::Inner};
+pub use handle::RdmaSocket;
+pub use one_sided::OneSidedOp;
+use one_sided::Operations;
 pub(crate) use setup::{accept, connect};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +78,7 @@ pub(crate) struct Stream {
     marked: Cell<bool>,
     /// Buffers for its credits are there, which were not before: it may have something to say that it does not know of.
     relieved: Cell<bool>,
+    operations: RefCell<Operations>,
     rx_waiter: Waiter,
     /// Of `poll_ready`, `poll_flushed` and `poll_acked`: one pushing task.
     tx_waiter: Waiter,
@@ -90,7 +94,7 @@ pub(crate) fn ip(at: &Endpoint, what: &'static str) -> Result<SocketAddr> {
 
 /// What the application gets for a stream.
 pub(crate) fn handle(stream: Rc<Stream>) -> Rc<dyn StreamSocket> {
-    Rc::new(Handle(stream))
+    Rc::new(RdmaSocket(stream))
 }
 
 /// The reactor's side.
@@ -143,6 +147,9 @@ impl Stream {
             broken |= self.post(&mut conn);
         }
         let changes = conn.take_changes();
+        if changes.done() {
+            self.one_sided_done(&mut conn);
+        }
         let over = broken || conn.is_quiet();
         let deadline = conn.deadline();
         drop(conn);
@@ -245,7 +252,9 @@ impl Stream {
         if let Some(qp) = self.qp.take() {
             self.inner.forget_qp(&qp);
         }
-        self.conn.borrow_mut().destroyed();
+        let mut conn = self.conn.borrow_mut();
+        conn.destroyed();
+        self.one_sided_done(&mut conn);
         drop(self.id.take());
     }
 
@@ -381,6 +390,11 @@ impl Stream {
             }
             _ => self.fail_setup(Error::Closed),
         }
+    }
+
+    fn export(&self, length: usize, rights: Rights) -> Result<ExportedRegion> {
+        self.check()?;
+        ExportedRegion::new(&self.inner.device, length, rights)
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -14,7 +14,7 @@ use hemi_queue::{
 };
 use hemi_rdma::{Config, Connection, Failure, Refusal};
 
-use super::{Handle, Phase, Stream, ip};
+use super::{Phase, RdmaSocket, Stream, ip, one_sided::Operations};
 use crate::{
     acceptor::{Listening, Request},
     cm::{Event, Id, Kind, Terms},
@@ -69,6 +69,7 @@ fn new(
         timer: Cell::new(None),
         marked: Cell::new(false),
         relieved: Cell::new(false),
+        operations: RefCell::new(Operations::default()),
         rx_waiter: Waiter::new(),
         tx_waiter: Waiter::new(),
         connect_waiter: Waiter::new(),
@@ -101,7 +102,7 @@ pub(crate) fn connect(
         stream.give_up_at.set(Some(inner.now() + most));
         stream.arm(stream.give_up_at.get());
     }
-    Ok(Rc::new(Handle(stream)))
+    Ok(Rc::new(RdmaSocket(stream)))
 }
 
 /// (3) Accept a request. The reason, if it was refused.
