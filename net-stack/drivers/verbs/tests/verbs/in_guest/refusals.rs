@@ -92,7 +92,7 @@ fn a_foreign_server_is_an_error_of_this_connection_only() {
     };
     let Error::Other(cause) = &error else { panic!("{error:?}") };
     let failure = cause.downcast_ref::<QueuePairError>().map(|e| &e.failure);
-    assert_eq!(failure, Some(&Failure::Refused(Refusal::NotHemi)), "{error}");
+    assert_eq!(failure, Some(&Failure::Incompatible(Refusal::NotHemi)), "{error}");
     assert!(error.to_string().contains("10.77.0.1:7174"), "{error}");
     rig.until_empty();
     drop(rping);

@@ -134,7 +134,7 @@ fn a_drained_pool_stops_receiving_and_loses_nothing() {
     // The application keeps what it pops, more than there are receive buffers of our own.
     let mut kept = Vec::new();
     let mut pushed = 0;
-    for _ in 0..400 {
+    for _ in 0..1500 {
         if client.start_push(pattern(pushed, 1000).into()).is_ok() {
             pushed += 1;
         }
@@ -145,6 +145,7 @@ fn a_drained_pool_stops_receiving_and_loses_nothing() {
             kept.push(unit.unwrap().unwrap());
         }
     }
+    assert!(rig.pool.stats().drained > 0, "{} units did not drain the pool", kept.len());
     // It lets go, and everything comes.
     let mut n = 0;
     for unit in kept.drain(..) {
