@@ -82,7 +82,7 @@ pub use hemi_queue::{
 };
 pub use memory::pool;
 pub use queues::{
-    Conn, ExposedRegion, Listener, Options, PopHalf, PushHalf, RdmaQueue, RegionError, RemoteRegion, Rights,
+    Conn, ExportedRegion, Listener, Options, PopHalf, PushHalf, RdmaQueue, RegionError, RemoteRegion, Rights,
     TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener, UnixQueue,
     memory::{Queue, queue, queue_unbounded},
 };

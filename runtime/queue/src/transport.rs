@@ -241,9 +241,8 @@ pub trait StreamSocket {
     /// Change an option.
     fn set_option(&self, option: StreamOption) -> Result<()>;
 
-    /// The transport's own type behind this socket, for what no other transport has (one-sided access to the peer's memory, on
-    /// RDMA). Default: nothing.
-    fn special(&self) -> Option<&dyn Any> {
+    /// The driver's own type, for what only its transport has (RDMA's one-sided operations). Default: nothing of that kind.
+    fn as_any(&self) -> Option<&dyn Any> {
         None
     }
 }

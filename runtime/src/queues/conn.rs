@@ -80,9 +80,9 @@ impl Conn {
         self
     }
 
-    /// The transport's own type behind it, if that is a `T`.
-    pub(super) fn special<T: 'static>(&self) -> Option<&T> {
-        self.handle.socket.special()?.downcast_ref()
+    /// The socket below.
+    pub(super) fn socket(&self) -> &dyn StreamSocket {
+        &*self.handle.socket
     }
 
     /// This end's address.

@@ -59,7 +59,7 @@ pub use handle::StreamQueue;
 use hemi_queue::{Error, Result, transport::Endpoint};
 pub use listener::Listener;
 pub use options::Options;
-pub use rdma::{ExposedRegion, RdmaQueue, RegionError, RemoteRegion, Rights};
+pub use rdma::{ExportedRegion, RdmaQueue, RegionError, RemoteRegion, Rights};
 pub use split::{PopHalf, PushHalf};
 pub use tcp::{TcpListener, TcpQueue};
 pub use udp::UdpQueue;

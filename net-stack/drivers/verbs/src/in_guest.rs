@@ -9,8 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hemi_queue::Pool;
-use hemi_rdma::{Data, Keys, Memory as _, Remote, Sge, Verb, Work, WorkId};
+use hemi_queue::{
+    Pool, Reactor as _,
+    transport::{Endpoint, SocketOptions, Transport as _},
+};
+use hemi_rdma::{Data, Hello, Keys, Memory as _, Refusal, Remote, Sge, Verb, Work, WorkId};
 
 use crate::{
     cm::{Channel, Event, Id, Kind, Terms},
@@ -268,4 +271,63 @@ fn memory_that_is_not_the_pools_has_no_keys() {
         held.push(with_bytes(&pool, 64 << 10));
     }
     assert!(registry.keys(&held[held.len() - 1]).is_some(), "a region that came later");
+}
+
+/// A peer of the same kind that says what no hemi program says.
+#[test]
+fn a_peer_of_another_version_is_told_so() {
+    hemi_guest::needs!(Rdma);
+    let uri = "rdma:rxe0?ip=10.77.0.1".parse().unwrap();
+    let server = crate::Verbs::open(&uri, &Pool::new().unwrap()).unwrap();
+    let any = Endpoint::Ip(SocketAddr::from((AT, 0)));
+    let listener = server.listen(&any, &SocketOptions::default()).unwrap();
+    let to = listener.local_addr().unwrap().ip().unwrap();
+
+    let device = device();
+    let cq = Rc::new(Cq::new(&device, 64).unwrap());
+    let srq = Srq::new(&device, 16).unwrap();
+    let channel = Channel::new(device.rdma).unwrap();
+    let mut turn = 0;
+    let mut next = || {
+        until(|| {
+            turn += 1;
+            server.poll(hemi_queue::time::Instant::from_nanos(turn * 1_000_000));
+            channel.next_event()
+        })
+    };
+    let hello = Hello { window: 32, credits: 32, buffer: 4096, rendezvous_from: 4097, largest_unit: 1 << 20 }
+        .encode();
+    let mut later = hello;
+    later[4] = 9;
+    let mut narrow = hello;
+    narrow[6..8].fill(0);
+    for (said, refusal) in [
+        (&later[..], Refusal::Version { theirs: 9 }),
+        (&narrow[..], Refusal::Window { theirs: 0 }),
+        (&hello[..9], Refusal::Window { theirs: 32 }),
+        (&b"GET / HTTP/1.1"[..], Refusal::NotHemi),
+        (&b""[..], Refusal::NotHemi),
+    ] {
+        let client = Id::new(&channel, 2).unwrap();
+        client.bind(SocketAddr::from((AT, 0))).unwrap();
+        client.resolve(to, Duration::from_secs(5)).unwrap();
+        assert!(matches!(next().kind, Kind::AddressResolved));
+        client.resolve_route(to, Duration::from_secs(5)).unwrap();
+        assert!(matches!(next().kind, Kind::RouteResolved));
+        let qp = Qp::new(&device, &cq, srq.raw(), WANT).unwrap();
+        let (attr, mask) = client.attr_for(IBV_QPS_INIT, to).unwrap();
+        qp.advance(attr, mask, &PATIENCE, None).unwrap();
+        let terms = Terms { qp_num: qp.number(), responder: 4, initiator: 4, retries: 7, rnr_retries: 7 };
+        client.connect(to, &terms, said).unwrap();
+        let event = next();
+        assert!(matches!(event.kind, Kind::Rejected), "{refusal:?}");
+        let told = Refusal::parse(&event.data);
+        match refusal {
+            // What is cut off is padded with zeros: which of its fields is missed first does not matter.
+            Refusal::Window { theirs: 32 } => assert!(told.is_some()),
+            _ => assert_eq!(told, Some(refusal)),
+        }
+    }
+    assert_eq!(listener.transient_failures(), 5);
+    assert!(server.is_quiet());
 }

@@ -86,7 +86,7 @@ pub(crate) struct Inner {
     now: Cell<Instant>,
     next_control: Cell<Instant>,
     generation: Cell<u32>,
-    /// Work requests that all queue pairs may have posted.
+    /// Completions that all queue pairs may have outstanding.
     promised: Cell<usize>,
     /// There was no memory for a receive buffer or a copy: when to look again.
     short: Cell<Option<Instant>>,
@@ -99,7 +99,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn open(params: Params, pool: &Pool) -> Result<Rc<Self>, VerbsError> {
+    pub(crate) fn open(mut params: Params, pool: &Pool) -> Result<Rc<Self>, VerbsError> {
         let device = Device::open(&params.device, &params.ips)?;
         let channel = Channel::new(device.rdma)?;
         let cq = Rc::new(Cq::new(&device, params.completions)?);
@@ -109,6 +109,7 @@ impl Inner {
         let registry =
             Registry::new(&device, pool.clone(), recv.min(OWN_BUFFERS), params.conn.buffer as usize)?;
         registry.register_all();
+        params.fit(&Qp::new(&device, &cq, srq.raw(), params.capacity())?.capacity, &device.name)?;
         let fds = [cq.fd(), channel.fd(), device.async_fd()];
         let wake = WakeSet::new(fds).map_err(|source| device.failed("epoll", source))?;
         let down = !device.is_up();
@@ -323,7 +324,7 @@ impl Inner {
             }
             device::Event::Fatal(what) => self.lose(&what),
             device::Event::Other(what) => {
-                tracing::debug!(target: "hemi::rdma", %device, %what, "device event")
+                tracing::debug!(target: "hemi::rdma", %device, %what, "device event");
             }
         }
     }
@@ -528,18 +529,14 @@ impl Inner {
 
     /// A queue pair for the stream at `slot`.
     pub(crate) fn new_qp(&self, slot: usize) -> Result<Qp, VerbsError> {
-        let conn = &self.params.conn;
-        let want = device::qp::Capacity {
-            requests: conn.send_depth.into(),
-            pieces: conn.max_sge.into(),
-            inline: conn.inline.max(64).into(),
-        };
-        let promised = self.promised.get() + want.requests;
-        if promised + self.budget.capacity() as usize > self.cq.size {
+        let want = self.params.capacity();
+        // Whatever happens, its completions must have room: a queue that overruns is lost, and everything with it.
+        let promised = self.promised.get() + want.requests + usize::from(self.params.conn.window);
+        if promised > self.cq.size {
             return Err(VerbsError::Verb {
                 verb: "another queue pair",
                 device: self.device.name.clone(),
-                cure: "its completion queue has no room for more: raise cq=, or lower recv= or depth=",
+                cure: "its completion queue has no room for more: raise cq=, or lower depth= or window=",
                 source: std::io::Error::from_raw_os_error(libc::ENOSPC),
             });
         }
@@ -553,7 +550,8 @@ impl Inner {
 
     /// The queue pair of a stream goes away.
     pub(crate) fn forget_qp(&self, qp: &Qp) {
-        self.promised.set(self.promised.get() - qp.capacity.requests);
+        let room = usize::from(self.params.conn.send_depth) + usize::from(self.params.conn.window);
+        self.promised.set(self.promised.get() - room);
         self.numbers.borrow_mut().retain(|&(number, _)| number != qp.number());
     }
 

@@ -30,13 +30,13 @@
 //! | `ip=10.0.0.1` | an address of this end, IPv4 or IPv6, with a RoCE v2 GID on the device; repeatable. Without, the routes decide |
 //! | `buffer=16K` | the size of a receive buffer: units up to this travel as one message, larger ones are read by the peer |
 //! | `window=32` | receive buffers for each connection: its peer's credits |
-//! | `recv=2048` | receive buffers of all connections together, at most; memory is taken as it is needed |
+//! | `recv=8192` | receive buffers of all connections together, at most; memory is taken as it is needed |
 //! | `depth=128` | work requests that a queue pair holds |
 //! | `inline=256` | units up to this are copied into the work request (where the device can) |
 //! | `reads=16` | RDMA READs of a connection at a time; `0`: large units come in pieces instead |
 //! | `rendezvous=16385` | units from so many bytes on are read out of the sender's memory |
 //! | `unit=1G` | the largest unit |
-//! | `cq=16384` | completions that the completion queue holds: bounds the number of connections |
+//! | `cq=32768` | completions that the completion queue holds: each connection needs `depth` and `window` of them |
 //! | `mtu=4096` | bytes of a packet, 256 to 4096; no more than the path has |
 //! | `timeout=67ms` | how long an acknowledgement may take, rounded up to 4.096 µs · 2^n; else what the connection manager computes |
 //! | `retries=7`, `rnr_retries=7` | after a time-out; after "receiver not ready" (7: for ever) |
@@ -48,6 +48,7 @@ mod acceptor;
 mod cm;
 mod device;
 mod error;
+mod exported;
 #[cfg(test)]
 mod in_guest;
 mod inner;
@@ -65,9 +66,10 @@ use hemi_queue::{
 };
 
 pub use error::VerbsError;
+pub use exported::ExportedRegion;
 use inner::Inner;
 use params::Params;
-pub use stream::{ExposedRegion, QueuePair};
+pub use stream::{OneSidedOp, RdmaSocket};
 
 /// One RDMA device as a transport. See the crate's documentation for how it is driven.
 ///

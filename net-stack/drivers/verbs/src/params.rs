@@ -1,15 +1,19 @@
 //! [`Params`]: what an `rdma:` URI says.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
     time::Duration,
 };
 
 use hemi_queue::{Error, Result, Span, Uri, UriError};
-use hemi_rdma::{Config, MAX_WINDOW, MIN_BUFFER, MIN_WINDOW};
+use hemi_rdma::{Config, MAX_WINDOW, MIN_BUFFER, MIN_WINDOW, Work};
 
-use crate::device::qp::Patience;
+use crate::{
+    device::qp::{Capacity, Patience},
+    error::VerbsError,
+};
 
 /// How the transport was asked for.
 #[derive(Clone, Debug)]
@@ -70,9 +74,34 @@ impl Params {
         if let Some(Span(idle)) = uri.take("keepalive")? {
             conn.keep_alive = (!idle.is_zero()).then_some(idle);
         }
-        let recv = within(uri, "recv", MIN_WINDOW.into(), 1 << 16, 2048, number)? as usize;
-        let completions = within(uri, "cq", 64, 1 << 22, 16 << 10, number)? as usize;
+        let recv = within(uri, "recv", MIN_WINDOW.into(), 1 << 16, 8192, number)? as usize;
+        let completions = within(uri, "cq", 64, 1 << 22, 32 << 10, number)? as usize;
         Ok(Self { device: uri.path().to_owned(), ips, recv, completions, patience: patience(uri)?, conn })
+    }
+
+    /// What a queue pair is asked for.
+    pub(crate) fn capacity(&self) -> Capacity {
+        let conn = &self.conn;
+        // Control messages go inline whatever units do.
+        let inline = usize::from(conn.inline).max(Work::MAX_CONTROL);
+        Capacity { requests: conn.send_depth.into(), pieces: conn.max_sge.into(), inline }
+    }
+
+    /// Ask for no more than the device grants.
+    pub(crate) fn fit(&mut self, granted: &Capacity, device: &str) -> Result<(), VerbsError> {
+        if granted.inline < Work::MAX_CONTROL {
+            return Err(VerbsError::Verb {
+                verb: "64 bytes of inline data",
+                device: device.to_owned(),
+                cure: "control messages need as much; this device cannot be used",
+                source: io::Error::from_raw_os_error(libc::EOPNOTSUPP),
+            });
+        }
+        let conn = &mut self.conn;
+        conn.inline = conn.inline.min(granted.inline as u16);
+        conn.max_sge = conn.max_sge.min(granted.pieces as u8);
+        conn.send_depth = conn.send_depth.min(granted.requests as u16);
+        Ok(())
     }
 
     /// The address to listen at: an unspecified one stands for the transport's own of that family.
@@ -189,6 +218,17 @@ mod tests {
             let error = params(text).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         }
+    }
+
+    #[test]
+    fn no_more_is_asked_for_than_is_granted() {
+        let mut p = params("rdma:?inline=0").unwrap();
+        assert_eq!(p.capacity().inline, 64, "for control messages");
+        p = params("rdma:").unwrap();
+        p.fit(&Capacity { requests: 20, pieces: 3, inline: 100 }, "x").unwrap();
+        assert_eq!((p.conn.send_depth, p.conn.max_sge, p.conn.inline), (20, 3, 100));
+        let error = p.fit(&Capacity { requests: 20, pieces: 3, inline: 63 }, "x").unwrap_err();
+        assert!(error.to_string().contains("64 bytes of inline data on x"), "{error}");
     }
 
     #[test]

@@ -145,12 +145,6 @@ impl Connection {
         self.one_sided.done.pop_front()
     }
 
-    /// What the operation of this name brought, once it is done; then it is forgotten.
-    pub fn take_done(&mut self, name: OneSided) -> Option<Result<Outcome, Failure>> {
-        let at = self.one_sided.done.iter().position(|(done, _)| *done == name)?;
-        self.one_sided.done.remove(at).map(|(_, outcome)| outcome)
-    }
-
     /// The next work request of the one-sided operation at the front.
     pub(super) fn plan_one_sided(&mut self, memory: &impl Memory) -> Option<Planned> {
         let pending = self.one_sided.pending.get_mut(self.one_sided.issued)?;

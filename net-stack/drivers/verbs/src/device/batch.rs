@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    fn work<'c>(id: u64, verb: Verb, data: Data<'c>) -> Work<'c> {
+    fn work(id: u64, verb: Verb, data: Data<'_>) -> Work<'_> {
         Work { id: WorkId(id), verb, data, signalled: id % 2 == 1, inline: false }
     }
 

@@ -35,12 +35,12 @@ use hemi_queue::{
     transport::{Endpoint, StreamOption, StreamSocket},
     wheel::Key,
 };
-use hemi_rdma::{Changes, Connection, Failure, Popped};
+use hemi_rdma::{Changes, Connection, Failure, Popped, Rights};
 
-use crate::{acceptor::Listening, cm::Id, device::qp::Qp, inner::Inner};
-pub use handle::Handle as QueuePair;
-use handle::Handle;
-pub use one_sided::ExposedRegion;
+use crate::{acceptor::Listening, cm::Id, device::qp::Qp, exported::ExportedRegion, inner::Inner};
+pub use handle::RdmaSocket;
+pub use one_sided::OneSidedOp;
+use one_sided::Operations;
 pub(crate) use setup::{accept, connect};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,9 @@ pub(crate) struct Stream {
     peer: SocketAddr,
     /// Whom to tell when it is established.
     listener: RefCell<Option<Rc<Listening>>>,
-    /// Why it was not established.
+    /// It was not established.
+    failed: Cell<bool>,
+    /// Why, told once.
     trouble: RefCell<Option<Error>>,
     linger: Cell<Option<Duration>>,
     /// The application is done with it.
@@ -76,12 +78,12 @@ pub(crate) struct Stream {
     marked: Cell<bool>,
     /// Buffers for its credits are there, which were not before: it may have something to say that it does not know of.
     relieved: Cell<bool>,
+    operations: RefCell<Operations>,
     rx_waiter: Waiter,
     /// Of `poll_ready`, `poll_flushed` and `poll_acked`: one pushing task.
     tx_waiter: Waiter,
     connect_waiter: Waiter,
     close_waiter: Waiter,
-    one_sided_waiter: Waiter,
 }
 
 /// The IP address and port of an endpoint.
@@ -92,7 +94,7 @@ pub(crate) fn ip(at: &Endpoint, what: &'static str) -> Result<SocketAddr> {
 
 /// What the application gets for a stream.
 pub(crate) fn handle(stream: Rc<Stream>) -> Rc<dyn StreamSocket> {
-    Rc::new(Handle(stream))
+    Rc::new(RdmaSocket(stream))
 }
 
 /// The reactor's side.
@@ -145,6 +147,9 @@ impl Stream {
             broken |= self.post(&mut conn);
         }
         let changes = conn.take_changes();
+        if changes.done() {
+            self.one_sided_done(&mut conn);
+        }
         let over = broken || conn.is_quiet();
         let deadline = conn.deadline();
         drop(conn);
@@ -191,22 +196,13 @@ impl Stream {
         if changes.writable() {
             self.tx_waiter.wake();
         }
-        if changes.done() {
-            self.one_sided_waiter.wake();
-        }
         if changes.state() {
             self.connect_waiter.wake();
         }
     }
 
     fn wake_all(&self) {
-        for waiter in [
-            &self.rx_waiter,
-            &self.tx_waiter,
-            &self.connect_waiter,
-            &self.close_waiter,
-            &self.one_sided_waiter,
-        ] {
+        for waiter in [&self.rx_waiter, &self.tx_waiter, &self.connect_waiter, &self.close_waiter] {
             waiter.wake();
         }
     }
@@ -256,7 +252,9 @@ impl Stream {
         if let Some(qp) = self.qp.take() {
             self.inner.forget_qp(&qp);
         }
-        self.conn.borrow_mut().destroyed();
+        let mut conn = self.conn.borrow_mut();
+        conn.destroyed();
+        self.one_sided_done(&mut conn);
         drop(self.id.take());
     }
 
@@ -284,19 +282,10 @@ impl Stream {
         if self.closing.get() {
             return Err(Error::Closed);
         }
-        match self.phase.get() {
-            Phase::Gone => self.check_gone(),
-            _ => Ok(()),
+        if self.failed.get() {
+            return Err(self.trouble.take().unwrap_or(Error::Closed));
         }
-    }
-
-    /// What happened before it went stays to be read: only a stream that never was has nothing but its error.
-    #[cold]
-    fn check_gone(&self) -> Result<()> {
-        if let Some(trouble) = self.trouble.take() {
-            return Err(trouble);
-        }
-        if self.conn.borrow().failure().is_some() { Ok(()) } else { Err(Error::Closed) }
+        Ok(())
     }
 
     fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -401,6 +390,11 @@ impl Stream {
             }
             _ => self.fail_setup(Error::Closed),
         }
+    }
+
+    fn export(&self, length: usize, rights: Rights) -> Result<ExportedRegion> {
+        self.check()?;
+        ExportedRegion::new(&self.inner.device, length, rights)
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -1,237 +1,97 @@
-//! One-sided access: this end reaches into the peer's memory, and lets the peer reach into its own.
+//! One-sided operations of a connection, as futures.
 
 use std::{
-    fmt,
-    ptr::NonNull,
-    sync::atomic::{AtomicU8, AtomicU64, Ordering},
-    task::{Context, Poll},
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
 };
 
-use hemi_queue::{Error, Result, Sga, buf::Region};
-use hemi_rdma::{Failure, OneSided, Outcome, RegionDescriptor, RegionError, Rights};
+use hemi_queue::{Error, Result};
+use hemi_rdma::{Connection, Failure, OneSided, Outcome, RegionError};
 
-use super::{Handle, Phase, Stream};
-use crate::{
-    device::memory::Mr,
-    error::VerbsError,
-    sys::{
-        IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE,
-    },
-};
+use super::Stream;
 
-/// Memory of this process that a peer may reach by itself, as long as this lives. Dropping it withdraws it: an operation that
-/// comes later ends the connection that it came on.
-///
-/// There is no `&[u8]` of it: a peer may write at any time. Copies are made of whole words where they are aligned.
-pub struct ExposedRegion {
-    // Before the memory: the device must have let go of it.
-    mr: Mr,
-    region: Region,
-    len: usize,
-    rights: Rights,
+/// Operations that are done and not taken, and those that somebody waits for.
+#[derive(Default)]
+pub(super) struct Operations {
+    done: Vec<(OneSided, Result<Outcome, Failure>)>,
+    waiting: Vec<(OneSided, Option<Waker>)>,
 }
 
-impl ExposedRegion {
-    /// What a peer needs to reach it: to be told it in a unit, by [`RegionDescriptor::encode`].
-    pub fn descriptor(&self) -> RegionDescriptor {
-        RegionDescriptor {
-            address: self.region.base().as_ptr().expose_provenance() as u64,
-            length: self.len as u64,
-            key: self.mr.rkey(),
-            rights: self.rights,
-        }
-    }
-
-    /// Where `len` bytes at `offset` begin.
-    fn at(&self, offset: usize, len: usize) -> Result<NonNull<u8>, RegionError> {
-        let inside = offset.checked_add(len).is_some_and(|end| end <= self.len);
-        let outside =
-            RegionError::Outside { offset: offset as u64, length: len as u64, region: self.len as u64 };
-        // SAFETY: within the region.
-        if inside { Ok(unsafe { self.region.base().add(offset) }) } else { Err(outside) }
-    }
-
-    /// Copy bytes at `offset` out.
-    ///
-    /// # Errors
-    /// [`RegionError::Outside`].
-    pub fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), RegionError> {
-        let from = self.at(offset, out.len())?;
-        let head = from.align_offset(8).min(out.len());
-        let (first, rest) = out.split_at_mut(head);
-        for (n, byte) in first.iter_mut().enumerate() {
-            *byte = self.byte(offset + n).load(Ordering::Relaxed);
-        }
-        let mut at = offset + head;
-        let mut words = rest.chunks_exact_mut(8);
-        for word in &mut words {
-            word.copy_from_slice(&self.word(at).load(Ordering::Relaxed).to_ne_bytes());
-            at += 8;
-        }
-        for (n, byte) in words.into_remainder().iter_mut().enumerate() {
-            *byte = self.byte(at + n).load(Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Copy `bytes` in at `offset`.
-    ///
-    /// # Errors
-    /// [`RegionError::Outside`].
-    pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), RegionError> {
-        let to = self.at(offset, bytes.len())?;
-        let head = to.align_offset(8).min(bytes.len());
-        let (first, rest) = bytes.split_at(head);
-        for (n, byte) in first.iter().enumerate() {
-            self.byte(offset + n).store(*byte, Ordering::Relaxed);
-        }
-        let mut at = offset + head;
-        let (words, last) = rest.as_chunks::<8>();
-        for word in words {
-            self.word(at).store(u64::from_ne_bytes(*word), Ordering::Relaxed);
-            at += 8;
-        }
-        for (n, byte) in last.iter().enumerate() {
-            self.byte(at + n).store(*byte, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// The word at `offset`, as atomic operations see it.
-    ///
-    /// # Errors
-    /// [`RegionError::Outside`], [`RegionError::Unaligned`].
-    pub fn load(&self, offset: usize) -> Result<u64, RegionError> {
-        if self.at(offset, 8)?.align_offset(8) != 0 {
-            return Err(RegionError::Unaligned { offset: offset as u64 });
-        }
-        Ok(self.word(offset).load(Ordering::Acquire))
-    }
-
-    fn byte(&self, offset: usize) -> &AtomicU8 {
-        // SAFETY: the callers have checked that the byte is within the region, which lives as long as `self`; it is only ever accessed
-        // atomically by this process.
-        unsafe { AtomicU8::from_ptr(self.region.base().as_ptr().add(offset)) }
-    }
-
-    #[allow(clippy::cast_ptr_alignment)] // the callers have aligned it
-    fn word(&self, offset: usize) -> &AtomicU64 {
-        // SAFETY: as above, and aligned to eight.
-        unsafe { AtomicU64::from_ptr(self.region.base().as_ptr().add(offset).cast()) }
-    }
+/// A one-sided operation under way. It goes on when this is dropped; its result is then dropped too.
+#[must_use = "its outcome tells whether the bytes are there"]
+pub struct OneSidedOp {
+    stream: Rc<Stream>,
+    name: OneSided,
+    taken: bool,
 }
 
-impl fmt::Debug for ExposedRegion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExposedRegion")
-            .field("len", &self.len)
-            .field("rights", &self.rights)
-            .finish_non_exhaustive()
+impl Stream {
+    pub(super) fn begin_one_sided(
+        self: &Rc<Self>,
+        begin: impl FnOnce(&mut Connection) -> Result<OneSided, RegionError>,
+    ) -> Result<OneSidedOp> {
+        self.check()?;
+        let mut conn = self.conn.borrow_mut();
+        if let Some(failure) = conn.send_failure() {
+            return Err(failure.error("a one-sided operation", self.peer));
+        }
+        let name = begin(&mut conn).map_err(|e| Error::Other(Box::new(e)))?;
+        self.operations.borrow_mut().waiting.push((name, None));
+        self.touched(&conn);
+        Ok(OneSidedOp { stream: Rc::clone(self), name, taken: false })
     }
-}
 
-/// A refusal before anything was posted.
-#[cold]
-fn refused(error: RegionError) -> Error {
-    match error {
-        RegionError::Busy { .. } => Error::Busy,
-        RegionError::Closed => Error::Closed,
-        other => Error::Other(Box::new(other)),
-    }
-}
-
-/// One-sided access. What is begun goes out in order with what is pushed; [`poll_outcome`](Self::poll_outcome) waits for it. One task may
-/// wait at a time.
-impl Handle {
-    /// Let the peer reach `len` bytes of new, zeroed memory, as `rights` say. Any peer on this device that is told the descriptor
-    /// can: it is a capability.
-    ///
-    /// # Errors
-    /// No memory; the locked-memory limit (the error says how to raise it).
-    pub fn expose(&self, len: usize, rights: Rights) -> Result<ExposedRegion> {
-        let device = &self.0.inner.device;
-        let locked = |source| VerbsError::Locked {
-            device: device.name.clone(),
-            bytes: len,
-            limit: crate::device::memory::locked_limit(),
-            source,
-        };
-        let mut access = IBV_ACCESS_LOCAL_WRITE;
-        for (right, bit) in [
-            (Rights::READ, IBV_ACCESS_REMOTE_READ),
-            (Rights::WRITE, IBV_ACCESS_REMOTE_WRITE),
-            (Rights::ATOMIC, IBV_ACCESS_REMOTE_ATOMIC),
-        ] {
-            if rights.allow(right) {
-                access |= bit;
+    /// Some are done: wake who waits for them. Results that nobody waits for any more are dropped.
+    pub(super) fn one_sided_done(&self, conn: &mut Connection) {
+        let mut operations = self.operations.borrow_mut();
+        while let Some((name, result)) = conn.next_done() {
+            let Some(at) = operations.waiting.iter().position(|(waiting, _)| *waiting == name) else {
+                continue;
+            };
+            let (_, waker) = operations.waiting.remove(at);
+            operations.done.push((name, result));
+            if let Some(waker) = waker {
+                waker.wake();
             }
         }
-        let region = Region::map(len.max(1)).map_err(locked)?;
-        // SAFETY: a mapping of our own, which outlives the registration; nobody ever has a reference to its bytes other than to atomics.
-        let mr = unsafe { Mr::new(device, region.base(), len.max(1), access) }.map_err(locked)?;
-        Ok(ExposedRegion { mr, region, len, rights })
     }
+}
 
-    fn begin(
-        &self,
-        with: impl FnOnce(&mut hemi_rdma::Connection) -> Result<OneSided, RegionError>,
-    ) -> Result<OneSided> {
-        self.0.check()?;
-        let mut conn = self.0.conn.borrow_mut();
-        let name = with(&mut conn).map_err(refused);
-        self.0.touched(&conn);
-        name
-    }
+impl Future for OneSidedOp {
+    type Output = Result<Outcome>;
 
-    /// Begin to read `length` bytes at `offset` of the peer's region.
-    ///
-    /// # Errors
-    /// A [`RegionError`] for what the region does not allow; [`Error::Busy`] when too many are outstanding.
-    pub fn begin_read(&self, region: &RegionDescriptor, offset: u64, length: u64) -> Result<OneSided> {
-        self.begin(|conn| conn.read_at(region, offset, length))
-    }
-
-    /// Begin to write `data` at `offset` of the peer's region.
-    ///
-    /// # Errors
-    /// As [`begin_read`](Self::begin_read).
-    pub fn begin_write(&self, region: &RegionDescriptor, offset: u64, data: Sga) -> Result<OneSided> {
-        self.begin(|conn| conn.write_at(region, offset, data))
-    }
-
-    /// Begin to add to the word at `offset` of the peer's region.
-    ///
-    /// # Errors
-    /// As [`begin_read`](Self::begin_read).
-    pub fn begin_fetch_add(&self, region: &RegionDescriptor, offset: u64, add: u64) -> Result<OneSided> {
-        self.begin(|conn| conn.fetch_add(region, offset, add))
-    }
-
-    /// Begin to set the word at `offset` of the peer's region to `swap`, if it is `expect`.
-    ///
-    /// # Errors
-    /// As [`begin_read`](Self::begin_read).
-    pub fn begin_compare_swap(
-        &self,
-        region: &RegionDescriptor,
-        offset: u64,
-        expect: u64,
-        swap: u64,
-    ) -> Result<OneSided> {
-        self.begin(|conn| conn.compare_swap(region, offset, expect, swap))
-    }
-
-    /// What the operation brought. To be asked until it is ready; then it is forgotten.
-    pub fn poll_outcome(&self, name: OneSided, cx: &mut Context<'_>) -> Poll<Result<Outcome>> {
-        let Stream { conn, phase, peer, one_sided_waiter, .. } = &*self.0;
-        if let Some(outcome) = conn.borrow_mut().take_done(name) {
-            let told = |failure: Failure| failure.error("one-sided access", peer);
-            return Poll::Ready(outcome.map_err(told));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (stream, name) = (Rc::clone(&self.stream), self.name);
+        let mut operations = stream.operations.borrow_mut();
+        if let Some(at) = operations.done.iter().position(|(done, _)| *done == name) {
+            self.taken = true;
+            let (_, result) = operations.done.swap_remove(at);
+            return Poll::Ready(
+                result.map_err(|failure| failure.error("a one-sided operation", stream.peer)),
+            );
         }
-        if phase.get() == Phase::Gone {
-            return Poll::Ready(Err(Error::StaleToken));
+        match operations.waiting.iter_mut().find(|(waiting, _)| *waiting == name) {
+            Some((_, waker)) => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            None => Poll::Ready(Err(if self.taken { Error::StaleToken } else { Error::Closed })),
         }
-        one_sided_waiter.register(cx.waker());
-        Poll::Pending
+    }
+}
+
+impl Drop for OneSidedOp {
+    fn drop(&mut self) {
+        let mut operations = self.stream.operations.borrow_mut();
+        operations.waiting.retain(|(name, _)| *name != self.name);
+        operations.done.retain(|(name, _)| *name != self.name);
+    }
+}
+
+impl std::fmt::Debug for OneSidedOp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("OneSidedOp").field(&self.name).finish()
     }
 }

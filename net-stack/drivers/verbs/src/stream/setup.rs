@@ -14,7 +14,7 @@ use hemi_queue::{
 };
 use hemi_rdma::{Config, Connection, Failure, Refusal};
 
-use super::{Handle, Phase, Stream, ip};
+use super::{Phase, RdmaSocket, Stream, ip, one_sided::Operations};
 use crate::{
     acceptor::{Listening, Request},
     cm::{Event, Id, Kind, Terms},
@@ -61,6 +61,7 @@ fn new(
         local: Cell::new(local),
         peer,
         listener: RefCell::new(None),
+        failed: Cell::new(false),
         trouble: RefCell::new(None),
         linger: Cell::new(options.linger),
         closing: Cell::new(false),
@@ -68,11 +69,11 @@ fn new(
         timer: Cell::new(None),
         marked: Cell::new(false),
         relieved: Cell::new(false),
+        operations: RefCell::new(Operations::default()),
         rx_waiter: Waiter::new(),
         tx_waiter: Waiter::new(),
         connect_waiter: Waiter::new(),
         close_waiter: Waiter::new(),
-        one_sided_waiter: Waiter::new(),
     })
 }
 
@@ -101,7 +102,7 @@ pub(crate) fn connect(
         stream.give_up_at.set(Some(inner.now() + most));
         stream.arm(stream.give_up_at.get());
     }
-    Ok(Rc::new(Handle(stream)))
+    Ok(Rc::new(RdmaSocket(stream)))
 }
 
 /// (3) Accept a request. The reason, if it was refused.
@@ -289,6 +290,7 @@ impl Stream {
     /// It will not be established.
     pub(super) fn fail_setup(&self, error: Error) {
         tracing::debug!(target: "hemi::rdma", peer = %self.peer, %error, "no connection");
+        self.failed.set(true);
         *self.trouble.borrow_mut() = Some(error);
         self.finish();
     }

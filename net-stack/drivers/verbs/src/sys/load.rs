@@ -6,7 +6,11 @@ use std::{
     sync::OnceLock,
 };
 
-use super::types::*;
+use super::types::{
+    ibv_async_event, ibv_comp_channel, ibv_context, ibv_cq, ibv_device, ibv_device_attr, ibv_gid_entry,
+    ibv_mr, ibv_pd, ibv_port_attr, ibv_qp, ibv_qp_attr, ibv_qp_init_attr, ibv_srq, ibv_srq_init_attr,
+    rdma_cm_event, rdma_cm_id, rdma_conn_param, rdma_event_channel,
+};
 
 /// What cannot be loaded, and the loader's words for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@
 //!
 //! What is deliberately left out: everything that a reliable connection does not use (datagrams, multicast, memory windows, the
 //! extended verbs).
-#![allow(non_camel_case_types)]
+#![allow(non_camel_case_types, clippy::struct_field_names)] // the names are C's
 
 mod consts;
 #[cfg(test)]

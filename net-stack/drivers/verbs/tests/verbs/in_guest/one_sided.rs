@@ -1,94 +1,75 @@
-//! One-sided access, over a real device.
+//! Reaching into each other's memory.
 
-use std::rc::Rc;
+use std::{future::Future as _, pin::pin};
 
-use hemi_queue::{Error, Result, transport::StreamSocket};
-use hemi_rdma::{OneSided, Outcome, RegionDescriptor, Rights};
-use hemi_verbs::QueuePair;
+use hemi_queue::{Error, Result};
+use hemi_rdma::{Outcome, RegionDescriptor, RegionError, Rights};
+use hemi_verbs::{OneSidedOp, RdmaSocket};
 
 use super::rig::{CLEAN, LOSSY, Rig, pattern};
 
-fn queue_pair(stream: &Rc<dyn StreamSocket>) -> &QueuePair {
-    stream.special().and_then(|any| any.downcast_ref()).expect("of rdma:")
+fn outcome(rig: &Rig, operation: Result<OneSidedOp>) -> Result<Outcome> {
+    let mut operation = pin!(operation?);
+    rig.until(|cx| operation.as_mut().poll(cx))
 }
 
-fn outcome(rig: &Rig, stream: &Rc<dyn StreamSocket>, name: Result<OneSided>) -> Result<Outcome> {
-    let name = name?;
-    rig.until(|cx| queue_pair(stream).poll_outcome(name, cx))
+fn refused(operation: Result<OneSidedOp>) -> RegionError {
+    let Err(Error::Other(cause)) = operation else { panic!("it must be refused before it is posted") };
+    *cause.downcast_ref::<RegionError>().unwrap()
 }
 
 #[test]
-fn a_peer_reads_writes_and_counts_in_exposed_memory() {
+fn reads_writes_and_words() {
     hemi_guest::needs!(Rdma);
     for link in [CLEAN, LOSSY] {
         let rig = Rig::new(link);
         let (server, client) = rig.pair();
-        let exposed = queue_pair(&server).expose(300_000, Rights::ALL).unwrap();
-        let data = pattern(1, 300_000);
-        exposed.write(0, &data).unwrap();
+        let (server_side, side) = (RdmaSocket::of(&*server).unwrap(), RdmaSocket::of(&*client).unwrap());
+        let ours = server_side.export(100_000, Rights::ALL).unwrap();
+        rig.push(&server, ours.descriptor().encode().to_vec()).unwrap();
+        let told = RegionDescriptor::parse(&rig.pop(&client).unwrap().unwrap().to_vec()).unwrap();
+        assert_eq!(told, ours.descriptor());
 
-        // The capability travels as a unit.
-        rig.push(&server, exposed.descriptor().encode().to_vec()).unwrap();
-        let told = rig.pop(&client).unwrap().expect("the descriptor");
-        let region = RegionDescriptor::parse(&told.to_vec()).unwrap();
-        let qp = queue_pair(&client);
+        // Written there, and a unit that is pushed after it arrives after it.
+        let data = pattern(1, 60_000);
+        let writing = side.write_at(&told, 1000, data.clone()).unwrap();
+        rig.push(&client, "written").unwrap();
+        assert!(rig.pop(&server).unwrap().unwrap() == *b"written");
+        let mut seen = vec![0; data.len()];
+        ours.read(1000, &mut seen).unwrap();
+        assert!(seen == data, "the unit came before the bytes");
+        assert!(matches!(outcome(&rig, Ok(writing)).unwrap(), Outcome::Written));
 
-        let read = outcome(&rig, &client, qp.begin_read(&region, 3, 299_990)).unwrap();
-        assert!(read == Outcome::Read(data[3..299_993].to_vec().into()), "what is there");
-        let written = outcome(&rig, &client, qp.begin_write(&region, 1001, vec![9; 100_000].into()));
-        assert_eq!(written.unwrap(), Outcome::Written);
-        let mut there = vec![0; 100_002];
-        exposed.read(1000, &mut there).unwrap();
-        assert!(there[1..100_001].iter().all(|&b| b == 9));
-        assert_eq!((there[0], there[100_001]), (data[1000], data[101_001]));
+        ours.write(99_000, &data[..1000]).unwrap();
+        let Outcome::Read(read) = outcome(&rig, side.read_at(&told, 98_999, 1001)).unwrap() else {
+            panic!("a read")
+        };
+        assert!(read.len() == 1001 && read.to_vec()[1..] == data[..1000]);
 
-        exposed.write(64, &5_u64.to_ne_bytes()).unwrap();
-        let added = outcome(&rig, &client, qp.begin_fetch_add(&region, 64, 7)).unwrap();
-        assert_eq!((added, exposed.load(64)), (Outcome::Word(5), Ok(12)));
-        let swapped = outcome(&rig, &client, qp.begin_compare_swap(&region, 64, 12, 1)).unwrap();
-        let kept = outcome(&rig, &client, qp.begin_compare_swap(&region, 64, 12, 2)).unwrap();
-        assert_eq!((swapped, kept, exposed.load(64)), (Outcome::Word(12), Outcome::Word(1), Ok(1)));
+        for n in 0..3 {
+            let before = outcome(&rig, side.fetch_add(&told, 8, 5)).unwrap();
+            assert!(matches!(before, Outcome::Word(word) if word == 5 * n), "{before:?}");
+        }
+        assert!(matches!(outcome(&rig, side.compare_swap(&told, 8, 14, 99)).unwrap(), Outcome::Word(15)));
+        assert_eq!(ours.word(8).unwrap(), 15, "it was not 14");
+        assert!(matches!(outcome(&rig, side.compare_swap(&told, 8, 15, 99)).unwrap(), Outcome::Word(15)));
+        assert_eq!(ours.word(8).unwrap(), 99);
 
-        // A unit that is pushed after a write tells of bytes that are there.
-        let write = qp.begin_write(&region, 0, vec![77; 16 << 10].into());
-        rig.push(&client, "look").unwrap();
-        assert!(rig.pop(&server).unwrap().expect("told") == *b"look");
-        let mut there = vec![0; 16 << 10];
-        exposed.read(0, &mut there).unwrap();
-        assert!(there.iter().all(|&b| b == 77));
-        assert_eq!(outcome(&rig, &client, write).unwrap(), Outcome::Written);
+        // Checked here, before anything is posted: the connection goes on.
+        assert!(matches!(refused(side.read_at(&told, 99_999, 2)), RegionError::Outside { .. }));
+        assert!(matches!(refused(side.fetch_add(&told, 4, 1)), RegionError::Unaligned { offset: 4 }));
+        let readable = RegionDescriptor { rights: Rights::READ, ..told };
+        assert!(matches!(refused(side.write_at(&readable, 0, "x")), RegionError::Rights { .. }));
+        drop(side.read_at(&told, 0, 10).unwrap());
+        rig.push(&client, "goes on").unwrap();
+        assert!(rig.pop(&server).unwrap().unwrap() == *b"goes on");
+
+        // Withdrawn: the peer's device refuses, and that is the end of this connection only.
+        drop(ours);
+        let e = outcome(&rig, side.read_at(&told, 0, 10)).unwrap_err().to_string();
+        assert!(e.contains("IBV_WC_REM_ACCESS_ERR") && e.contains("RDMA READ"), "{e}");
+        let (other_server, other) = rig.pair();
+        rig.push(&other, "untouched").unwrap();
+        assert!(rig.pop(&other_server).unwrap().unwrap() == *b"untouched");
     }
-}
-
-#[test]
-fn what_is_not_allowed_is_refused_here_or_ends_the_connection() {
-    hemi_guest::needs!(Rdma);
-    let rig = Rig::new(CLEAN);
-    let (server, client) = rig.pair();
-    let (bystander, other) = rig.pair();
-    let exposed = queue_pair(&server).expose(4096, Rights::READ).unwrap();
-    let region = exposed.descriptor();
-    let qp = queue_pair(&client);
-    let refused = |name: Result<OneSided>| name.unwrap_err().to_string();
-    assert!(refused(qp.begin_read(&region, 4000, 97)).contains("outside of the region of 4096 bytes"));
-    assert!(refused(qp.begin_write(&region, 0, "no".into())).contains("allows {\"read\"}"));
-    assert!(refused(qp.begin_fetch_add(&region, 0, 1)).contains("atomic"));
-    rig.push(&client, "nothing happened").unwrap();
-    assert!(rig.pop(&server).unwrap().is_some());
-
-    // One that lies about its rights is found by the device, and pays with the connection.
-    let lie = RegionDescriptor { rights: Rights::ALL, ..region };
-    let error = outcome(&rig, &client, qp.begin_write(&lie, 0, "no".into())).unwrap_err();
-    let text = error.to_string();
-    assert!(text.contains("RDMA WRITE") && text.contains("IBV_WC_REM_ACCESS_ERR"), "{text}");
-    assert!(matches!(rig.pop(&client), Err(Error::Other(_))));
-    rig.push(&other, "still here").unwrap();
-    assert!(rig.pop(&bystander).unwrap().expect("a unit") == *b"still here");
-
-    // Withdrawn.
-    let key = queue_pair(&bystander).expose(4096, Rights::READ).unwrap();
-    let region = key.descriptor();
-    drop(key);
-    let error = outcome(&rig, &other, queue_pair(&other).begin_read(&region, 0, 8)).unwrap_err();
-    assert!(error.to_string().contains("IBV_WC_REM_ACCESS_ERR"), "{error}");
 }

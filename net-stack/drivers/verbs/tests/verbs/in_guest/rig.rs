@@ -86,7 +86,9 @@ impl Rig {
         });
         // SAFETY: two descriptors that are open.
         unsafe { libc::poll(fds.as_mut_ptr(), 2, nap.as_millis() as i32 + 1) };
-        both.iter().for_each(|transport| transport.unpark());
+        for transport in both {
+            transport.unpark();
+        }
     }
 
     /// Drive until `poll` is ready.

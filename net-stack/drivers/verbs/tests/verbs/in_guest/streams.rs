@@ -93,10 +93,11 @@ fn many_units_both_ways_more_than_the_credits() {
     }
 }
 
+const CONNECTIONS: usize = 64;
+
 #[test]
 fn sixty_four_connections_share_one_receive_queue() {
     hemi_guest::needs!(Rdma);
-    const CONNECTIONS: usize = 64;
     let uri = "rdma:rxe0?ip=10.77.0.1&recv=512&window=8&buffer=4K";
     let rig = Rig::new((uri, uri));
     let listener = rig.listen();

@@ -134,7 +134,7 @@ fn a_drained_pool_stops_receiving_and_loses_nothing() {
     // The application keeps what it pops, more than there are receive buffers of our own.
     let mut kept = Vec::new();
     let mut pushed = 0;
-    for _ in 0..400 {
+    for _ in 0..1500 {
         if client.start_push(pattern(pushed, 1000).into()).is_ok() {
             pushed += 1;
         }
@@ -145,6 +145,7 @@ fn a_drained_pool_stops_receiving_and_loses_nothing() {
             kept.push(unit.unwrap().unwrap());
         }
     }
+    assert!(rig.pool.stats().drained > 0, "{} units did not drain the pool", kept.len());
     // It lets go, and everything comes.
     let mut n = 0;
     for unit in kept.drain(..) {
@@ -177,7 +178,7 @@ fn a_port_that_goes_down_and_up_again_loses_nothing() {
         let start = std::time::Instant::now();
         while Verbs::open(&uri.parse().unwrap(), &Pool::new().unwrap()).is_err() {
             assert!(start.elapsed().as_secs() < 60, "no GID");
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
         Rig::new((uri, uri))
     };
