@@ -26,11 +26,34 @@
 //! A memif *server* of DPDK 22.11 may crash inside DPDK when its client goes away while it is polled: be the client where that matters.
 
 #[cfg(dpdk)]
+mod counters;
+#[cfg(dpdk)]
 mod device;
 #[cfg(dpdk)]
 mod eal;
 #[cfg(dpdk)]
+mod exposure;
+#[cfg(dpdk)]
+pub mod floor;
+#[cfg(all(feature = "dpdk", not(dpdk)))]
+#[path = "floor/absent.rs"]
+pub mod floor;
+#[cfg(dpdk)]
+mod lcore;
+#[cfg(dpdk)]
+mod mbuf;
+#[cfg(dpdk)]
+mod mempool;
+#[cfg(dpdk)]
 mod port;
+#[cfg(dpdk)]
+mod rx;
+#[cfg(dpdk)]
+mod setup;
+#[cfg(dpdk)]
+mod tx;
+#[cfg(dpdk)]
+mod xstats;
 
 use hemi_net::{Device, DeviceQueue};
 use hemi_queue::{Pool, Result, Uri};
@@ -38,24 +61,58 @@ use hemi_queue::{Pool, Result, Uri};
 /// The version of DPDK that this build binds to; `None` when it has none.
 pub const VERSION: Option<&str> = option_env!("HEMI_DPDK_VERSION");
 
-/// Open queue pair `queue` of the DPDK port that `uri` names, receiving into buffers of `pool`.
+/// Open queue pair `queue` of the DPDK port that `uri` names. What cannot be received without a copy goes into buffers of `pool`, to which memory
+/// is added that the port can send from, where it cannot send from any.
 ///
 /// Takes the parameters that are its own (see the crate's documentation), and leaves the rest of `uri` to the caller.
 ///
 /// # Errors
-/// When EAL does not start, and when the port is not there or refuses, with DPDK's own log lines about it;
+/// When EAL does not start, when the port is not there, is in use, or refuses, with DPDK's own log lines about it;
 /// [`Unsupported`](hemi_queue::Error::Unsupported) in a build without DPDK.
 #[cfg(dpdk)]
 pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device>> {
+    let heap = uri.take::<usize>("heap")?.unwrap_or(16 << 20);
+    let (port, queue) = open_queue(uri, queue)?;
+    Ok(Box::new(device::Dpdk::new(port, queue, pool, heap)?))
+}
+
+/// The port of a URI, started, and one of its queue pairs.
+#[cfg(dpdk)]
+fn open_queue(uri: &Uri, queue: DeviceQueue) -> Result<(std::sync::Arc<port::Port>, port::Queue)> {
     let mac = uri.take::<hemi_net::wire::MacAddr>("mac")?;
     let mtu = uri.take::<u16>("mtu")?;
+    let trusted = uri.take::<Peer>("peer")?.is_some_and(|peer| peer.trusted);
+    let offload = uri.take::<bool>("offload")?.unwrap_or(true);
     let arguments = uri.take::<String>("eal")?;
     if uri.path().is_empty() {
         return Err(uri.error("name a port: `dpdk:0000:3b:00.1` or `dpdk:net_memif0,role=server`").into());
     }
     eal::start(uri.path(), arguments.as_deref())?;
-    let port = port::Port::of(uri.path(), queue.of as u16, mac, mtu)?;
-    Ok(Box::new(device::Dpdk::new(port, queue.index as u16, pool)))
+    let (name, arguments) = uri.path().split_once(',').unwrap_or((uri.path(), ""));
+    let asked =
+        port::Asked { arguments: arguments.to_owned(), queues: queue.of as u16, mac, mtu, trusted, offload };
+    let port = port::Port::of(name, asked)?;
+    let queue = port.take(queue.index)?;
+    Ok((port, queue))
+}
+
+/// The parameter `peer=`.
+#[cfg(dpdk)]
+struct Peer {
+    trusted: bool,
+}
+
+#[cfg(dpdk)]
+impl std::str::FromStr for Peer {
+    type Err = &'static str;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s {
+            "trusted" => Ok(Self { trusted: true }),
+            "stranger" => Ok(Self { trusted: false }),
+            _ => Err("must be `trusted` or `stranger`"),
+        }
+    }
 }
 
 /// As documented for builds with DPDK; this one has none.

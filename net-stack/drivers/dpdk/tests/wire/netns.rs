@@ -17,7 +17,7 @@ fn everything(station: &mut hemi_netns::Station) {
         suite::connects_and_transfers(station, kernels, BYTES);
     }
     assert_eq!(station.counter("rx_bad_packet"), 0);
-    assert_eq!(station.counter("tx_too_large"), 0);
+    assert_eq!(station.counter("tx_refused"), 0);
 }
 
 #[test]

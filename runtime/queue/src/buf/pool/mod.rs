@@ -8,7 +8,7 @@ mod inner;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use std::{fmt, ptr::NonNull, rc::Rc};
+use std::{any::Any, fmt, ptr::NonNull, rc::Rc};
 
 pub use alloc::Alloc;
 pub use config::{AllocError, ClassConfig, PoolConfig, PoolStats};
@@ -71,6 +71,34 @@ impl Pool {
             return Err(AllocError::TooLarge { wanted: inner.largest(), largest: region.len() });
         }
         inner.add_region(region, 0);
+        Ok(Self { inner })
+    }
+
+    /// A pool of nothing but `pieces`, buffers of `size` bytes that a driver has laid out itself (DPDK's mbufs have a header between each two).
+    ///
+    /// # Errors
+    /// [`TooLarge`](AllocError::TooLarge) when there is no piece, or they are of less than 64 bytes.
+    ///
+    /// # Safety
+    /// As for [`Region::provided`], for each piece: they do not overlap, are valid until `owner` is dropped, and lie within one allocation
+    /// of at most `isize::MAX` bytes.
+    pub unsafe fn of_pieces(
+        pieces: &[NonNull<u8>],
+        size: usize,
+        owner: Box<dyn Any + Send + Sync>,
+    ) -> Result<Self, AllocError> {
+        let size = size / 64 * 64;
+        let (Some(first), Some(last)) = (pieces.iter().min(), pieces.iter().max()) else {
+            return Err(AllocError::TooLarge { wanted: size, largest: 0 });
+        };
+        if size == 0 {
+            return Err(AllocError::TooLarge { wanted: 64, largest: 0 });
+        }
+        let len = last.addr().get() - first.addr().get() + size;
+        let inner = PoolInner::closed(size, pieces.len() * size);
+        // SAFETY: by contract for the pieces; nothing else of the region is used.
+        let region = unsafe { Region::provided(*first, len, owner) };
+        inner.add_block(region, 0, pieces.iter().copied());
         Ok(Self { inner })
     }
 

@@ -1,0 +1,27 @@
+//! A name of DPDK's for each core's thread.
+
+use dpdk_sys as sys;
+
+struct Registration {
+    ours: bool,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if self.ours {
+            // SAFETY: no arguments; this thread was registered below.
+            unsafe { sys::rte_thread_unregister() };
+        }
+    }
+}
+
+thread_local! {
+    // SAFETY: no arguments; EAL has been started.
+    static REGISTRATION: Registration = Registration { ours: unsafe { sys::hemi_dpdk_register_thread() } == 1 };
+}
+
+/// Make this thread known to DPDK, until it ends: only then has it caches of mbufs of its own. Where that is refused (all names are taken, or EAL
+/// serves several processes), each mbuf costs atomic operations.
+pub(crate) fn register() -> bool {
+    REGISTRATION.try_with(|registration| registration.ours).unwrap_or(false)
+}
