@@ -38,7 +38,7 @@ pub(crate) fn count(what: &str, frames: usize) {
             let payload = payload(what, &pool);
             let mut queue = TxQueue::new(BURST);
             for _ in 0..frames / BURST {
-                fill(&mut queue, &payload);
+                fill(&mut queue, payload.as_ref());
                 device.tx_burst(Instant::ZERO, &mut queue).expect("alive");
             }
         }
@@ -48,7 +48,7 @@ pub(crate) fn count(what: &str, frames: usize) {
             let payload = payload(what, &pool);
             let mut queue = TxQueue::new(BURST);
             for _ in 0..frames / BURST {
-                fill(&mut queue, &payload);
+                fill(&mut queue, payload.as_ref());
                 (0..BURST).for_each(|_| queue.discard());
             }
         }
@@ -69,9 +69,9 @@ fn payload(what: &str, pool: &Pool) -> Option<Buf> {
     })
 }
 
-fn fill(queue: &mut TxQueue, payload: &Option<Buf>) {
+fn fill(queue: &mut TxQueue, payload: Option<&Buf>) {
     for _ in 0..BURST {
-        let mut frame = TxFrame::new(payload.clone().map(Sga::from).unwrap_or_default());
+        let mut frame = TxFrame::new(payload.map_or_else(Sga::new, |payload| Sga::from(payload.clone())));
         frame.head_mut(64);
         queue.push(frame);
     }

@@ -25,30 +25,28 @@ void hemi_dpdk_free(struct rte_mbuf *buf)
 	rte_pktmbuf_free(buf);
 }
 
-struct numbering {
-	uint8_t **buffers;
+struct listing {
+	struct rte_mbuf **bufs;
 	uint32_t room;
 	uint32_t count;
 };
 
-static void number_one(struct rte_mempool *pool, void *arg, void *obj, unsigned int index)
+static void list_one(struct rte_mempool *pool, void *arg, void *obj, unsigned int index)
 {
-	struct numbering *to = arg;
-	struct rte_mbuf *buf = obj;
+	struct listing *to = arg;
 
 	(void)pool;
 	if (index < to->room) {
-		*(uint64_t *)rte_mbuf_to_priv(buf) = index;
-		to->buffers[index] = buf->buf_addr;
+		to->bufs[index] = obj;
 		to->count++;
 	}
 }
 
-uint32_t hemi_dpdk_number(struct rte_mempool *pool, uint8_t **buffers, uint32_t room)
+uint32_t hemi_dpdk_list(struct rte_mempool *pool, struct rte_mbuf **bufs, uint32_t room)
 {
-	struct numbering to = { .buffers = buffers, .room = room, .count = 0 };
+	struct listing to = { .bufs = bufs, .room = room, .count = 0 };
 
-	rte_mempool_obj_iter(pool, number_one, &to);
+	rte_mempool_obj_iter(pool, list_one, &to);
 	return to.count;
 }
 
@@ -82,14 +80,6 @@ void hemi_dpdk_uncarry(struct rte_mbuf *buf)
 	buf->nb_segs = 1;
 	rte_mbuf_refcnt_set(buf, 1);
 	rte_pktmbuf_free_seg(buf);
-}
-
-int hemi_dpdk_checksum_good(uint64_t flags)
-{
-	uint64_t l4 = flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
-
-	/* NONE: not in the packet, but its data is intact (a virtual device's unfinished checksum). */
-	return l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD || l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE;
 }
 
 uint8_t *hemi_dpdk_append(struct rte_mbuf *buf, uint16_t len)
@@ -126,6 +116,21 @@ int hemi_dpdk_register_thread(void)
 	if (rte_lcore_id() != LCORE_ID_ANY)
 		return 0;
 	return rte_thread_register() == 0 ? 1 : -rte_errno;
+}
+
+uint64_t hemi_dpdk_checksum_mask(void)
+{
+	return RTE_MBUF_F_RX_L4_CKSUM_MASK;
+}
+
+uint64_t hemi_dpdk_checksum_good(void)
+{
+	return RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+}
+
+uint64_t hemi_dpdk_checksum_none(void)
+{
+	return RTE_MBUF_F_RX_L4_CKSUM_NONE;
 }
 
 uint64_t hemi_dpdk_tx_checksums(void)

@@ -37,8 +37,8 @@ enum hemi_dpdk_mbuf {
 	HEMI_MBUF_NEXT = offsetof(struct rte_mbuf, next),
 };
 
-/* Number the mbufs of a new pool, in their private areas, and say where their buffers are; how many there are. */
-uint32_t hemi_dpdk_number(struct rte_mempool *pool, uint8_t **buffers, uint32_t room);
+/* All mbufs of a new pool; how many there are. */
+uint32_t hemi_dpdk_list(struct rte_mempool *pool, struct rte_mbuf **bufs, uint32_t room);
 
 /* Single whole mbufs, as they were received, back into their pool. */
 void hemi_dpdk_put_bulk(struct rte_mempool *pool, struct rte_mbuf **bufs, unsigned int count);
@@ -49,8 +49,11 @@ void hemi_dpdk_carry(struct rte_mbuf *buf, struct rte_mbuf_ext_shared_info *shar
 /* As rte_pktmbuf_free_seg of an mbuf that carries nothing any more. */
 void hemi_dpdk_uncarry(struct rte_mbuf *buf);
 
-/* Not 0: the checksum is right, or the data is known to be. */
-int hemi_dpdk_checksum_good(uint64_t flags);
+/* What is known of a received checksum: these bits of the flags, when it is good, and when it is not in the packet
+ * but its data is intact (a virtual device's unfinished checksum). */
+uint64_t hemi_dpdk_checksum_mask(void);
+uint64_t hemi_dpdk_checksum_good(void);
+uint64_t hemi_dpdk_checksum_none(void);
 
 /* Room for len bytes of data at the end; NULL: there is not so much. */
 uint8_t *hemi_dpdk_append(struct rte_mbuf *buf, uint16_t len);

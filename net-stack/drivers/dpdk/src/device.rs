@@ -14,7 +14,6 @@ use hemi_queue::{Pool, Result, Wakeup, buf::Region, time::Instant};
 use crate::{
     counters::Counters,
     exposure::Reach,
-    lcore,
     mbuf::Mbuf,
     mempool::Heap,
     port::{Offers, Port, Queue},
@@ -59,21 +58,14 @@ struct Link {
 impl Dpdk {
     /// Make a device of `queue`, whose buffers a driver may send from are added to `pool`.
     pub(crate) fn new(port: Arc<Port>, queue: Queue, pool: &Pool, heap: usize) -> Result<Self> {
-        lcore::register();
         let Offers { chains, most_pieces, reach, tso, keep, rx_checksum, .. } = port.offers;
         let Queue { index, received, heads, carriers } = queue;
         let mut memory = Vec::new();
         if reach == Reach::Eal {
-            memory.push(span(&received.number(), received.room()));
+            memory.push(received.span());
             memory.extend(provide(pool, heap)?);
         }
-        let good: fn(u64) -> bool = if rx_checksum {
-            // SAFETY: any number.
-            |flags| unsafe { sys::hemi_dpdk_checksum_good(flags) != 0 }
-        } else {
-            |_| false
-        };
-        let rx = RxPath::new(received, keep, pool, good)?;
+        let rx = RxPath::new(received, keep, pool, rx_checksum)?;
         let shape = TxShape {
             port: port.id,
             queue: index,
@@ -123,12 +115,6 @@ impl Dpdk {
         self.link.next = now + if up { PERIOD } else { SOON };
         Ok(())
     }
-}
-
-/// The addresses of buffers of `room` bytes.
-fn span(buffers: &[std::ptr::NonNull<u8>], room: usize) -> Range<usize> {
-    let addresses = || buffers.iter().map(|buffer| buffer.addr().get());
-    addresses().min().unwrap_or(0)..addresses().max().map_or(0, |last| last + room)
 }
 
 /// Add `bytes` of EAL's heap to the pool, in buffers of several sizes; where they lie.

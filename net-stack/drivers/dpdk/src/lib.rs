@@ -91,6 +91,9 @@ fn open_queue(uri: &Uri, queue: DeviceQueue) -> Result<(std::sync::Arc<port::Por
     let (name, arguments) = uri.path().split_once(',').unwrap_or((uri.path(), ""));
     let asked =
         port::Asked { arguments: arguments.to_owned(), queues: queue.of as u16, mac, mtu, trusted, offload };
+    if !lcore::register() {
+        tracing::debug!("DPDK knows this thread by no name: it has no cache of mbufs");
+    }
     let port = port::Port::of(name, asked)?;
     let queue = port.take(queue.index)?;
     Ok((port, queue))

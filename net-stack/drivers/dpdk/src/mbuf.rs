@@ -2,7 +2,10 @@
 //!
 //! No reference to an mbuf is ever made: drivers and other cores may count it at the same time.
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::{
+    ptr::NonNull,
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 use dpdk_sys as sys;
 
@@ -76,14 +79,39 @@ impl Mbuf {
         unsafe { self.field(sys::HEMI_MBUF_POOL) }
     }
 
-    /// Its number in its pool.
+    /// The word of ours in its private area, which is zero at first; nothing is left there.
     ///
     /// # Safety
-    /// An mbuf of a pool that was numbered (`Mempool::number`).
+    /// An mbuf of `Mempool::new`, which nobody else has.
     #[inline]
-    pub(crate) unsafe fn number(self) -> usize {
-        // SAFETY: the private area is right behind the mbuf, and holds the number.
-        unsafe { self.field::<u64>(sys::HEMI_MBUF_SIZE) as usize }
+    pub(crate) unsafe fn take_word(self) -> Option<NonNull<()>> {
+        // SAFETY: the private area is right behind the mbuf. No driver touches it.
+        unsafe {
+            let word = self.field::<*mut ()>(sys::HEMI_MBUF_SIZE);
+            self.set(sys::HEMI_MBUF_SIZE, std::ptr::null_mut::<()>());
+            NonNull::new(word)
+        }
+    }
+
+    /// Leave a word there.
+    ///
+    /// # Safety
+    /// As for `take_word`.
+    #[inline]
+    pub(crate) unsafe fn set_word(self, word: NonNull<()>) {
+        // SAFETY: as above.
+        unsafe { self.set(sys::HEMI_MBUF_SIZE, word.as_ptr()) }
+    }
+
+    /// Its own buffer.
+    ///
+    /// # Safety
+    /// An mbuf of `Mempool::new`.
+    pub(crate) unsafe fn own_buffer(self) -> Option<NonNull<u8>> {
+        // SAFETY: mbuf, private area, buffer, in one element of the pool.
+        NonNull::new(
+            unsafe { self.0.byte_add(sys::HEMI_MBUF_SIZE as usize + super::mempool::PRIVATE) }.cast(),
+        )
     }
 
     /// The mbuf whose own buffer begins at `buffer`.
@@ -91,9 +119,21 @@ impl Mbuf {
     /// # Safety
     /// It is of a pool of `Mempool::new`: mbuf, private area, buffer.
     #[inline]
-    pub(crate) unsafe fn of_buffer(buffer: *mut u8) -> Self {
+    pub(crate) unsafe fn of_buffer(buffer: NonNull<u8>) -> Self {
         // SAFETY: by contract, within the element.
-        Self(unsafe { buffer.byte_sub(sys::HEMI_MBUF_SIZE as usize + super::mempool::PRIVATE) }.cast())
+        Self(
+            unsafe { buffer.byte_sub(sys::HEMI_MBUF_SIZE as usize + super::mempool::PRIVATE) }
+                .cast()
+                .as_ptr(),
+        )
+    }
+
+    /// Whether its buffer is its own, not one that it was attached to.
+    /// (Of a pool of `Mempool::new`.)
+    #[inline]
+    pub(crate) fn has_own_buffer(self, piece: &Piece) -> bool {
+        let own = self.0.addr() + sys::HEMI_MBUF_SIZE as usize + super::mempool::PRIVATE;
+        piece.buffer.addr() == own
     }
 
     /// Where to write a new packet's bytes, and how many there is room for.

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::CString,
+    ops::Range,
     ptr::NonNull,
     sync::{
         Arc,
@@ -13,7 +14,7 @@ use dpdk_sys as sys;
 
 use crate::{exposure::Private, mbuf::Mbuf};
 
-/// Bytes between an mbuf and its buffer: its number.
+/// Bytes between an mbuf and its buffer: a word of ours.
 pub(crate) const PRIVATE: usize = 8;
 /// Mbufs that each core keeps for itself.
 const CACHE: u32 = 256;
@@ -71,13 +72,22 @@ impl Mempool {
         self.private.is_some()
     }
 
-    /// Number the mbufs, once, before they are used; their buffers in that order.
-    pub(crate) fn number(&self) -> Vec<NonNull<u8>> {
-        let mut buffers = vec![std::ptr::null_mut(); self.count()];
-        // SAFETY: the private area of each mbuf has room for its number, and the list for each buffer.
-        let n = unsafe { sys::hemi_dpdk_number(self.raw(), buffers.as_mut_ptr(), self.count) };
-        buffers.truncate(n as usize);
-        buffers.into_iter().filter_map(NonNull::new).collect()
+    /// All mbufs of the new pool.
+    pub(crate) fn list(&self) -> Box<[Mbuf]> {
+        let mut mbufs = vec![Mbuf::NONE; self.count()];
+        // SAFETY: room for each mbuf; `Mbuf` is a pointer.
+        let n = unsafe { sys::hemi_dpdk_list(self.raw(), mbufs.as_mut_ptr().cast(), self.count) };
+        mbufs.truncate(n as usize);
+        mbufs.into()
+    }
+
+    /// The addresses of its buffers, from the first to the last.
+    pub(crate) fn span(&self) -> Range<usize> {
+        let mbufs = self.list();
+        // SAFETY: mbufs of the pool.
+        let starts =
+            || mbufs.iter().filter_map(|mbuf| unsafe { mbuf.own_buffer() }).map(|at| at.addr().get());
+        starts().min().unwrap_or(0)..starts().max().map_or(0, |last| last + self.room)
     }
 
     /// Take as many mbufs as `mbufs` has places, or none.

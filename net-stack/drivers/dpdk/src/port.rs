@@ -36,6 +36,8 @@ pub(crate) struct Port {
     /// Queues that have been taken, and of those the ones that wait for a link without touching the driver.
     pub(crate) taken: AtomicU32,
     pub(crate) waiting: AtomicU32,
+    /// What the driver has mbufs of, whoever uses the queues.
+    pub(crate) pools: Mutex<Vec<Arc<Mempool>>>,
     /// Buffers that the driver may still read: released when it is closed.
     pub(crate) leftovers: Mutex<Vec<SendBuf>>,
 }
@@ -137,6 +139,7 @@ impl Drop for Port {
         let ((), log) = eal::control(|| {
             self.open = None;
             self.queues.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+            self.pools.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         });
         self.leftovers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         if !log.trim().is_empty() {

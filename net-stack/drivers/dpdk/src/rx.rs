@@ -7,13 +7,15 @@
 //!      └──────────────────────────────── give back, before the next burst ────────────────────────────────┘
 //! ```
 //!
-//! Every mbuf has a number, and its buffer is a slot of the pool `chunks`: while the driver (or the mempool) has the mbuf, its slot is in `lent`;
-//! while the application has the slot, nobody has the mbuf. So the driver always has the mbufs that it needs, whatever the application holds.
+//! An mbuf's buffer is also a slot of the pool `chunks`. While the driver (or the mempool) has the mbuf, the slot's count is a word in the mbuf's private
+//! area; while the application has the slot, nobody has the mbuf. So the driver always has the mbufs that it needs, whatever the application holds,
+//! and what an mbuf says can be checked: no word, no frame.
 
 use std::sync::Arc;
 
+use dpdk_sys as sys;
 use hemi_net::{RxFrame, RxPool, frame::RxChecksum};
-use hemi_queue::{BufMut, Pool, Result};
+use hemi_queue::{Buf, BufMut, Pool, Result, buf::Lent};
 
 use crate::{
     counters::Counters,
@@ -27,77 +29,88 @@ pub(crate) const BURST: usize = 32;
 /// The receiving half.
 pub(crate) struct RxPath {
     memory: Arc<Mempool>,
-    /// The mbufs' buffers.
+    mbufs: Box<[Mbuf]>,
+    /// Their buffers.
     chunks: Pool,
-    /// Those that the driver or the mempool has, by number.
-    lent: Box<[Option<BufMut>]>,
-    lent_count: usize,
+    /// Those that the driver or the mempool has.
+    lent: usize,
     /// Fewer than these are not left to the driver; as many as there are, if nothing may be handed up.
     keep: usize,
     copies: RxPool,
-    /// Flags of packets whose checksum is good.
-    good_checksum: fn(u64) -> bool,
+    checksum: Checksum,
+}
+
+/// The flags of packets whose checksum is known to be good.
+#[derive(Clone, Copy, Debug)]
+struct Checksum {
+    mask: u64,
+    good: u64,
+    none: u64,
+}
+
+impl Checksum {
+    fn new(verified: bool) -> Self {
+        // SAFETY: no arguments.
+        let (mask, good, none) = unsafe {
+            (sys::hemi_dpdk_checksum_mask(), sys::hemi_dpdk_checksum_good(), sys::hemi_dpdk_checksum_none())
+        };
+        // No flags are ever all ones.
+        if verified { Self { mask, good, none } } else { Self { mask, good: u64::MAX, none: u64::MAX } }
+    }
+
+    #[inline]
+    fn of(self, flags: u64) -> RxChecksum {
+        let known = flags & self.mask;
+        if known == self.good || known == self.none { RxChecksum::Good } else { RxChecksum::Unknown }
+    }
 }
 
 impl RxPath {
     /// The receiving half of a queue whose driver allocates from `memory`, and of whose mbufs `keep` stay with it. What has to be copied
-    /// goes to `pool`.
-    pub(crate) fn new(
-        memory: Arc<Mempool>,
-        keep: usize,
-        pool: &Pool,
-        good_checksum: fn(u64) -> bool,
-    ) -> Result<Self> {
-        let buffers = memory.number();
+    /// goes to `pool`. The driver verifies checksums, or does not.
+    pub(crate) fn new(memory: Arc<Mempool>, keep: usize, pool: &Pool, verified: bool) -> Result<Self> {
+        let mbufs = memory.list();
+        // SAFETY: mbufs of the pool.
+        let buffers: Vec<_> = mbufs.iter().filter_map(|mbuf| unsafe { mbuf.own_buffer() }).collect();
         let owner = Box::new(Arc::clone(&memory));
         // SAFETY: the mbufs' own buffers, apart from each other in EAL's memory, kept by the owner. A driver writes to those whose slots are
-        // lent. Allocated by EAL and zeroed, or written to by it since.
+        // lent. Zeroed by EAL, or written to since.
         let chunks = unsafe { Pool::of_pieces(&buffers, memory.room(), owner)? };
-        let mut lent: Box<[Option<BufMut>]> = (0..buffers.len()).map(|_| None).collect();
-        for _ in 0..lent.len() {
-            let mut chunk = chunks.try_alloc(0)?;
-            // SAFETY: the buffer of one of the mbufs that have been numbered.
-            let number = unsafe { Mbuf::of_buffer(chunk.as_mut_ptr()).number() };
-            if let Some(place) = lent.get_mut(number) {
-                *place = Some(chunk);
-            }
-        }
+        let lent = chunks.lend(usize::MAX, |lent| {
+            // SAFETY: the buffer of one of these mbufs, whose word is nobody else's.
+            unsafe { Mbuf::of_buffer(lent.start()).set_word(lent.into_raw()) };
+        });
         let keep = if memory.is_private() { keep } else { usize::MAX };
-        let lent_count = lent.len();
-        Ok(Self { memory, chunks, lent, lent_count, keep, copies: RxPool::new(pool.clone()), good_checksum })
+        let checksum = Checksum::new(verified);
+        Ok(Self { memory, mbufs, chunks, lent, keep, copies: RxPool::new(pool.clone()), checksum })
     }
 
     /// Give the driver back what the application has let go of.
     #[inline]
     pub(crate) fn give_back(&mut self) {
-        if self.lent_count == self.lent.len() {
+        if self.lent == self.mbufs.len() {
             return;
         }
         self.chunks.collect();
-        let stats = self.chunks.stats();
-        let mut free = self.lent.len().saturating_sub(stats.in_use + stats.remote);
-        while free > 0 {
+        loop {
             let mut mbufs = [Mbuf::NONE; BURST];
-            let mut n = 0;
-            while n < free.min(BURST)
-                && let Ok(mut chunk) = self.chunks.try_alloc(0)
-            {
-                // SAFETY: the buffer of one of our mbufs, which nobody has.
-                let (mbuf, number) = unsafe {
-                    let mbuf = Mbuf::of_buffer(chunk.as_mut_ptr());
-                    (mbuf, mbuf.number())
-                };
-                let Some(place) = self.lent.get_mut(number) else { break };
-                *place = Some(chunk);
-                mbufs[n] = mbuf;
-                n += 1;
+            let mut places = mbufs.iter_mut();
+            let n = self.chunks.lend(BURST, |lent| {
+                if let Some(place) = places.next() {
+                    // SAFETY: the buffer of one of our mbufs, which nobody has.
+                    unsafe {
+                        *place = Mbuf::of_buffer(lent.start());
+                        place.set_word(lent.into_raw());
+                    }
+                }
+            });
+            if n > 0 {
+                self.lent += n;
+                self.memory.put(&mut mbufs[..n]);
             }
-            if n == 0 {
+            if n < BURST {
                 return;
             }
-            self.lent_count += n;
-            free -= n;
-            self.memory.put(&mut mbufs[..n]);
         }
     }
 
@@ -109,11 +122,8 @@ impl RxPath {
         for &mbuf in mbufs.iter().take(BURST) {
             // SAFETY: received, and nobody else's.
             let (piece, len, flags) = unsafe { (mbuf.piece(), mbuf.packet_len(), mbuf.flags()) };
-            let checksum = if (self.good_checksum)(flags) { RxChecksum::Good } else { RxChecksum::Unknown };
-            if let Some(mut chunk) = self.whole(mbuf, &piece, len) {
-                chunk.set_len(piece.offset + piece.len);
-                let mut bytes = chunk.freeze();
-                bytes.advance(piece.offset);
+            let checksum = self.checksum.of(flags);
+            if let Some(bytes) = self.whole(mbuf, &piece, len) {
                 frames.push(RxFrame { bytes, checksum });
                 counters.rx_zero_copy += 1;
             } else {
@@ -122,32 +132,39 @@ impl RxPath {
                 n += 1;
             }
         }
-        mempool::free(&mut used[..n]);
+        if n > 0 {
+            mempool::free(&mut used[..n]);
+        }
     }
 
-    /// The slot of a packet that can go up as it is.
+    /// A packet that can go up as it is.
     #[inline]
-    fn whole(&mut self, mbuf: Mbuf, piece: &Piece, len: usize) -> Option<BufMut> {
+    fn whole(&mut self, mbuf: Mbuf, piece: &Piece, len: usize) -> Option<Buf> {
         // SAFETY: received.
-        let ours = unsafe { mbuf.pool() } == self.memory.raw();
-        if self.lent_count <= self.keep || !ours || !piece.next.is_null() || piece.len != len {
+        let ours = unsafe { mbuf.pool() } == self.memory.raw() && mbuf.has_own_buffer(piece);
+        if self.lent <= self.keep || !ours || !piece.next.is_null() || piece.len != len {
             return None;
         }
-        // SAFETY: of our pool, so it has been numbered.
-        let place = self.lent.get_mut(unsafe { mbuf.number() })?;
-        // Its own buffer, not one that it was attached to.
-        let own = place.as_mut().is_some_and(|chunk| chunk.as_mut_ptr() == piece.buffer);
-        if !own || !piece.is_inside() {
-            return None;
+        // SAFETY: of our pool, and with us.
+        let word = unsafe { mbuf.take_word() }?;
+        // SAFETY: left there by us, and taken once.
+        match unsafe { Lent::from_raw(word) }.received(piece.offset, piece.len) {
+            Ok(bytes) => {
+                self.lent -= 1;
+                Some(bytes)
+            }
+            Err(lent) => {
+                // SAFETY: as above.
+                unsafe { mbuf.set_word(lent.into_raw()) };
+                None
+            }
         }
-        self.lent_count -= 1;
-        place.take()
     }
 
     /// A packet, in however many pieces, in one buffer of the core's pool; `None` when it was dropped (and counted).
     #[cold]
-    fn copy(&mut self, first: Piece, len: usize, counters: &mut Counters) -> Option<hemi_queue::Buf> {
-        counters.rx_reserve += u64::from(self.lent_count <= self.keep && self.memory.is_private());
+    fn copy(&mut self, first: Piece, len: usize, counters: &mut Counters) -> Option<Buf> {
+        counters.rx_reserve += u64::from(self.lent <= self.keep && self.memory.is_private());
         if len > self.copies.pool().largest() {
             counters.rx_bad_packet += 1;
             return None;
@@ -169,7 +186,14 @@ impl Drop for RxPath {
     fn drop(&mut self) {
         self.give_back();
         // What the application still holds does not come back to the mempool.
-        self.memory.keep(self.lent.len() - self.lent_count);
+        self.memory.keep(self.mbufs.len() - self.lent);
+        for mbuf in &self.mbufs {
+            // SAFETY: an mbuf of our pool, whose word is ours whoever has the rest of it.
+            if let Some(word) = unsafe { mbuf.take_word() } {
+                // SAFETY: left there by us, and taken once.
+                drop(unsafe { Lent::from_raw(word) });
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{CStr, CString},
-    sync::{Mutex, atomic::AtomicU32},
+    sync::{Arc, Mutex, atomic::AtomicU32},
 };
 
 use dpdk_sys as sys;
@@ -49,7 +49,7 @@ fn text(s: &str) -> CString {
 
 /// Called on the control path, for a port that this process does not have open.
 pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
-    let mut queues = Vec::new(); // declared before what closes the port, so that they go after it when a step fails
+    let (mut queues, mut pools) = (Vec::new(), Vec::new()); // declared before what closes the port, so that they go after it when a step fails
     let open = find(name, &asked.arguments)?;
     let id = open.id;
     let mut info = sys::rte_eth_dev_info::default();
@@ -84,6 +84,8 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
     offers.keep = usize::from(rx) + SPARE;
     for index in 0..asked.queues {
         let queue = memory(index, tx, &offers).map_err(|code| failed("allocate buffers for", code))?;
+        pools.extend([Arc::clone(&queue.received), Arc::clone(&queue.heads)]);
+        pools.extend(queue.carriers.clone());
         // SAFETY: the pools outlive the port; no configuration: the driver's default.
         unsafe {
             let null = std::ptr::null();
@@ -105,6 +107,7 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
         asked,
         taken: AtomicU32::new(0),
         waiting: AtomicU32::new(0),
+        pools: Mutex::new(pools),
         leftovers: Mutex::default(),
     })
 }

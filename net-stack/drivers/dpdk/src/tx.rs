@@ -10,7 +10,10 @@
 //!
 //! Short payloads, such as lie in memory that the driver cannot read, and all payloads where chains do not arrive whole, are copied behind their headers.
 
-use std::{ops::Range, sync::Arc, sync::atomic::Ordering};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
 
 use dpdk_sys as sys;
 use hemi_net::{TxFrame, TxQueue};
@@ -245,7 +248,7 @@ impl TxPath {
         payload.len() > SHORT
             && payload.parts() < self.shape.most_pieces
             && payload.parts() <= self.carriers.free()
-            && payload.iter().all(|part| part.len() <= usize::from(u16::MAX) && reaches(part))
+            && payload.iter().all(|part| u16::try_from(part.len()).is_ok() && reaches(part))
     }
 
     /// The head in `head`, and a carrier for each buffer of the payload. Asked before: there are so many.
@@ -258,7 +261,7 @@ impl TxPath {
             head.set_packet(frame.len(), 1 + frame.payload.parts());
         }
         let mut last = head;
-        for part in frame.payload.iter() {
+        for part in &frame.payload {
             let carrier = self.carriers.carry(part.clone());
             // SAFETY: as above.
             unsafe { last.set_next(carrier) };

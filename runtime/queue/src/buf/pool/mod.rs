@@ -14,7 +14,7 @@ pub use alloc::Alloc;
 pub use config::{AllocError, ClassConfig, PoolConfig, PoolStats};
 pub(crate) use inner::PoolInner;
 
-use super::{BufMut, Region, RegionId, Sga, slot::Slot};
+use super::{BufMut, Lent, Region, RegionId, Sga, slot::Slot};
 
 /// The most size classes of one pool.
 const MAX_CLASSES: usize = 16;
@@ -136,6 +136,21 @@ impl Pool {
     fn own(slot: &Slot) -> BufMut {
         // SAFETY: from `take` or `refill`: nobody else has a count, and the one they set is handed over.
         unsafe { BufMut::from_raw(NonNull::from(slot), slot.data, 0, slot.cap) }
+    }
+
+    /// Up to `max` free buffers of the smallest class for a device, without growing the pool; how many there were. Their content is whatever was
+    /// there before.
+    #[inline]
+    pub fn lend(&self, max: usize, mut each: impl FnMut(Lent)) -> usize {
+        let mut lent = 0;
+        while lent < max
+            && let Some(slot) = self.inner.take(0)
+        {
+            // SAFETY: from `take`: nobody else has a count, and the one it set is handed over.
+            each(unsafe { Lent::new(NonNull::from(slot)) });
+            lent += 1;
+        }
+        lent
     }
 
     /// A buffer of at least `len` bytes of room, as soon as there is one: the back-pressure of memory.
