@@ -15,42 +15,53 @@ fn uri() -> Uri {
     uri.parse().expect("a URI")
 }
 
+/// Call `burst` until it has done so many frames.
+#[inline(never)]
+fn counted_loop(frames: usize, mut burst: impl FnMut() -> usize) {
+    let mut done = 0;
+    while done < frames {
+        done += burst();
+    }
+}
+
 /// Do it `frames` times.
 pub(crate) fn count(what: &str, frames: usize) {
     match what {
         "bare-rx" | "bare-tx" => {
             let mut port = Frames::open(&uri(), &super::FRAME).unwrap_or_else(|e| panic!("{e}"));
-            let mut done = 0;
-            while done < frames {
-                done += if what == "bare-rx" { port.receive() } else { port.send(BURST) };
+            if what == "bare-rx" {
+                counted_loop(frames, || port.receive());
+            } else {
+                counted_loop(frames, || port.send(BURST));
             }
         }
         "rx" => {
             let (mut device, _pool) = device();
-            let (mut got, mut done) = (Vec::with_capacity(BURST), 0);
-            while done < frames {
-                done += device.rx_burst(Instant::ZERO, BURST, &mut got).expect("alive");
+            let mut got = Vec::with_capacity(BURST);
+            counted_loop(frames, || {
                 got.clear();
-            }
+                device.rx_burst(Instant::ZERO, BURST, &mut got).expect("alive")
+            });
         }
         "tx" | "tx-payload" => {
             let (mut device, pool) = device();
             let payload = payload(what, &pool);
             let mut queue = TxQueue::new(BURST);
-            for _ in 0..frames / BURST {
+            counted_loop(frames, || {
                 fill(&mut queue, payload.as_ref());
-                device.tx_burst(Instant::ZERO, &mut queue).expect("alive");
-            }
+                device.tx_burst(Instant::ZERO, &mut queue).expect("alive")
+            });
         }
         // What of the above is the queue's.
         "queue" | "queue-payload" => {
             let (_device, pool) = device();
             let payload = payload(what, &pool);
             let mut queue = TxQueue::new(BURST);
-            for _ in 0..frames / BURST {
+            counted_loop(frames, || {
                 fill(&mut queue, payload.as_ref());
                 (0..BURST).for_each(|_| queue.discard());
-            }
+                BURST
+            });
         }
         _ => panic!("{what} is nothing that can be counted"),
     }
@@ -77,27 +88,22 @@ fn fill(queue: &mut TxQueue, payload: Option<&Buf>) {
     }
 }
 
-/// `(Ir(3N) - Ir(N)) / 2N` of this program under callgrind: set-up and tear-down are in both and cancel out.
+/// Those of [`count`]'s loop in this program under callgrind, per frame.
 fn instructions(what: &str) -> f64 {
-    const FRAMES: u64 = 100_000 / BURST as u64 * BURST as u64;
-    let run = |frames: u64| {
-        let out = env::temp_dir().join(format!("hemi-bench-{}-{what}.callgrind", std::process::id()));
-        let output = Command::new("valgrind")
-            .args(["--tool=callgrind", "--quiet"])
-            .arg(format!("--callgrind-out-file={}", out.display()))
-            .arg(env::current_exe().expect("ourselves"))
-            .args(["--count", what, &frames.to_string()])
-            .output()
-            .expect("valgrind runs (apt-get install valgrind)");
-        assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
-        let text = fs::read_to_string(&out).expect("callgrind's output");
-        let _ = fs::remove_file(&out);
-        let total =
-            text.lines().rev().find_map(|line| line.strip_prefix("totals: ")?.trim().parse::<u64>().ok());
-        total.expect("a total")
-    };
-    let once = run(FRAMES);
-    run(3 * FRAMES).saturating_sub(once) as f64 / (2 * FRAMES) as f64
+    const FRAMES: usize = 100_000 / BURST * BURST;
+    let out = env::temp_dir().join(format!("hemi-bench-{}-{what}.callgrind", std::process::id()));
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--quiet", "--toggle-collect=*counted_loop*"])
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(env::current_exe().expect("ourselves"))
+        .args(["--count", what, &FRAMES.to_string()])
+        .output()
+        .expect("valgrind runs (apt-get install valgrind)");
+    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(&out).expect("callgrind's output");
+    let _ = fs::remove_file(&out);
+    let total = text.lines().rev().find_map(|line| line.strip_prefix("totals: ")?.trim().parse::<u64>().ok());
+    total.expect("a total") as f64 / FRAMES as f64
 }
 
 /// Count everything and print what hemi adds.

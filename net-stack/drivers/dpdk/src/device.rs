@@ -99,7 +99,7 @@ impl Dpdk {
         let up = told < 0 || link.link_status() != 0;
         if up != self.link.up {
             self.link.up = up;
-            self.link.call = now + PATIENCE;
+            self.link.call = now + PERIOD;
             let change = |n: u32| if up { n.wrapping_sub(1) } else { n.wrapping_add(1) };
             let _ = self.port.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| Some(change(n)));
         }
@@ -108,9 +108,9 @@ impl Dpdk {
             || self.port.waiting.load(Ordering::Acquire) == self.port.taken.load(Ordering::Acquire);
         if !up && self.port.offers.calls_once && now >= self.link.call && self.index == 0 && all_wait() {
             self.counters.reconnects += 1;
-            let log = setup::call_again(self.port.id);
+            let (there, log) = setup::call_again(self.port.id);
             tracing::trace!("{}: called again: {log}", self.port.name);
-            self.link.call = now + PATIENCE;
+            self.link.call = now + if there { PATIENCE } else { PERIOD };
         }
         self.link.next = now + if up { PERIOD } else { SOON };
         Ok(())

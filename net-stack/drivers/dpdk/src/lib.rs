@@ -51,6 +51,8 @@ mod rx;
 #[cfg(dpdk)]
 mod setup;
 #[cfg(dpdk)]
+mod stale;
+#[cfg(dpdk)]
 mod tx;
 #[cfg(dpdk)]
 mod xstats;

@@ -136,17 +136,12 @@ impl Mbuf {
         piece.buffer.addr() == own
     }
 
-    /// Where to write a new packet's bytes, and how many there is room for.
-    ///
-    /// # Safety
-    /// A new mbuf of ours.
+    /// Where a new packet's bytes are written: behind the headroom of its own buffer. (Of a pool of `Mempool::new`.)
     #[inline]
-    pub(crate) unsafe fn tail(self) -> (*mut u8, usize) {
-        // SAFETY: by contract; the data begins within the buffer.
-        unsafe {
-            let Piece { buffer, room, offset, .. } = self.piece();
-            (buffer.add(offset), room.saturating_sub(offset))
-        }
+    pub(crate) fn fresh_data(self) -> *mut u8 {
+        const BEFORE: usize =
+            sys::HEMI_MBUF_SIZE as usize + super::mempool::PRIVATE + super::mempool::HEADROOM;
+        self.0.wrapping_byte_add(BEFORE).cast()
     }
 
     /// Say what is in it: a piece of `len` bytes.

@@ -16,6 +16,8 @@ use crate::{exposure::Private, mbuf::Mbuf};
 
 /// Bytes between an mbuf and its buffer: a word of ours.
 pub(crate) const PRIVATE: usize = 8;
+/// Bytes of a buffer before a new packet's data.
+pub(crate) const HEADROOM: usize = sys::RTE_PKTMBUF_HEADROOM as usize;
 /// Mbufs that each core keeps for itself.
 const CACHE: u32 = 256;
 
@@ -65,6 +67,12 @@ impl Mempool {
     /// Bytes of each mbuf's buffer.
     pub(crate) fn room(&self) -> usize {
         self.room
+    }
+
+    /// Bytes of each for data.
+    #[inline]
+    pub(crate) fn data_room(&self) -> usize {
+        self.room.saturating_sub(HEADROOM)
     }
 
     /// Whether its memory is this process's alone, so that what was received into it may be handed up.

@@ -43,6 +43,7 @@ pub(crate) struct RxPath {
 /// The flags of packets whose checksum is known to be good.
 #[derive(Clone, Copy, Debug)]
 struct Checksum {
+    verified: bool,
     mask: u64,
     good: u64,
     none: u64,
@@ -54,13 +55,18 @@ impl Checksum {
         let (mask, good, none) = unsafe {
             (sys::hemi_dpdk_checksum_mask(), sys::hemi_dpdk_checksum_good(), sys::hemi_dpdk_checksum_none())
         };
-        // No flags are ever all ones.
-        if verified { Self { mask, good, none } } else { Self { mask, good: u64::MAX, none: u64::MAX } }
+        Self { verified, mask, good, none }
     }
 
+    /// # Safety
+    /// `mbuf` was received.
     #[inline]
-    fn of(self, flags: u64) -> RxChecksum {
-        let known = flags & self.mask;
+    unsafe fn of(self, mbuf: Mbuf) -> RxChecksum {
+        if !self.verified {
+            return RxChecksum::Unknown;
+        }
+        // SAFETY: by contract.
+        let known = unsafe { mbuf.flags() } & self.mask;
         if known == self.good || known == self.none { RxChecksum::Good } else { RxChecksum::Unknown }
     }
 }
@@ -117,54 +123,35 @@ impl RxPath {
     /// Hand the packets of a burst up.
     #[inline]
     pub(crate) fn take(&mut self, mbufs: &[Mbuf], frames: &mut Vec<RxFrame>, counters: &mut Counters) {
-        let mut used = [Mbuf::NONE; BURST];
-        let mut n = 0;
-        for &mbuf in mbufs.iter().take(BURST) {
-            // SAFETY: received, and nobody else's.
-            let (piece, len, flags) = unsafe { (mbuf.piece(), mbuf.packet_len(), mbuf.flags()) };
-            let checksum = self.checksum.of(flags);
-            if let Some(bytes) = self.whole(mbuf, &piece, len) {
+        // Mbufs that need not stay with the driver.
+        let mut spare = self.lent.saturating_sub(self.keep);
+        let had = spare;
+        let (pool, sums) = (self.memory.raw(), self.checksum);
+        for &mbuf in mbufs {
+            if spare > 0
+                && let Some(bytes) = whole(mbuf, pool)
+            {
+                spare -= 1;
+                // SAFETY: received.
+                let checksum = unsafe { sums.of(mbuf) };
                 frames.push(RxFrame { bytes, checksum });
-                counters.rx_zero_copy += 1;
             } else {
-                frames.extend(self.copy(piece, len, counters).map(|bytes| RxFrame { bytes, checksum }));
-                used[n] = mbuf;
-                n += 1;
+                frames.extend(self.copy(mbuf, spare == 0, counters));
+                mempool::free(&mut [mbuf]);
             }
         }
-        if n > 0 {
-            mempool::free(&mut used[..n]);
-        }
+        self.lent -= had - spare;
+        counters.rx_zero_copy += (had - spare) as u64;
     }
 
-    /// A packet that can go up as it is.
-    #[inline]
-    fn whole(&mut self, mbuf: Mbuf, piece: &Piece, len: usize) -> Option<Buf> {
-        // SAFETY: received.
-        let ours = unsafe { mbuf.pool() } == self.memory.raw() && mbuf.has_own_buffer(piece);
-        if self.lent <= self.keep || !ours || !piece.next.is_null() || piece.len != len {
-            return None;
-        }
-        // SAFETY: of our pool, and with us.
-        let word = unsafe { mbuf.take_word() }?;
-        // SAFETY: left there by us, and taken once.
-        match unsafe { Lent::from_raw(word) }.received(piece.offset, piece.len) {
-            Ok(bytes) => {
-                self.lent -= 1;
-                Some(bytes)
-            }
-            Err(lent) => {
-                // SAFETY: as above.
-                unsafe { mbuf.set_word(lent.into_raw()) };
-                None
-            }
-        }
-    }
-
-    /// A packet, in however many pieces, in one buffer of the core's pool; `None` when it was dropped (and counted).
+    /// A packet, in however many pieces, in one buffer of the core's pool; `None` when it was dropped (and counted). `reserve`: because the
+    /// application holds the rest of the mbufs.
     #[cold]
-    fn copy(&mut self, first: Piece, len: usize, counters: &mut Counters) -> Option<Buf> {
-        counters.rx_reserve += u64::from(self.lent <= self.keep && self.memory.is_private());
+    #[inline(never)]
+    fn copy(&mut self, mbuf: Mbuf, reserve: bool, counters: &mut Counters) -> Option<RxFrame> {
+        // SAFETY: received.
+        let (first, len, checksum) = unsafe { (mbuf.piece(), mbuf.packet_len(), self.checksum.of(mbuf)) };
+        counters.rx_reserve += u64::from(reserve && self.memory.is_private());
         if len > self.copies.pool().largest() {
             counters.rx_bad_packet += 1;
             return None;
@@ -178,7 +165,7 @@ impl RxPath {
             return None;
         }
         counters.rx_copied += 1;
-        Some(copy.freeze())
+        Some(RxFrame { bytes: copy.freeze(), checksum })
     }
 }
 
@@ -193,6 +180,27 @@ impl Drop for RxPath {
                 // SAFETY: left there by us, and taken once.
                 drop(unsafe { Lent::from_raw(word) });
             }
+        }
+    }
+}
+
+/// A packet that can go up as it is: one piece in an mbuf of our pool, where it should be.
+#[inline]
+fn whole(mbuf: Mbuf, pool: *mut sys::rte_mempool) -> Option<Buf> {
+    // SAFETY: received.
+    let (ours, piece, len) = unsafe { (mbuf.pool() == pool, mbuf.piece(), mbuf.packet_len()) };
+    if !ours || !mbuf.has_own_buffer(&piece) || !piece.next.is_null() || piece.len != len {
+        return None;
+    }
+    // SAFETY: of our pool, and with us.
+    let word = unsafe { mbuf.take_word() }?;
+    // SAFETY: left there by us, and taken once.
+    match unsafe { Lent::from_raw(word) }.received(piece.offset, piece.len) {
+        Ok(bytes) => Some(bytes),
+        Err(lent) => {
+            // SAFETY: as above.
+            unsafe { mbuf.set_word(lent.into_raw()) };
+            None
         }
     }
 }

@@ -11,15 +11,15 @@ use hemi_net::wire::MacAddr;
 use crate::{
     eal,
     exposure::{self, Private, Reach, Traits},
-    mempool::Mempool,
+    mempool::{HEADROOM, Mempool},
     port::{Asked, Offers, Open, Port, Queue},
+    stale,
     tx::MOST_PIECES,
 };
 
 /// Descriptors per queue, where the port allows it.
 const DESCRIPTORS: u16 = 1024;
-/// Bytes before the data in an mbuf (RTE_PKTMBUF_HEADROOM), and around a packet in its frame.
-const HEADROOM: usize = 128;
+/// Bytes around a packet in its frame.
 const AROUND: usize = 18;
 /// Mbufs beyond the driver's descriptors: in its hands, and in the core's cache.
 const SPARE: usize = 1024;
@@ -112,14 +112,15 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
     })
 }
 
-fn find(name: &str, arguments: &str) -> Result<Open, Failed> {
+fn find(name: &str, text_arguments: &str) -> Result<Open, Failed> {
     let bus = if eal::is_virtual(name) { c"vdev" } else { c"pci" };
-    let (name_c, arguments) = (text(name), text(arguments));
+    let (name_c, arguments) = (text(name), text(text_arguments));
     let mut id = u16::MAX;
     // SAFETY: the texts live for the calls; `id` is a local.
     unsafe {
         let known = sys::rte_eth_dev_get_port_by_name(name_c.as_ptr(), &raw mut id) == 0;
         if !known {
+            stale::remove_socket(name, text_arguments);
             check("find", sys::rte_eal_hotplug_add(bus.as_ptr(), name_c.as_ptr(), arguments.as_ptr()))?;
             let found = sys::rte_eth_dev_get_port_by_name(name_c.as_ptr(), &raw mut id);
             if found < 0 {
@@ -163,10 +164,8 @@ fn configuration(
         if tx_checksum { tx_checksums } else { 0 } | tso | if chains { multi } else { 0 };
     config.rxmode.offloads = if rx_checksum { rx_checksums } else { 0 } | lro;
     if lro > 0 {
-        config.rxmode.max_lro_pkt_size = u32::from(u16::MAX).min(match info.max_lro_pkt_size {
-            0 => u32::MAX,
-            most => most,
-        });
+        // 0, where the driver has no limit of its own, is what a driver without one wants to be told.
+        config.rxmode.max_lro_pkt_size = info.max_lro_pkt_size.min(u16::MAX.into());
     }
     if asked.queues > 1 {
         if info.flow_type_rss_offloads & rss == 0 {
@@ -234,14 +233,13 @@ fn run(id: u16, mac: Option<MacAddr>) -> Result<MacAddr, Failed> {
     Ok(mac.unwrap_or(MacAddr(own.addr_bytes)))
 }
 
-/// Call the server of a memif client again: stop and start it, which nobody may use meanwhile. The driver's log lines.
-pub(crate) fn call_again(id: u16) -> String {
-    let ((), log) = eal::control(|| {
+/// Call the server of a memif client again: stop and start it, which nobody may use meanwhile. Whether somebody was there, and the driver's log lines.
+pub(crate) fn call_again(id: u16) -> (bool, String) {
+    eal::control(|| {
         // SAFETY: a port of ours, whose queues nobody uses. What cannot be started now is tried again later.
         unsafe {
             sys::rte_eth_dev_stop(id);
-            sys::rte_eth_dev_start(id);
+            sys::rte_eth_dev_start(id) == 0
         }
-    });
-    log
+    })
 }

@@ -52,21 +52,18 @@ pub(crate) struct TxShape {
 pub(crate) struct TxPath {
     shape: TxShape,
     heads: Arc<Mempool>,
-    /// New mbufs for heads.
-    stock: [Mbuf; BURST],
-    stocked: usize,
     carriers: Carriers,
 }
 
-/// A packet that is ready for the driver.
-#[derive(Clone, Copy)]
+/// Packets that are ready for the driver, oldest first, and new mbufs behind them.
 struct Built {
-    mbuf: Mbuf,
-    /// Carriers in it.
-    carriers: usize,
+    mbufs: [Mbuf; BURST],
+    /// Carriers in each.
+    carriers: [u8; BURST],
 }
 
 /// Why there is no packet.
+#[derive(Clone, Copy)]
 enum NotBuilt {
     /// Mbufs come back as the driver sends.
     NoMbufs,
@@ -76,8 +73,7 @@ enum NotBuilt {
 
 impl TxPath {
     pub(crate) fn new(shape: TxShape, heads: Arc<Mempool>, carriers: Option<Arc<Mempool>>) -> Self {
-        let carriers = Carriers::new(carriers);
-        Self { shape, heads, stock: [Mbuf::NONE; BURST], stocked: 0, carriers }
+        Self { shape, heads, carriers: Carriers::new(carriers) }
     }
 
     /// Take frames from the front of `frames` while the driver has room; returns how many.
@@ -85,44 +81,52 @@ impl TxPath {
         let mut taken = 0;
         while !frames.is_empty() {
             self.carriers.release();
-            let mut built = [Built { mbuf: Mbuf::NONE, carriers: 0 }; BURST];
-            let (mut filled, mut offloads, mut never) = (0, false, false);
-            for frame in frames.iter().take(BURST) {
-                match self.build(frame) {
-                    Ok(packet) => built[filled] = packet,
-                    Err(NotBuilt::Never) => {
-                        never = true;
-                        break;
+            let wanted = frames.len().min(BURST);
+            let mut built = Built { mbufs: [Mbuf::NONE; BURST], carriers: [0; BURST] };
+            if !self.heads.take(&mut built.mbufs[..wanted]) {
+                counters.tx_no_mbufs += 1; // they come back as the driver sends
+                return taken;
+            }
+            let (mut filled, mut offloads, mut carrying, mut problem) = (0, false, 0, None);
+            for frame in frames.iter().take(wanted) {
+                match self.build(built.mbufs[filled], frame) {
+                    Ok(0) => {}
+                    Ok(n) => {
+                        built.carriers[filled] = n;
+                        carrying += 1;
                     }
-                    Err(NotBuilt::NoMbufs) => {
-                        counters.tx_no_mbufs += 1;
+                    Err(why) => {
+                        problem = Some(why);
                         break;
                     }
                 }
                 offloads |= frame.segment_size > 0;
                 filled += 1;
             }
-            let (sent, refused) = self.send(&built[..filled], offloads && self.shape.prepare);
-            for packet in &built[..sent] {
-                if packet.carriers > 0 {
-                    counters.tx_zero_copy += 1;
-                } else {
-                    counters.tx_copied += 1;
-                }
-                frames.discard();
-            }
+            let (sent, refused) = self.send(&mut built.mbufs[..filled], offloads && self.shape.prepare);
+            (0..sent).for_each(|_| frames.discard());
             taken += sent;
-            self.take_apart(&built[sent..filled]);
-            if refused || never && sent == filled {
-                // The stack keeps to the MTU and to what was offered, so this is nothing that can be sent.
-                counters.tx_refused += 1;
-                frames.discard();
-                taken += 1;
-            } else if sent < filled {
-                counters.tx_full += 1;
-                break;
-            } else if filled == 0 {
-                break;
+            if sent < wanted {
+                carrying -= self.take_apart(&built, sent, filled, wanted);
+            }
+            counters.tx_zero_copy += carrying as u64;
+            counters.tx_copied += (sent - carrying) as u64;
+            match problem {
+                _ if sent < filled && !refused => {
+                    counters.tx_full += 1;
+                    return taken;
+                }
+                Some(NotBuilt::NoMbufs) if !refused => {
+                    counters.tx_no_mbufs += 1;
+                    return taken;
+                }
+                None if !refused => {}
+                _ => {
+                    // The stack keeps to the MTU and to what was offered, so this is nothing that can be sent.
+                    counters.tx_refused += 1;
+                    frames.discard();
+                    taken += 1;
+                }
             }
         }
         taken
@@ -150,13 +154,9 @@ impl TxPath {
 
     /// Hand packets to the driver; how many it took, and whether it will never take the first.
     #[inline]
-    fn send(&self, built: &[Built], prepare: bool) -> (usize, bool) {
-        let mut mbufs = [Mbuf::NONE; BURST];
-        for (mbuf, packet) in mbufs.iter_mut().zip(built) {
-            *mbuf = packet.mbuf;
-        }
+    fn send(&self, mbufs: &mut [Mbuf], prepare: bool) -> (usize, bool) {
         let (port, queue) = (self.shape.port, self.shape.queue);
-        let mut ready = built.len() as u16;
+        let mut ready = mbufs.len() as u16;
         if ready == 0 {
             return (0, false);
         }
@@ -169,72 +169,73 @@ impl TxPath {
         }
         // SAFETY: so many packets; those that are taken are the driver's from then on. The queue is this core's alone.
         let sent = unsafe { sys::hemi_dpdk_tx_burst(port, queue, mbufs.as_mut_ptr().cast(), ready) };
-        (usize::from(sent).min(built.len()), false)
+        (usize::from(sent).min(mbufs.len()), false)
     }
 
-    /// Free packets that were not sent; carriers of the latest packets first.
+    /// Free packets that were not sent, and mbufs that were not used; how many of the packets had carriers. Those of the latest come
+    /// back first.
     #[cold]
-    fn take_apart(&mut self, built: &[Built]) {
-        for packet in built.iter().rev() {
-            if packet.carriers > 0 {
-                self.carriers.take_back(packet.carriers);
+    #[inline(never)]
+    fn take_apart(&mut self, built: &Built, sent: usize, filled: usize, wanted: usize) -> usize {
+        let mut carrying = 0;
+        for n in (sent..wanted).rev() {
+            let mbuf = built.mbufs[n];
+            let carriers = if n < filled { built.carriers[n] } else { 0 };
+            if carriers > 0 {
+                carrying += 1;
+                self.carriers.take_back(carriers.into());
                 // SAFETY: ours again; without the carriers it is a single mbuf.
                 unsafe {
-                    packet.mbuf.set_next(Mbuf::NONE);
-                    packet.mbuf.set_packet(0, 1);
+                    mbuf.set_next(Mbuf::NONE);
+                    mbuf.set_packet(0, 1);
                 }
             }
-            mempool::free(&mut [packet.mbuf]);
+            mempool::free(&mut [mbuf]);
         }
+        carrying
     }
 
-    /// A new mbuf of one empty piece.
+    /// Make a packet of a frame, with `head` in front; how many carriers are in it. When that fails, `head` is still to be freed.
     #[inline]
-    fn new_mbuf(&mut self) -> Result<Mbuf, NotBuilt> {
-        if self.stocked == 0 {
-            if !self.heads.take(&mut self.stock) {
-                return Err(NotBuilt::NoMbufs);
-            }
-            self.stocked = BURST;
-        }
-        self.stocked -= 1;
-        Ok(self.stock[self.stocked])
-    }
-
-    #[inline]
-    fn build(&mut self, frame: &TxFrame) -> Result<Built, NotBuilt> {
-        let len = frame.len();
-        let head = self.new_mbuf()?;
-        // SAFETY: new, so ours alone.
-        let (at, room) = unsafe { head.tail() };
-        let carriers = if self.can_carry(frame) {
-            self.chain(head, at, frame);
-            frame.payload.parts()
-        } else if len <= room {
-            // SAFETY: room for so many bytes, which nobody else has.
-            let written = frame.copy_to(unsafe { std::slice::from_raw_parts_mut(at, len) });
-            debug_assert_eq!(written, Some(len));
-            // SAFETY: as above.
+    fn build(&mut self, head: Mbuf, frame: &TxFrame) -> Result<u8, NotBuilt> {
+        let (at, room) = (head.fresh_data(), self.heads.data_room());
+        let mut carriers = 0;
+        let parts = frame.payload.parts();
+        if parts == 0 {
+            // SAFETY: a new mbuf of ours, with more room than any head needs.
             unsafe {
-                head.set_len(len);
-                head.set_packet(len, 1);
+                copy_head(frame, at);
+                head.set_len(frame.head_len());
+                head.set_packet(frame.head_len(), 1);
             }
-            0
+        } else if self.can_carry(frame) {
+            self.chain(head, at, frame);
+            carriers = parts as u8;
         } else {
-            self.spread(head, at, room, frame)?;
-            0
-        };
+            let len = frame.len();
+            if len > room {
+                self.spread(head, at, room, frame)?;
+            } else {
+                // SAFETY: room for so many bytes, which nobody else has.
+                frame.copy_to(unsafe { std::slice::from_raw_parts_mut(at, len) });
+                // SAFETY: a new mbuf of ours.
+                unsafe {
+                    head.set_len(len);
+                    head.set_packet(len, 1);
+                }
+            }
+        }
         if frame.checksum.is_some() {
             ask(head, frame);
         }
-        Ok(Built { mbuf: head, carriers })
+        Ok(carriers)
     }
 
     /// Whether the payload can ride in the memory it is in.
     #[inline]
     fn can_carry(&self, frame: &TxFrame) -> bool {
         let payload = &frame.payload;
-        if payload.parts() == 0 || !self.shape.chains {
+        if !self.shape.chains {
             return false;
         }
         let reaches = |part: &Buf| match self.shape.reach {
@@ -253,11 +254,10 @@ impl TxPath {
 
     /// The head in `head`, and a carrier for each buffer of the payload. Asked before: there are so many.
     fn chain(&mut self, head: Mbuf, at: *mut u8, frame: &TxFrame) {
-        let bytes = frame.head();
         // SAFETY: a head is shorter than any mbuf's room; the mbufs are ours.
         unsafe {
-            at.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            head.set_len(bytes.len());
+            copy_head(frame, at);
+            head.set_len(frame.head_len());
             head.set_packet(frame.len(), 1 + frame.payload.parts());
         }
         let mut last = head;
@@ -271,43 +271,33 @@ impl TxPath {
 
     /// Copy a frame that is longer than one mbuf into several.
     #[cold]
-    fn spread(
-        &mut self,
-        head: Mbuf,
-        mut at: *mut u8,
-        mut room: usize,
-        frame: &TxFrame,
-    ) -> Result<(), NotBuilt> {
+    #[inline(never)]
+    fn spread(&mut self, head: Mbuf, mut at: *mut u8, room: usize, frame: &TxFrame) -> Result<(), NotBuilt> {
         let len = frame.len();
-        if !self.shape.chains || len > usize::from(u16::MAX) + 1 {
-            mempool::free(&mut [head]);
+        let pieces = len.div_ceil(room);
+        if !self.shape.chains || pieces > self.shape.most_pieces {
             return Err(NotBuilt::Never);
         }
-        let (mut last, mut used, mut pieces) = (head, 0, 1);
+        let mut more = [Mbuf::NONE; MOST_PIECES as usize];
+        let more = &mut more[..pieces - 1];
+        if !self.heads.take(more) {
+            return Err(NotBuilt::NoMbufs);
+        }
+        // SAFETY: new mbufs of ours.
+        unsafe { head.set_packet(len, pieces) };
+        let (mut last, mut used, mut more) = (head, 0, more.iter());
         for part in std::iter::once(frame.head()).chain(frame.payload.iter().map(|part| &**part)) {
             let mut rest = part;
             while !rest.is_empty() {
-                if used == room {
-                    // SAFETY: full, and ours.
-                    unsafe { last.set_len(used) };
-                    let next = match self.new_mbuf() {
-                        Ok(next) if pieces < self.shape.most_pieces => next,
-                        Ok(next) => {
-                            mempool::free(&mut [next, head]);
-                            return Err(NotBuilt::Never);
-                        }
-                        Err(why) => {
-                            mempool::free(&mut [head]);
-                            return Err(why);
-                        }
-                    };
-                    // SAFETY: both ours.
+                if used == room
+                    && let Some(&next) = more.next()
+                {
+                    // SAFETY: new mbufs of ours; the last one is full.
                     unsafe {
+                        last.set_len(used);
                         last.set_next(next);
-                        (at, room) = next.tail();
-                        head.set_packet(len, pieces + 1);
                     }
-                    (last, used, pieces) = (next, 0, pieces + 1);
+                    (last, at, used) = (next, next.fresh_data(), 0);
                 }
                 let n = rest.len().min(room - used);
                 // SAFETY: within the room of the last mbuf, which is ours.
@@ -317,17 +307,30 @@ impl TxPath {
             }
         }
         // SAFETY: ours.
-        unsafe {
-            last.set_len(used);
-            head.set_packet(len, pieces);
-        }
+        unsafe { last.set_len(used) };
         Ok(())
     }
 }
 
-impl Drop for TxPath {
-    fn drop(&mut self) {
-        mempool::free(&mut self.stock[..self.stocked]);
+/// Copy a frame's head, and some bytes more.
+///
+/// # Safety
+/// There is room for [`TxFrame::MAX_HEAD`] bytes at `at`, which nobody else has.
+#[inline]
+unsafe fn copy_head(frame: &TxFrame, at: *mut u8) {
+    const BLOCK: usize = 64;
+    let from = frame.head_and_room().as_ptr();
+    let len = frame.head_len();
+    // SAFETY: within the most that a head can be.
+    unsafe {
+        at.copy_from_nonoverlapping(from, BLOCK);
+        if len > BLOCK {
+            at.add(BLOCK).copy_from_nonoverlapping(from.add(BLOCK), BLOCK);
+        }
+        if len > 2 * BLOCK {
+            let rest = TxFrame::MAX_HEAD - 2 * BLOCK;
+            at.add(2 * BLOCK).copy_from_nonoverlapping(from.add(2 * BLOCK), rest);
+        }
     }
 }
 
