@@ -22,9 +22,9 @@ const DESCRIPTORS: u16 = 1024;
 /// Bytes around a packet in its frame.
 const AROUND: usize = 18;
 /// Mbufs beyond the driver's descriptors: in its hands, and in the core's cache.
-const SPARE: usize = 1024;
-/// Received packets that the application may hold in their mbufs, per queue; what comes then is copied.
-const HELD: usize = 2048;
+const SPARE: usize = 768;
+/// Received packets that the application may hold in their mbufs, per queue, and bytes of those mbufs; what comes then is copied.
+const HELD: (usize, usize) = (2048, 16 << 20);
 /// Pieces of payload that may be with the driver, per queue.
 const CARRIERS: u32 = 2048;
 
@@ -81,9 +81,13 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
     check("ask for descriptors of", unsafe {
         sys::rte_eth_dev_adjust_nb_rx_tx_desc(id, &raw mut rx, &raw mut tx)
     })?;
-    offers.keep = usize::from(rx) + SPARE;
+    // What the CPU copies into an mbuf needs none before there is something to copy.
+    let posted = |descriptors: u16| if traits.reach == Reach::Any { 0 } else { usize::from(descriptors) };
+    offers.keep = posted(rx) + SPARE;
+    let frame = largest_frame(&driver, &asked.arguments).max(usize::from(offers.mtu) + AROUND);
     for index in 0..asked.queues {
-        let queue = memory(index, tx, &offers).map_err(|code| failed("allocate buffers for", code))?;
+        let queue = memory(index, frame, posted(tx) + SPARE, &offers)
+            .map_err(|code| failed("allocate buffers for", code))?;
         pools.extend([Arc::clone(&queue.received), Arc::clone(&queue.heads)]);
         pools.extend(queue.carriers.clone());
         // SAFETY: the pools outlive the port; no configuration: the driver's default.
@@ -198,17 +202,25 @@ fn configuration(
     Ok((config, offers))
 }
 
-/// The pools of a queue pair; else an errno.
-fn memory(index: u16, tx: u16, offers: &Offers) -> Result<Queue, i32> {
-    let room = (HEADROOM + AROUND + usize::from(offers.mtu)).max(HEADROOM + 2048).next_multiple_of(64);
-    let room = room.min(usize::from(u16::MAX) / 64 * 64);
+/// The largest frame that a driver may hand over, whatever the MTU. (af_packet's frames are datagrams that the kernel has put together.)
+fn largest_frame(driver: &str, arguments: &str) -> usize {
+    let size = || arguments.split(',').find_map(|argument| argument.strip_prefix("framesz=")?.parse().ok());
+    if driver == "net_af_packet" { size().unwrap_or(0) } else { 0 }
+}
+
+/// The pools of a queue pair, for received frames of up to `frame` bytes, and with `heads` mbufs to send; else an errno.
+fn memory(index: u16, frame: usize, heads: usize, offers: &Offers) -> Result<Queue, i32> {
+    let room = |frame: usize| {
+        let room = HEADROOM + frame.max(2048);
+        room.next_multiple_of(64).min(usize::from(u16::MAX) / 64 * 64)
+    };
     // Exposed memory is not handed up, so nobody holds it.
     let private = Private::new();
-    let received = offers.keep + if private.is_some() { HELD } else { 0 };
+    let held = if private.is_some() { HELD.0.min(HELD.1 / room(frame)) } else { 0 };
     Ok(Queue {
         index,
-        received: Mempool::new(received as u32, room, private)?,
-        heads: Mempool::new(u32::from(tx) + SPARE as u32, room, None)?,
+        received: Mempool::new((offers.keep + held) as u32, room(frame), private)?,
+        heads: Mempool::new(heads as u32, room(usize::from(offers.mtu) + AROUND), None)?,
         carriers: match offers.reach {
             _ if !offers.chains => None,
             Reach::None => None,
