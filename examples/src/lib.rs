@@ -13,6 +13,7 @@
 //! | `kv` | [`kv::serve`] | [`RespServer`](hemi::framing::resp::RespServer): a store that `redis-cli` can talk to |
 //! | `logserver` | [`logserver::serve`], [`prove::prove`] | [`LogQueue`](hemi::LogQueue): a broker that loses nothing it acknowledged |
 //! | `logcat` | [`logcat::dump`] | reading a log, also a damaged one |
+//! | `stacktop` | [`stacktop::draw`] | the inside of a running stack ([`hemi::net::stats`]), live in a terminal |
 //! | `wordcount-udp` | [`wordcount::serve`] | datagrams, state, answers |
 
 pub mod chat;
@@ -24,5 +25,6 @@ pub mod logserver;
 pub mod pipeline;
 pub mod prove;
 pub mod relay;
+pub mod stacktop;
 pub mod testbed;
 pub mod wordcount;

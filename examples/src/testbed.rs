@@ -18,6 +18,34 @@ use hemi::{Options, Pop, Push, Result, TcpListener, TcpQueue, UdpQueue, spawn};
 /// Bytes that each direction of a connection may hold: enough for bulk, and soon full for a peer that does not read.
 const BUFFER: usize = 512 << 10;
 
+/// A transport's URI with every frame as on a wire, unless it says otherwise: checksums finished, and nothing longer than the MTU.
+///
+/// Between the kernel's own devices frames travel with both left to the other side, and a suite that reads them from the other end of a TAP
+/// device or a veth pair would see bad checksums and frames of 64 KiB.
+///
+/// ```
+/// use hemi_examples::testbed::as_on_a_wire;
+///
+/// assert_eq!(as_on_a_wire("tap:hemi0?ip=10.99.0.1/16"), "tap:hemi0?ip=10.99.0.1/16&csum=full");
+/// assert_eq!(as_on_a_wire("packet:h0"), "packet:h0?offload=off");
+/// assert_eq!(as_on_a_wire("packet:h0?offload=on"), "packet:h0?offload=on");
+/// assert_eq!(as_on_a_wire("xdp:h0?mac=interface"), "xdp:h0?mac=interface");
+/// ```
+pub fn as_on_a_wire(uri: &str) -> String {
+    let (key, value) = match uri.split_once(':') {
+        Some(("tap", _)) => ("csum", "full"),
+        Some(("packet", _)) => ("offload", "off"),
+        _ => return uri.to_owned(),
+    };
+    let parameters = uri.split_once('?').map(|(_, all)| all);
+    let said = |pair: &str| pair.split_once('=').is_some_and(|(k, _)| k == key);
+    match parameters {
+        Some(all) if all.split('&').any(said) => uri.to_owned(),
+        Some(_) => format!("{uri}&{key}={value}"),
+        None => format!("{uri}?{key}={value}"),
+    }
+}
+
 /// The four ports, bound and listening.
 pub struct Testbed {
     echo: TcpListener,

@@ -175,8 +175,10 @@ impl Stack {
             Timer::Reassembly => net.reassembly_timer(now),
             Timer::Neighbor(ip) => {
                 for frame in net.neighbor_timer(ip, now) {
-                    if let Some(tuple) = tcp_tuple(&frame) {
-                        self.tcp.on_unreachable(&tuple, net, now);
+                    match transport_of(&frame) {
+                        Some((protocol::TCP, tuple)) => self.tcp.on_unreachable(&tuple, net, now),
+                        Some((protocol::UDP, tuple)) => self.udp.on_unreachable(&tuple),
+                        _ => {}
                     }
                 }
             }
@@ -403,6 +405,11 @@ impl Stack {
         self.udp.peer(socket)
     }
 
+    /// The addresses of ours at which a datagram reaches this socket.
+    pub fn udp_destinations(&self, socket: UdpId) -> Vec<SocketAddr> {
+        self.udp.destinations(socket, &self.net)
+    }
+
     /// Send one datagram, fragmented if it is larger than the path carries.
     pub fn udp_send(
         &mut self,
@@ -473,7 +480,7 @@ impl Stack {
 }
 
 /// Whose frame it was that could not be sent.
-fn tcp_tuple(frame: &TxFrame) -> Option<crate::tcp::Tuple> {
+fn transport_of(frame: &TxFrame) -> Option<(u8, crate::tcp::Tuple)> {
     let head = frame.head();
     let ethernet = EthernetHeader::parse(head).ok()?;
     let ip = head.get(EthernetHeader::LEN..)?;
@@ -494,10 +501,6 @@ fn tcp_tuple(frame: &TxFrame) -> Option<crate::tcp::Tuple> {
         _ => return None,
     };
     let [a, b, c, d] = *ports.first_chunk()?;
-    (proto == protocol::TCP).then(|| crate::tcp::Tuple {
-        local,
-        remote,
-        local_port: u16::from_be_bytes([a, b]),
-        remote_port: u16::from_be_bytes([c, d]),
-    })
+    let (local_port, remote_port) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    Some((proto, crate::tcp::Tuple { local, remote, local_port, remote_port }))
 }

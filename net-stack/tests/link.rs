@@ -1,10 +1,12 @@
 //! A station on the link speaks raw frames to a stack: ARP, NDP, IPv4, IPv6, ICMP, UDP, rule by rule.
 //!
-//! `link/station.rs` builds frames and reads the answers; each file beside it is one protocol's rules. TCP has its own language in
+//! `link/frames.rs` builds frames and takes the answers apart; each file beside it is one protocol's rules. TCP has its own language in
 //! `scripts/`.
 
 #[path = "link/arp.rs"]
 mod arp;
+#[path = "link/frames.rs"]
+mod frames;
 #[path = "link/icmp.rs"]
 mod icmp;
 #[path = "link/ipv4.rs"]

@@ -50,7 +50,7 @@ fn results_arrive_in_their_handles() {
         }
         sum
     });
-    assert_eq!(got, (0..100).map(|i| i * i).sum());
+    assert_eq!(got, (0..100).map(|i| i * i).sum::<i32>());
 }
 
 #[test]

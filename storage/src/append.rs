@@ -138,6 +138,45 @@ impl Appender {
         self.out_len > 0
     }
 
+    /// The common case in one step, without a look at the pool: lay out all of `unit`, copied, where there is room for it behind what
+    /// is laid out already. False: there is not; nothing has happened, and [`begin`](Self::begin) is the way.
+    #[inline]
+    pub fn append(&mut self, unit: &Sga, time: u64, durable: Lsn) -> bool {
+        let len = unit.len();
+        let footprint = RECORD_HEADER + len.next_multiple_of(ALIGN);
+        let tail = self.left_in_block();
+        let gap = if tail < RECORD_HEADER { tail } else { 0 };
+        let plain = self.unit.is_none() && !self.opening && len < self.gather;
+        if !plain || gap + footprint > self.room() {
+            return false;
+        }
+        let Some(chunk) = &mut self.chunk else { return false };
+        let filled = chunk.len();
+        let Some(place) = chunk.spare_mut().get_mut(..gap + footprint) else { return false };
+        let (zeros, record) = place.split_at_mut(gap);
+        zeros.fill(0);
+        let header = RecordHeader {
+            kind: RecordKind::Unit,
+            lsn: self.next,
+            time,
+            epoch: self.epoch,
+            behind: u32::try_from(self.next.0.saturating_sub(durable.0)).unwrap_or(u32::MAX),
+            length: len as u32,
+            fragment: 0,
+            more: false,
+        };
+        record[..RECORD_HEADER].copy_from_slice(&header.unsealed());
+        unit.copy_to(&mut record[RECORD_HEADER..]);
+        record[RECORD_HEADER + len..].fill(0);
+        RecordHeader::seal(self.seed, &mut record[..RECORD_HEADER + len]);
+        chunk.set_len(filled + gap + footprint);
+        self.out_len += gap + footprint;
+        self.offset += (gap + footprint) as u64;
+        self.copied += len as u64;
+        self.next = self.next.next();
+        true
+    }
+
     /// Begin with `unit`, appended at `time`. The one before must be whole; if it is not, it is given up.
     #[inline]
     pub fn begin(&mut self, unit: Sga, time: u64) {
@@ -264,9 +303,7 @@ impl Appender {
             fragment: 0,
             more: false,
         };
-        let mut zeros = Sga::new();
-        zeros.push(hemi_queue::Buf::from_static(&ZEROS[..length]));
-        let bytes = header.encode(self.seed, &zeros);
+        let bytes = header.encode(self.seed, &Sga::new());
         self.put(&bytes);
         self.put_zeros(length, pool)
     }
@@ -276,7 +313,8 @@ impl Appender {
     pub fn next_segment(&mut self, sequence: u64, time: u64) -> SegmentHeader {
         let continues = self.unit.as_ref().is_some_and(|unit| unit.fragment > 0);
         let first = if continues { self.next.next() } else { self.next };
-        self.segment = SegmentHeader { sequence, first, continues, time };
+        let epoch = self.epoch;
+        self.segment = SegmentHeader { sequence, first, continues, epoch, time };
         self.seed = Seed::new(self.salt, sequence);
         self.offset = 0;
         self.opening = true;
@@ -342,7 +380,10 @@ impl Appender {
     fn put_zeros(&mut self, len: usize, pool: &Pool) -> Result<(), AllocError> {
         if len > 0 {
             self.reserve(len, pool)?;
-            self.put(&ZEROS[..len]);
+            // In pieces that the compiler's fill does with vector registers, which begin at once.
+            for from in (0..len).step_by(ZEROS.len()) {
+                self.put(&ZEROS[..(len - from).min(ZEROS.len())]);
+            }
         }
         Ok(())
     }
@@ -358,5 +399,4 @@ impl Appender {
     }
 }
 
-/// As large as the largest block.
-static ZEROS: [u8; 32 << 10] = [0; 32 << 10];
+static ZEROS: [u8; 1 << 10] = [0; 1 << 10];

@@ -11,6 +11,15 @@ pub struct Segment {
     pub header: SegmentHeader,
 }
 
+/// What a hole in the log leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// Which segment is missing, in words for people.
+    pub error: FormatError,
+    /// The segments behind it, which are part of nothing.
+    pub behind: Vec<Segment>,
+}
+
 /// Put the segments found at open in order: from the one that holds `head` to the last. Free slots and what
 /// truncation left behind are dropped.
 ///
@@ -20,15 +29,12 @@ pub fn in_order(found: impl IntoIterator<Item = Segment>, head: Lsn) -> Result<V
     let (segments, hole) = until_hole(found, head);
     match hole {
         None => Ok(segments),
-        Some(e) => Err(e),
+        Some(hole) => Err(hole.error),
     }
 }
 
 /// As [`in_order`], with a hole told beside the segments before it.
-pub fn until_hole(
-    found: impl IntoIterator<Item = Segment>,
-    head: Lsn,
-) -> (Vec<Segment>, Option<FormatError>) {
+pub fn until_hole(found: impl IntoIterator<Item = Segment>, head: Lsn) -> (Vec<Segment>, Option<Hole>) {
     let mut segments: Vec<Segment> = found.into_iter().collect();
     segments.sort_unstable_by_key(|s| s.header.sequence);
     // The head is in the last segment that begins at or before it, and a record that it begins with may have begun
@@ -37,12 +43,13 @@ pub fn until_hole(
     segments.drain(..start);
     let hole = segments
         .windows(2)
-        .position(|pair| pair[1].header.sequence != pair[0].header.sequence + 1)
-        .map(|at| (at, segments[at].header.sequence + 1, segments[at + 1].header.first.0));
-    let Some((at, missing, from)) = hole else { return (segments, None) };
-    let from = segments[at].header.first.0.min(from);
-    segments.truncate(at + 1);
-    (segments, Some(FormatError::SegmentMissing { missing, from }))
+        .position(|pair| pair[0].header.sequence.checked_add(1) != Some(pair[1].header.sequence));
+    let Some(at) = hole else { return (segments, None) };
+    let behind = segments.split_off(at + 1);
+    let last = segments[at].header;
+    let from = last.first.0.min(behind[0].header.first.0);
+    let error = FormatError::SegmentMissing { missing: last.sequence.saturating_add(1), from };
+    (segments, Some(Hole { error, behind }))
 }
 
 #[cfg(test)]
@@ -50,7 +57,10 @@ mod tests {
     use super::*;
 
     fn segment(slot: u64, sequence: u64, first: u64) -> Segment {
-        Segment { slot, header: SegmentHeader { sequence, first: Lsn(first), continues: false, time: 0 } }
+        Segment {
+            slot,
+            header: SegmentHeader { sequence, first: Lsn(first), continues: false, epoch: 1, time: 0 },
+        }
     }
 
     #[test]
@@ -68,7 +78,8 @@ mod tests {
         let found = [segment(0, 1, 10), segment(1, 2, 20), segment(2, 4, 40)];
         let (before, hole) = until_hole(found, Lsn(10));
         assert_eq!(before.len(), 2);
-        assert_eq!(hole, Some(FormatError::SegmentMissing { missing: 3, from: 20 }));
+        let error = FormatError::SegmentMissing { missing: 3, from: 20 };
+        assert_eq!(hole, Some(Hole { error, behind: vec![segment(2, 4, 40)] }));
         assert!(in_order(found, Lsn(10)).is_err());
         assert!(in_order(found, Lsn(40)).is_ok(), "a hole below the head is no loss");
     }

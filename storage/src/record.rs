@@ -90,10 +90,28 @@ impl RecordHeader {
         RECORD_HEADER + (self.length as usize).next_multiple_of(ALIGN)
     }
 
-    /// The header's bytes, its checksum over `payload` included.
+    /// The header's bytes, its checksum over `payload` included. What fills a padding is not covered: nobody reads it.
     #[inline]
     pub(crate) fn encode(&self, seed: Seed, payload: &Sga) -> [u8; RECORD_HEADER] {
-        let mut layout = Layout {
+        let mut bytes = self.unsealed();
+        let header = crc32c::crc32c_append(seed.0, &bytes[4..]);
+        let crc = payload.iter().fold(header, |crc, part| crc32c::crc32c_append(crc, part));
+        bytes[..4].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Complete a record whose header is [`unsealed`](Self::unsealed): `record` is header and payload, without what fills it up.
+    #[inline]
+    pub(crate) fn seal(seed: Seed, record: &mut [u8]) {
+        if let Some((crc, covered)) = record.split_first_chunk_mut::<4>() {
+            *crc = crc32c::crc32c_append(seed.0, covered).to_le_bytes();
+        }
+    }
+
+    /// The header's bytes without a checksum.
+    #[inline]
+    pub(crate) fn unsealed(&self) -> [u8; RECORD_HEADER] {
+        let layout = Layout {
             crc: 0.into(),
             length: self.length.into(),
             lsn: self.lsn.0.into(),
@@ -108,11 +126,7 @@ impl RecordHeader {
             flags: u8::from(self.more),
             zero: 0.into(),
         };
-        let header = crc32c::crc32c_append(seed.0, &layout.as_bytes()[4..]);
-        layout.crc = payload.iter().fold(header, |crc, part| crc32c::crc32c_append(crc, part)).into();
-        let mut bytes = [0; RECORD_HEADER];
-        bytes.copy_from_slice(layout.as_bytes());
-        bytes
+        zerocopy::transmute!(layout)
     }
 
     /// What the header says, not yet believed.
@@ -146,7 +160,7 @@ impl RecordHeader {
 
     /// Whether header and payload, `bytes` from the header's first on, are what was written in this segment.
     pub(crate) fn is_whole(&self, seed: Seed, bytes: &[u8]) -> bool {
-        let end = RECORD_HEADER + self.length as usize;
+        let end = RECORD_HEADER + if self.kind == RecordKind::Unit { self.length as usize } else { 0 };
         let (Some(crc), Some(covered)) = (bytes.first_chunk::<4>(), bytes.get(4..end)) else { return false };
         u32::from_le_bytes(*crc) == crc32c::crc32c_append(seed.0, covered)
     }

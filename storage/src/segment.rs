@@ -9,7 +9,7 @@ use crate::Lsn;
 
 const MAGIC: [u8; 8] = *b"hemi-seg";
 /// Bytes of a segment header in its block.
-pub(crate) const SEGMENT_HEADER: usize = 48;
+pub(crate) const SEGMENT_HEADER: usize = 56;
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -19,7 +19,9 @@ struct Layout {
     sequence: U64,
     first: U64,
     continues: U32,
+    epoch: U32,
     time: U64,
+    zero: U32,
     crc: U32,
 }
 
@@ -32,6 +34,8 @@ pub struct SegmentHeader {
     pub first: Lsn,
     /// It opens with the rest of the record before `first`.
     pub continues: bool,
+    /// Which opening of the log began it: no record in it has an earlier one, and no later segment does.
+    pub epoch: u32,
     /// When it was begun, nanoseconds since the Unix epoch: no record in it is older.
     pub time: u64,
 }
@@ -45,7 +49,9 @@ impl SegmentHeader {
             sequence: self.sequence.into(),
             first: self.first.0.into(),
             continues: u32::from(self.continues).into(),
+            epoch: self.epoch.into(),
             time: self.time.into(),
+            zero: 0.into(),
             crc: 0.into(),
         };
         layout.crc = crc32c::crc32c(&layout.as_bytes()[..SEGMENT_HEADER - 4]).into();
@@ -65,6 +71,7 @@ impl SegmentHeader {
             sequence: layout.sequence.get(),
             first: Lsn(layout.first.get()),
             continues: layout.continues.get() == 1,
+            epoch: layout.epoch.get(),
             time: layout.time.get(),
         })
     }
@@ -76,7 +83,7 @@ mod tests {
 
     #[test]
     fn of_another_log_or_damaged_it_is_nothing() {
-        let header = SegmentHeader { sequence: 3, first: Lsn(40), continues: true, time: 5 };
+        let header = SegmentHeader { sequence: 3, first: Lsn(40), continues: true, epoch: 2, time: 5 };
         let bytes = header.encode(11);
         assert_eq!(SegmentHeader::decode(&bytes, 11), Some(header));
         assert_eq!(SegmentHeader::decode(&bytes, 12), None);

@@ -8,7 +8,7 @@ use zerocopy::{
 use crate::{FormatError, Geometry, Lsn};
 
 const MAGIC: [u8; 8] = *b"hemi-log";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// Bytes of the superblock in its block.
 pub(crate) const SUPERBLOCK: usize = 80;
 
@@ -185,7 +185,7 @@ mod tests {
         bytes[8] = 9;
         let crc = crc32c::crc32c(&bytes[..76]);
         bytes[76..].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(Superblock::decode(&bytes), Err(FormatError::Version { found: 9, known: 1 }));
+        assert_eq!(Superblock::decode(&bytes), Err(FormatError::Version { found: 9, known: 2 }));
     }
 
     #[test]

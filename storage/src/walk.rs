@@ -83,7 +83,8 @@ impl Walker {
             offset: geometry.block(),
             next,
             fragment: u32::from(segment.continues),
-            epochs: (0, epoch),
+            // What was in this place before the segment was begun is no part of it, whatever it looks like.
+            epochs: (segment.epoch, epoch),
             current: None,
             probe: None,
         }
@@ -180,8 +181,10 @@ impl Walker {
             let Some(header) = believed else { return self.ended(Ending::Clean) };
             input.advance(RECORD_HEADER);
             let (crc, said) = RecordHeader::checksum(self.seed, &bytes);
-            let left = header.length as usize;
-            let pad = left.next_multiple_of(ALIGN) - left;
+            let whole = (header.length as usize).next_multiple_of(ALIGN);
+            // What fills a padding is passed over.
+            let left = if header.kind == RecordKind::Unit { header.length as usize } else { 0 };
+            let pad = whole - left;
             self.current = Some(Current { header, crc, said, left, pad, payload: Sga::new() });
         }
     }
@@ -213,8 +216,8 @@ impl Walker {
         let fragment = header.fragment == self.fragment
             || (self.fragment > 0 && header.fragment > 0 && self.offset == self.geometry.block());
         // What an earlier opening of the log has left behind its cut has an older epoch than what was written since.
-        let least = self.epochs.0 + u32::from(self.probe.is_some());
-        let epoch = (least..=self.epochs.1).contains(&header.epoch);
+        let later = self.probe.is_none() || header.epoch > self.epochs.0;
+        let epoch = later && (self.epochs.0..=self.epochs.1).contains(&header.epoch);
         header.lsn == self.next && epoch && (header.kind == RecordKind::Padding || fragment)
     }
 

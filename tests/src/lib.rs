@@ -8,11 +8,13 @@
 //! | plain `std` sockets as the peers, threads that do not know hemi | [`foreign`] |
 //! | to wait for something that has no future | [`until`](mod@until) |
 //! | a process of its own, for what belongs to a process: limits, descriptors, signals, the log | [`alone`](mod@alone) |
+//! | an example as a program beside the test | [`guest`] |
 //! | how much is held: descriptors, memory | [`meter`] |
 #![forbid(unsafe_code)]
 
 pub mod alone;
 pub mod foreign;
+pub mod guest;
 pub mod kernels;
 pub mod network;
 pub mod suite;

@@ -55,16 +55,17 @@ fn read_by_the_book(file: &[u8]) -> Vec<(u64, Vec<u8>)> {
     let mut segments = Vec::new();
     let mut at = 64 << 10;
     while at + segment <= file.len() {
-        let header = &file[at..at + 48];
-        let crc = u32::from_le_bytes(header[44..].try_into().unwrap());
-        if &header[..8] == b"hemi-seg" && u64_at(at + 8) == salt && crc == crc32c(0, &header[..44]) {
-            segments.push((u64_at(at + 16), at));
+        let header = &file[at..at + 56];
+        let crc = u32::from_le_bytes(header[52..].try_into().unwrap());
+        if &header[..8] == b"hemi-seg" && u64_at(at + 8) == salt && crc == crc32c(0, &header[..52]) {
+            segments.push((u64_at(at + 16), u32_at(at + 36), at));
         }
         at += segment;
     }
     segments.sort_unstable();
-    let (mut records, mut part, mut epoch) = (Vec::<(u64, Vec<u8>)>::new(), Vec::new(), 0);
-    for (n, (sequence, begin)) in segments.iter().enumerate() {
+    let (mut records, mut part) = (Vec::<(u64, Vec<u8>)>::new(), Vec::new());
+    for (n, (sequence, epoch, begin)) in segments.iter().enumerate() {
+        let mut epoch = *epoch;
         let seed = crc32c(crc32c(0, &salt.to_le_bytes()), &sequence.to_le_bytes());
         let end = begin + segment;
         let mut at = begin + block;
@@ -76,11 +77,12 @@ fn read_by_the_book(file: &[u8]) -> Vec<(u64, Vec<u8>)> {
                 continue;
             }
             let length = u32_at(at + 4) as usize;
+            let covered = if file[at + 36] == 1 { 40 + length } else { 40 };
             let whole = at + 40 + length <= end
                 && matches!(file[at + 36], 1 | 2)
                 && u64_at(at + 8) == expected
                 && u32_at(at + 24) >= epoch + u32::from(probed)
-                && crc32c(seed, &file[at + 4..at + 40 + length]) == u32_at(at);
+                && crc32c(seed, &file[at + 4..at + covered]) == u32_at(at);
             if !whole {
                 // Once, at the next block.
                 if probed || at.is_multiple_of(block) {

@@ -4,12 +4,14 @@
 //! wrap devices.
 
 mod fault;
+mod filter;
 mod pcap;
 mod trace;
 
 use hemi_queue::{Pool, Progress, Wakeup, time::Instant};
 
 pub use fault::Fault;
+pub use filter::DatagramRule;
 pub use pcap::{Direction, Pcap, PcapWriter};
 pub use trace::{Summary, Trace};
 
@@ -84,6 +86,13 @@ pub trait Device {
         let _ = pool;
     }
 
+    /// Drop received datagrams that a rule is about and whose payload fails its test, and count them, by these rules instead of those
+    /// before. `Some` names what runs them; all other frames are given up as before, and so may be datagrams that a rule rejects: the
+    /// stack's queues test again. `None` where the device can't run them: then nothing has changed. No rules is always possible.
+    fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
+        rules.is_empty().then_some("nothing")
+    }
+
     /// How the device wakes a parked core.
     fn wakeup(&self) -> Wakeup;
 
@@ -124,6 +133,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn register(&mut self, pool: &Pool) {
         (**self).register(pool);
+    }
+    fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
+        (**self).filter_datagrams(rules)
     }
     fn wakeup(&self) -> Wakeup {
         (**self).wakeup()

@@ -7,7 +7,7 @@ use std::{
 
 use hemi_queue::{Pool, Progress, Wakeup, time::Instant};
 
-use super::{Caps, Device, Gone};
+use super::{Caps, DatagramRule, Device, Gone};
 use crate::{
     frame::{RxFrame, TxFrame, TxQueue},
     sim,
@@ -46,6 +46,10 @@ impl<D: Device, W: Write> Pcap<D, W> {
 impl<D: Device, W: Write> Device for Pcap<D, W> {
     fn caps(&self) -> Caps {
         self.device.caps()
+    }
+
+    fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
+        self.device.filter_datagrams(rules)
     }
 
     fn rx_burst(&mut self, now: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use hemi_queue::{Pool, Progress, Wakeup, time::Instant};
 
-use super::{Caps, Device, Gone};
+use super::{Caps, DatagramRule, Device, Gone};
 use crate::{
     frame::{RxFrame, TxQueue},
     wire::{EtherType, EthernetHeader, Flags, Ipv4Header, Ipv6Header, TcpHeader, UdpHeader, protocol},
@@ -27,6 +27,10 @@ impl<D: Device> Trace<D> {
 impl<D: Device> Device for Trace<D> {
     fn caps(&self) -> Caps {
         self.device.caps()
+    }
+
+    fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
+        self.device.filter_datagrams(rules)
     }
 
     fn rx_burst(&mut self, now: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {

@@ -48,7 +48,8 @@ pub(crate) enum Complaint {
         pointer: u32,
     },
     ReassemblyTime,
-    /// IPv6 only.
+    /// IPv4 only: it wants to be sent on to another host.
+    SourceRoute,
     Parameter {
         code: u8,
         pointer: u32,
@@ -185,9 +186,14 @@ impl Net {
         // RFC 1122 section 3.2.2: an ICMP error message MUST NOT be sent as the result of receiving an ICMP error message, a
         // datagram destined to an IP broadcast or multicast address, [...] a non-initial fragment, or a datagram whose source
         // address does not define a single host.
-        if is_error || !self.addresses.is_ours(dst) || !self.addresses.is_valid_peer(src) {
-            return;
-        }
+        let from = match complaint {
+            _ if self.addresses.is_ours(dst) => Some(dst),
+            // RFC 4443 section 2.4 (e.3): a message sent to a group is answered when it has an option whose type asks for that (RFC 8200
+            // section 4.2: highest bits 10), from an address of ours (section 2.2).
+            Complaint::Parameter { code: 2, .. } if dst.is_ipv6() => self.addresses.source_for(src),
+            _ => None,
+        };
+        let Some(from) = from.filter(|_| !is_error && self.addresses.is_valid_peer(src)) else { return };
         if !self.icmp_limit.take(now) {
             self.counters.drop_tx_rate_limited += 1;
             return;
@@ -201,7 +207,8 @@ impl Net {
         let room = if v4 { 576 - 28 } else { 1280 - 48 };
         let quote = packet.slice(..packet.len().min(room));
         let mut head = [0; 8];
-        let mut path = Path::new(dst, src, if v4 { protocol::ICMP } else { protocol::ICMPV6 }, self.caps.mtu);
+        let mut path =
+            Path::new(from, src, if v4 { protocol::ICMP } else { protocol::ICMPV6 }, self.caps.mtu);
         let body = Sum::new().bytes(&quote);
         if v4 {
             let message = match complaint {
@@ -210,6 +217,9 @@ impl Net {
                     IcmpV4::Unreachable { code: icmpv4::unreachable::PROTOCOL, mtu: 0 }
                 }
                 Complaint::ReassemblyTime => IcmpV4::TimeExceeded { code: 1 },
+                Complaint::SourceRoute => {
+                    IcmpV4::Unreachable { code: icmpv4::unreachable::SOURCE_ROUTE_FAILED, mtu: 0 }
+                }
                 Complaint::Parameter { pointer, .. } => {
                     IcmpV4::ParameterProblem { code: 0, pointer: pointer as u8 }
                 }
@@ -217,7 +227,9 @@ impl Net {
             message.emit(&mut head, body);
         } else {
             let message = match complaint {
-                Complaint::PortUnreachable => IcmpV6::Unreachable { code: icmpv6::unreachable::PORT },
+                Complaint::PortUnreachable | Complaint::SourceRoute => {
+                    IcmpV6::Unreachable { code: icmpv6::unreachable::PORT }
+                }
                 Complaint::ProtocolUnreachable { pointer } => IcmpV6::ParameterProblem { code: 1, pointer },
                 Complaint::ReassemblyTime => IcmpV6::TimeExceeded { code: 1 },
                 Complaint::Parameter { code, pointer } => IcmpV6::ParameterProblem { code, pointer },

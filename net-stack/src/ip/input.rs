@@ -15,6 +15,7 @@ use crate::{
     timer::Timer,
     wire::{
         Ecn, EtherType, EthernetHeader, Ipv4Header, Ipv6Header, Malformed, Sum,
+        ipv4::Ipv4OptionError,
         ipv6::{ExtensionError, FragmentHeader, follow_extensions},
         protocol,
     },
@@ -92,6 +93,9 @@ impl Net {
         let header_len = usize::from(header.header_len);
         bytes.truncate(header_len + usize::from(header.payload_len));
         let whole = bytes.clone();
+        if header_len > Ipv4Header::LEN && !self.takes_options(&whole, header_len, now) {
+            return None;
+        }
         bytes.advance(header_len);
         let mut packet = Packet { src, dst, ecn: header.ecn, verified, unicast, bytes, whole: Some(whole) };
         if header.is_fragment() {
@@ -111,6 +115,26 @@ impl Net {
                 None
             }
         }
+    }
+
+    /// Whether an IPv4 packet's options are in order; if not, it is complained of.
+    ///
+    /// > RFC 1122 section 3.2.2.5: A host SHOULD generate Parameter Problem messages. Section 3.3.5: If a host receives a datagram with an
+    /// > incomplete source route and does not forward the datagram for some reason, the host SHOULD return an ICMP Destination Unreachable
+    /// > (code 5, Source Route Failed) message.
+    #[cold]
+    fn takes_options(&mut self, whole: &Buf, header_len: usize, now: Instant) -> bool {
+        let options = &whole[Ipv4Header::LEN..header_len];
+        let complaint = match Ipv4Header::check_options(options) {
+            Ok(()) => return true,
+            Err(Ipv4OptionError::SourceRoute) => Complaint::SourceRoute,
+            Err(Ipv4OptionError::Malformed { pointer }) => {
+                Complaint::Parameter { code: 0, pointer: pointer.into() }
+            }
+        };
+        self.counters.drop_ip_bad_extension += 1;
+        self.complain(whole, complaint, now);
+        false
     }
 
     fn on_ipv6(&mut self, mut bytes: Buf, verified: bool, link_group: bool, now: Instant) -> Option<Upper> {

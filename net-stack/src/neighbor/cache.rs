@@ -228,7 +228,14 @@ impl Net {
     }
 
     /// A neighbour answered a question of ours without telling its MAC address, or with another one that it says not to take.
-    pub(super) fn neighbor_answered(&mut self, ip: IpAddr, mac: Option<MacAddr>, now: Instant) {
+    /// `solicited`: in answer to a question, which proves that the way there works.
+    pub(super) fn neighbor_answered(
+        &mut self,
+        ip: IpAddr,
+        mac: Option<MacAddr>,
+        solicited: bool,
+        now: Instant,
+    ) {
         let Some(entry) = self.neighbors.entries.get_mut(&ip) else { return };
         match entry.state {
             // Nothing to send to yet.
@@ -241,6 +248,7 @@ impl Net {
                     self.epoch = self.epoch.wrapping_add(1);
                 }
             }
+            _ if !solicited => {}
             // "If the Solicited flag is set, the state of the entry MUST be set to REACHABLE."
             _ => {
                 entry.state = State::Reachable { until: now + REACHABLE };

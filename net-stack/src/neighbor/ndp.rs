@@ -85,8 +85,7 @@ impl Net {
                 let how = if solicited { Learnt::Answer } else { Learnt::Announcement };
                 self.neighbor_seen(IpAddr::V6(target), mac, how, now);
             }
-            mac if solicited => self.neighbor_answered(IpAddr::V6(target), mac, now),
-            _ => {}
+            mac => self.neighbor_answered(IpAddr::V6(target), mac, solicited, now),
         }
     }
 

@@ -65,6 +65,8 @@ pub(crate) struct Tcp {
     pub(super) demux: Demux,
     pub(super) conns: Slab<Box<Connection>>,
     half_open: Slab<HalfOpen>,
+    /// Where the last one that gave way was.
+    half_open_hand: u32,
     pub(super) time_wait: TimeWaits,
     pub(super) listeners: Listeners,
     /// Connections with something to send, in the order in which they got it.
@@ -85,6 +87,7 @@ impl Tcp {
             demux: Demux::new(&mut net.rng),
             conns: Slab::default(),
             half_open: Slab::default(),
+            half_open_hand: 0,
             time_wait: TimeWaits::default(),
             listeners: Listeners::default(),
             dirty: Fifo::default(),
@@ -255,7 +258,8 @@ impl Tcp {
         let window = RecvWindow::initial(&self.config, options);
         let window =
             half_open::Offer { window: window.in_syn(), shift: window.shift, most: options.max_segment };
-        if self.half_open.len() >= self.config.half_open_limit {
+        if self.half_open.len() >= self.config.half_open_limit && !self.reclaim_half_open() {
+            let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
             if !self.config.syn_cookies {
                 cx.net.counters.drop_tcp_listen_overflow += 1;
                 return;
@@ -264,17 +268,37 @@ impl Tcp {
             self.cookies_until = now + std::time::Duration::from_secs(128);
             return;
         }
+        let cx = &mut Cx { now, net, config: &self.config, challenge: &mut self.challenge };
         let mut iss = self.secrets.isn(&tuple, now);
         if isn_after != Seq(0) && iss.before(isn_after) {
             iss = isn_after;
         }
         let name = (listener, self.listeners.slab.generation(listener));
-        let entry = HalfOpen::new(tuple, name, iss, offset, window, &seg, &cx);
-        entry.send_syn_ack(&mut cx);
-        let deadline = entry.deadline(&cx);
+        let entry = HalfOpen::new(tuple, name, iss, offset, window, &seg, cx);
+        entry.send_syn_ack(cx);
+        let deadline = entry.deadline(cx);
         let (slot, generation) = self.half_open.insert(entry);
         self.demux.insert(hash, Target::HalfOpen(slot));
         net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
+    }
+
+    /// Make room for a half-open connection: one whose SYN-ACK had to be sent again is a flood's, or its client has gone, and gives way. So
+    /// the table is as good as empty soon after a flood. A few places are looked at for each SYN, not all.
+    #[cold]
+    fn reclaim_half_open(&mut self) -> bool {
+        const LOOKS: u32 = 8;
+        let places = self.config.half_open_limit.max(1) as u32;
+        for _ in 0..LOOKS.min(places) {
+            self.half_open_hand = (self.half_open_hand + 1) % places;
+            let slot = self.half_open_hand;
+            if let Some(entry) = self.half_open.get(slot).filter(|entry| entry.retries >= 1) {
+                let hash = self.demux.hash(&entry.tuple);
+                self.half_open.remove(slot);
+                self.demux.remove(hash, Target::HalfOpen(slot));
+                return true;
+            }
+        }
+        false
     }
 
     fn on_half_open(&mut self, slot: u32, hash: u32, seg: Segment, net: &mut Net, now: Instant) {
@@ -526,9 +550,7 @@ impl Tcp {
 fn parse(packet: Packet, net: &mut Net) -> Option<(Tuple, Segment)> {
     let Packet { src, dst, ecn, verified, mut bytes, whole, .. } = packet;
     drop(whole);
-    let (header, options) = if let Ok((header, raw)) = TcpHeader::parse(&bytes) {
-        (header, TcpOptions::parse(raw))
-    } else {
+    let Ok((header, raw)) = TcpHeader::parse(&bytes) else {
         net.counters.drop_tcp_malformed += 1;
         return None;
     };
@@ -537,10 +559,7 @@ fn parse(packet: Packet, net: &mut Net) -> Option<(Tuple, Segment)> {
         net.counters.drop_tcp_bad_checksum += 1;
         return None;
     }
-    let Ok(options) = options else {
-        net.counters.drop_tcp_malformed += 1;
-        return None;
-    };
+    let options = TcpOptions::parse(raw);
     bytes.advance(usize::from(header.header_len));
     let tuple = Tuple { local: dst, remote: src, local_port: header.dst_port, remote_port: header.src_port };
     Some((tuple, Segment { header, options, payload: bytes, ecn }))

@@ -105,14 +105,15 @@ impl Rack {
         }
     }
 
-    /// Step 4: RACK.reo_wnd.
-    fn reordering_window(&self, in_recovery: bool, sacked_segments: u32, srtt: u64) -> u64 {
+    /// Step 4: RACK.reo_wnd. `least`: what it is at least while fewer than three segments are SACKed; on a network whose round trip is a
+    /// fraction of a millisecond a quarter of it is less than what the hosts' own delays scatter ACKs by (Linux has two ticks of its clock).
+    fn reordering_window(&self, in_recovery: bool, sacked_segments: u32, srtt: u64, least: u64) -> u64 {
         if !self.reordering_seen && (in_recovery || sacked_segments >= 3) {
             return 0;
         }
         // RACK.reo_wnd = MIN(RACK.reo_wnd_mult * RACK.min_RTT / 4, SRTT)
         let min_rtt = if self.min_rtt == u64::MAX { self.rtt } else { self.min_rtt };
-        (min_rtt / 4).saturating_mul(u64::from(self.reo_wnd_mult)).min(srtt)
+        (min_rtt / 4).saturating_mul(u64::from(self.reo_wnd_mult)).min(srtt).max(least)
     }
 
     /// Step 5: mark what must be lost by now. Returns the bytes newly marked, and when to look again, if something may yet turn
@@ -124,11 +125,12 @@ impl Rack {
         in_recovery: bool,
         mss: u32,
         srtt: u64,
+        least: u64,
     ) -> (u32, Option<Instant>) {
         if !self.any_delivered || flight.is_empty() {
             return (0, None);
         }
-        let window = self.reordering_window(in_recovery, flight.sacked() / mss.max(1), srtt);
+        let window = self.reordering_window(in_recovery, flight.sacked() / mss.max(1), srtt, least);
         let mut again = None;
         let marked = flight.mark_lost(|sent| {
             if !sent_after(self.xmit_ts, self.end_seq, sent.at, sent.end) {
@@ -147,7 +149,7 @@ impl Rack {
     /// RFC 8985 section 6.3, upon RTO: the first segment is lost, and whatever is overdue by RACK's own measure.
     pub(crate) fn detect_on_timeout(&self, flight: &mut Flight, now: Instant, srtt: u64) -> u32 {
         let first = flight.iter().find(|s| !s.sacked).map(|s| s.start);
-        let window = self.reordering_window(true, 0, srtt);
+        let window = self.reordering_window(true, 0, srtt, 0);
         flight.mark_lost(|sent| Some(sent.start) == first || sent.at.plus_nanos(self.rtt + window) <= now)
     }
 
@@ -204,8 +206,8 @@ mod tests {
             rack.on_delivered(s, at(41), || None, None);
         }
         // Sent 1 ms before; the reordering window is a quarter of 40 ms.
-        assert_eq!(rack.detect(&mut f, at(41), false, 100, 40 * MS_NANOS), (0, Some(at(50))));
-        assert_eq!(rack.detect(&mut f, at(50), false, 100, 40 * MS_NANOS), (100, None));
+        assert_eq!(rack.detect(&mut f, at(41), false, 100, 40 * MS_NANOS, 0), (0, Some(at(50))));
+        assert_eq!(rack.detect(&mut f, at(50), false, 100, 40 * MS_NANOS, 0), (100, None));
         assert_eq!(f.next_lost().map(|s| s.start), Some(Seq(0)));
     }
 
@@ -218,10 +220,23 @@ mod tests {
             rack.on_delivered(s, at(43), || None, None);
         }
         let reordered = Rack { reordering_seen: true, ..rack.clone() };
-        assert_eq!(reordered.detect(&mut f, at(43), false, 100, 40 * MS_NANOS), (0, Some(at(50))));
-        assert_eq!(rack.detect(&mut f, at(43), false, 100, 40 * MS_NANOS).0, 100);
+        assert_eq!(reordered.detect(&mut f, at(43), false, 100, 40 * MS_NANOS, 0), (0, Some(at(50))));
+        assert_eq!(rack.detect(&mut f, at(43), false, 100, 40 * MS_NANOS, 0).0, 100);
         rack.on_recovery_end();
         assert_eq!(rack.reo_wnd_persist, 15);
+    }
+
+    #[test]
+    fn on_a_short_path_the_window_has_a_floor_until_three_are_sacked() {
+        let (mut rack, mut f) = (Rack::default(), flight());
+        let mut seen = Vec::new();
+        f.sack(block(400, 500), |s| seen.push(*s));
+        // Sent at 4 ms, delivered 0.1 ms later: a quarter of that is no time at all.
+        let now = at(4) + MS / 10;
+        rack.on_delivered(&seen[0], now, || None, None);
+        let srtt = MS_NANOS / 10;
+        assert_eq!(rack.detect(&mut f, now, false, 100, srtt, 10 * MS_NANOS).0, 0);
+        assert_eq!(rack.detect(&mut f, now, false, 100, srtt, 0).0, 400);
     }
 
     #[test]

@@ -105,18 +105,23 @@ impl TimeWaits {
         if flags.has(Flags::RST) {
             return Verdict::Done;
         }
-        let newer_timestamp = match (r.timestamps, seg.options.timestamps) {
-            (Some((_, recent)), Some(ts)) => Some((ts.value.wrapping_sub(recent) as i32) > 0),
-            _ => None,
-        };
         if flags.has(Flags::SYN) && !flags.has(Flags::ACK) {
-            // RFC 6191 section 2: with timestamps, a SYN with a larger one opens a new incarnation (and if ours was without, any SYN
-            // beyond the sequence numbers does: RFC 9293 MUST-10, RFC 1122 section 4.2.2.13); else it is an old duplicate.
             let beyond = seg.header.seq.after(r.rcv_nxt);
-            if newer_timestamp == Some(true)
-                || (beyond && newer_timestamp.is_none())
-                || (beyond && newer_timestamp == Some(false) && seg.options.timestamps.is_none())
-            {
+            // RFC 6191 section 2: what opens a new incarnation; anything else is an old duplicate.
+            let opens = match (r.timestamps, seg.options.timestamps.filter(|_| cx.config.timestamps)) {
+                // "the timestamp contained in the incoming SYN segment is greater than the last timestamp seen [...], honor the
+                // connection request"; if it "is equal [...], and the Sequence Number of the incoming SYN segment is greater", too.
+                (Some((_, recent)), Some(ts)) => match ts.value.wrapping_sub(recent) as i32 {
+                    0 => beyond,
+                    ahead => ahead > 0,
+                },
+                // "If the previous incarnation of the connection did not use Timestamps [...] If TCP Timestamps would be enabled for the
+                // new incarnation of the connection, honor the incoming connection request."
+                (None, Some(_)) => true,
+                // Without them: RFC 9293 MUST-10, RFC 1122 section 4.2.2.13.
+                (_, None) => beyond,
+            };
+            if opens {
                 cx.net.counters.drop_tcp_time_wait -= 1;
                 cx.net.counters.tcp_time_wait_reused += 1;
                 // RFC 1122 section 4.2.2.13 (1): the new ISN is larger than the largest of the previous incarnation.

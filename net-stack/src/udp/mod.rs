@@ -9,6 +9,7 @@ use hemi_queue::{Buf, Sga, time::Instant};
 
 use crate::{
     ip::{Complaint, IcmpError, Net, Packet, Path, Quoted},
+    tcp::Tuple,
     util::slab::Slab,
     wire::{Sum, UdpHeader, protocol},
 };
@@ -309,23 +310,33 @@ impl Udp {
             net.counters.icmp_errors_received += 1;
             return;
         }
-        let from = SocketAddr::new(remote, port);
-        match self.find(quoted.local.0, quoted.local.1, from) {
-            Some(slot) if self.sockets.get(slot).is_some_and(|s| s.peer == Some(from)) => {
-                let generation = self.sockets.generation(slot);
-                let Some(socket) = self.sockets.get_mut(slot) else { return };
-                net.counters.icmp_errors_received += 1;
-                socket.error = Some(if quoted.error == IcmpError::Refused {
-                    UdpError::Refused
-                } else {
-                    UdpError::Unreachable
-                });
-                if !std::mem::replace(&mut socket.signalled, true) {
-                    self.events.push_back(UdpId { slot, generation });
-                }
-            }
-            _ => net.counters.drop_icmp_unverified += 1,
+        let refused = quoted.error == IcmpError::Refused;
+        let error = if refused { UdpError::Refused } else { UdpError::Unreachable };
+        if self.fail(quoted.local, SocketAddr::new(remote, port), error) {
+            net.counters.icmp_errors_received += 1;
+        } else {
+            net.counters.drop_icmp_unverified += 1;
         }
+    }
+
+    /// A datagram could not be sent, because its next hop does not answer: a connected socket hears of it, as of an ICMP error.
+    pub(crate) fn on_unreachable(&mut self, tuple: &Tuple) {
+        let remote = SocketAddr::new(tuple.remote, tuple.remote_port);
+        self.fail((tuple.local, tuple.local_port), remote, UdpError::Unreachable);
+    }
+
+    /// Tell the socket that is connected to `remote` of an error; says whether there is one.
+    fn fail(&mut self, local: (IpAddr, u16), remote: SocketAddr, error: UdpError) -> bool {
+        let Some(slot) = self.find(local.0, local.1, remote) else { return false };
+        let generation = self.sockets.generation(slot);
+        let Some(socket) = self.sockets.get_mut(slot).filter(|s| s.peer == Some(remote)) else {
+            return false;
+        };
+        socket.error = Some(error);
+        if !std::mem::replace(&mut socket.signalled, true) {
+            self.events.push_back(UdpId { slot, generation });
+        }
+        true
     }
 
     /// A socket with something to receive, or an error to hear of.
@@ -345,6 +356,17 @@ impl Udp {
     }
 
     /// The socket for a datagram: a connected one before one bound to the address before one bound to all.
+    /// The addresses of ours at which a datagram reaches this socket.
+    pub(crate) fn destinations(&self, id: UdpId, net: &Net) -> Vec<SocketAddr> {
+        let Some(socket) = self.sockets.named(id.slot, id.generation) else { return Vec::new() };
+        let port = socket.at.port();
+        let ours = net.addresses.iter().map(|cidr| cidr.address);
+        let from = |ip: IpAddr| socket.peer.unwrap_or(SocketAddr::new(ip, 0));
+        ours.filter(|ip| self.find(*ip, port, from(*ip)) == Some(id.slot))
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect()
+    }
+
     fn find(&self, local: IpAddr, port: u16, from: SocketAddr) -> Option<u32> {
         let rank = |slot: u32| {
             let s = self.sockets.get(slot)?;

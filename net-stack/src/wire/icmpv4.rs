@@ -59,6 +59,8 @@ pub mod unreachable {
     pub const PORT: u8 = 3;
     /// Too large, and DF is set.
     pub const FRAGMENTATION_NEEDED: u8 = 4;
+    /// The source route can't be followed.
+    pub const SOURCE_ROUTE_FAILED: u8 = 5;
     /// Communication administratively prohibited.
     pub const PROHIBITED: u8 = 13;
 }

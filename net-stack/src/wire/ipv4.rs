@@ -35,6 +35,18 @@ pub struct Ipv4Header {
     pub payload_len: u16,
 }
 
+/// Why a packet with options is not for us to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv4OptionError {
+    /// A length or a pointer is none.
+    Malformed {
+        /// The octet of the header that is wrong.
+        pointer: u8,
+    },
+    /// The packet's source route goes on from here, and we do not forward.
+    SourceRoute,
+}
+
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Raw {
@@ -95,6 +107,46 @@ impl Ipv4Header {
             header_len: header_len as u8,
             payload_len: (total_len - header_len) as u16,
         })
+    }
+
+    /// Whether a host may take a packet with these options, which stand behind the first 20 octets of its header.
+    ///
+    /// > RFC 1122 section 3.2.1.8: The IP and transport layer MUST each interpret those IP options that they understand and silently ignore
+    /// > the others.
+    pub fn check_options(options: &[u8]) -> Result<(), Ipv4OptionError> {
+        const END: u8 = 0;
+        const NOP: u8 = 1;
+        const SOURCE_ROUTES: [u8; 2] = [131, 137]; // loose, strict
+        let mut at = 0;
+        while let Some(&kind) = options.get(at) {
+            match kind {
+                END => break,
+                NOP => {
+                    at += 1;
+                    continue;
+                }
+                _ => {}
+            }
+            let malformed = |octet: usize| Ipv4OptionError::Malformed { pointer: (Self::LEN + octet) as u8 };
+            let len = options.get(at + 1).map_or(0, |len| usize::from(*len));
+            if len < 2 || at + len > options.len() {
+                return Err(malformed(at + 1));
+            }
+            if SOURCE_ROUTES.contains(&kind) {
+                // RFC 791 section 3.1: the pointer is relative to the option, "and the smallest legal value is 4. [...] If the pointer is
+                // greater than the length, the source route is empty (and the recorded route full)".
+                match options.get(at + 2) {
+                    Some(&next) if len >= 3 && next >= 4 => {
+                        if usize::from(next) <= len {
+                            return Err(Ipv4OptionError::SourceRoute);
+                        }
+                    }
+                    _ => return Err(malformed(at + 2)),
+                }
+            }
+            at += len;
+        }
+        Ok(())
     }
 
     /// Whether this is a piece of a larger datagram.

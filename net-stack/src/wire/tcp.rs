@@ -143,9 +143,6 @@ impl TcpHeader {
         let (raw, _) = Raw::ref_from_prefix(segment).map_err(|_| Malformed::Truncated)?;
         let header_len = usize::from(raw.offset >> 4) * 4;
         let options = segment.get(Self::LEN..header_len).ok_or(Malformed::HeaderLength)?;
-        if raw.src_port.get() == 0 || raw.dst_port.get() == 0 {
-            return Err(Malformed::Field);
-        }
         let header = Self {
             src_port: raw.src_port.get(),
             dst_port: raw.dst_port.get(),

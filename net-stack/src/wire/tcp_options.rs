@@ -1,6 +1,6 @@
 //! TCP options: MSS (RFC 9293), window scale and timestamps (RFC 7323), SACK (RFC 2018), user timeout (RFC 5482).
 
-use super::{Malformed, Seq};
+use super::Seq;
 
 const END: u8 = 0;
 const NOP: u8 = 1;
@@ -95,19 +95,20 @@ impl TcpOptions {
     /// > RFC 9293 section 3.1 (MUST-7): TCP implementations MUST be prepared to handle an illegal option length (e.g., zero); a
     /// > suggested procedure is to reset the connection and log the error cause.
     ///
-    /// We drop the segment instead: a reset would let a blind attacker close connections.
+    /// A reset would let a blind attacker close connections, so we do what nearly everybody does: options in front of an illegal length
+    /// count, the rest is not read; an option that we know with a length that it cannot have is passed over.
     #[inline]
-    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn parse(bytes: &[u8]) -> Self {
         // RFC 7323 appendix A: the layout that nearly every segment of an established connection has.
         if let [NOP, NOP, TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3] = *bytes {
             let value = u32::from_be_bytes([v0, v1, v2, v3]);
             let echo = u32::from_be_bytes([e0, e1, e2, e3]);
-            return Ok(Self { timestamps: Some(Timestamps { value, echo }), ..Self::default() });
+            return Self { timestamps: Some(Timestamps { value, echo }), ..Self::default() };
         }
-        if bytes.is_empty() { Ok(Self::default()) } else { Self::parse_any(bytes) }
+        if bytes.is_empty() { Self::default() } else { Self::parse_any(bytes) }
     }
 
-    fn parse_any(mut bytes: &[u8]) -> Result<Self, Malformed> {
+    fn parse_any(mut bytes: &[u8]) -> Self {
         let mut options = Self::default();
         while let [kind, rest @ ..] = bytes {
             match *kind {
@@ -120,11 +121,12 @@ impl TcpOptions {
             }
             // RFC 1122 section 4.2.2.5 (MUST-6): A TCP MUST ignore without error any TCP option it does not implement,
             // assuming that the option has a length field.
-            let len = usize::from(*rest.first().ok_or(Malformed::Option)?);
-            let body = bytes.get(2..len).ok_or(Malformed::Option)?;
+            let len = rest.first().map_or(0, |len| usize::from(*len));
+            let Some(body) = bytes.get(2..len) else { break };
             bytes = &bytes[len..];
             match (*kind, body) {
-                (MSS, &[a, b]) => options.mss = Some(u16::from_be_bytes([a, b])),
+                // One of zero says nothing.
+                (MSS, &[a, b]) => options.mss = Some(u16::from_be_bytes([a, b])).filter(|mss| *mss > 0),
                 (WINDOW_SCALE, &[shift]) => options.window_scale = Some(shift),
                 (SACK_PERMITTED, []) => options.sack_permitted = true,
                 (SACK, blocks) if blocks.len() % 8 == 0 && !blocks.is_empty() => {
@@ -146,13 +148,10 @@ impl TcpOptions {
                     let unit = if field & 0x8000 != 0 { 60 } else { 1 };
                     options.user_timeout = Some(u32::from(field & 0x7fff) * unit);
                 }
-                (MSS | WINDOW_SCALE | SACK_PERMITTED | SACK | TIMESTAMPS | USER_TIMEOUT, _) => {
-                    return Err(Malformed::Option);
-                }
                 _ => {}
             }
         }
-        Ok(options)
+        options
     }
 
     /// Write the options, padded to a multiple of four, and return their length. SACK blocks that find no room are left

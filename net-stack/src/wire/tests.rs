@@ -27,16 +27,15 @@ fn options() -> impl Strategy<Value = TcpOptions> {
         sack
     });
     let ts = (any::<u32>(), any::<u32>()).prop_map(|(value, echo)| Timestamps { value, echo });
-    (any::<Option<u16>>(), any::<Option<u8>>(), any::<bool>(), proptest::option::of(ts), sack).prop_map(
-        |(mss, window_scale, sack_permitted, timestamps, sack)| TcpOptions {
+    (proptest::option::of(1_u16..), any::<Option<u8>>(), any::<bool>(), proptest::option::of(ts), sack)
+        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack)| TcpOptions {
             mss,
             window_scale,
             sack_permitted,
             timestamps,
             sack,
             user_timeout: None,
-        },
-    )
+        })
 }
 
 proptest! {
@@ -97,7 +96,7 @@ proptest! {
         header.emit(out.first_chunk_mut().expect("20 bytes"));
         let (parsed, raw) = TcpHeader::parse(&out).expect("valid");
         prop_assert_eq!(parsed, header);
-        prop_assert_eq!(TcpOptions::parse(raw), Ok(options));
+        prop_assert_eq!(TcpOptions::parse(raw), options);
     }
 
     #[test]
@@ -105,7 +104,7 @@ proptest! {
         let options = TcpOptions { user_timeout: Some(seconds), ..TcpOptions::default() };
         let mut out = [0; 40];
         let len = options.emit(&mut out);
-        prop_assert_eq!(TcpOptions::parse(&out[..len]), Ok(options));
+        prop_assert_eq!(TcpOptions::parse(&out[..len]), options);
     }
 
     #[test]
@@ -189,22 +188,30 @@ proptest! {
 }
 
 #[test]
-fn option_lengths_that_lie_are_refused() {
+fn option_lengths_that_lie_are_passed_over() {
     for bad in [
-        &[2, 0][..],   // MSS of length 0
-        &[2, 1],       // shorter than its own two octets
-        &[2, 4, 5],    // runs past the end
-        &[2, 3, 5, 0], // an MSS of one octet
-        &[3, 4, 7, 7], // window scale of two octets
-        &[5, 2, 0, 0], // SACK without a block
+        &[2, 4, 0, 0][..], // an MSS of nothing
+        &[2, 0],           // MSS of length 0
+        &[2, 1],           // shorter than its own two octets
+        &[2, 4, 5],        // runs past the end
+        &[2, 3, 5, 0],     // an MSS of one octet
+        &[3, 4, 7, 7],     // window scale of two octets
+        &[5, 2, 0, 0],     // SACK without a block
         &[5, 7, 0, 0, 0, 0, 0, 0],
         &[8, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         &[77], // no length at all
     ] {
-        assert_eq!(TcpOptions::parse(bad), Err(Malformed::Option), "{bad:?}");
+        assert_eq!(TcpOptions::parse(bad), TcpOptions::default(), "{bad:?}");
+        // What stands in front of it counts.
+        let behind = [&[3, 3, 5][..], bad].concat();
+        let shift = TcpOptions { window_scale: Some(5), ..TcpOptions::default() };
+        assert_eq!(TcpOptions::parse(&behind), shift, "{bad:?}");
     }
+    // A length that an option can't have hides that option; one that is no length at all, whatever follows.
+    assert_eq!(TcpOptions::parse(&[2, 3, 5, 3, 3, 7]).window_scale, Some(7));
+    assert_eq!(TcpOptions::parse(&[77, 1, 3, 3, 7]).window_scale, None);
     // Unknown kinds with a length are skipped, what follows END is not read.
-    let ok = TcpOptions::parse(&[77, 3, 9, 2, 4, 5, 0xb4, 0, 2, 0]).expect("valid");
+    let ok = TcpOptions::parse(&[77, 3, 9, 2, 4, 5, 0xb4, 0, 2, 0]);
     assert_eq!(ok.mss, Some(1460));
 }
 
@@ -216,11 +223,11 @@ fn four_sack_blocks_without_timestamps_three_with() {
     }
     let mut out = [0; 40];
     let len = options.emit(&mut out);
-    assert_eq!(TcpOptions::parse(&out[..len]).expect("valid").sack.as_slice().len(), 4);
+    assert_eq!(TcpOptions::parse(&out[..len]).sack.as_slice().len(), 4);
     options.timestamps = Some(Timestamps { value: 1, echo: 2 });
     let len = options.emit(&mut out);
     assert_eq!(len, 40);
-    assert_eq!(TcpOptions::parse(&out[..len]).expect("valid").sack.as_slice().len(), 3);
+    assert_eq!(TcpOptions::parse(&out[..len]).sack.as_slice().len(), 3);
 }
 
 #[test]

@@ -111,6 +111,34 @@ fn questions_are_repeated_once_a_second_and_then_given_up() {
         questions.iter().all(|q| q.target_ip.to_string() == "10.99.0.9" && q.operation == Operation::Request)
     );
     assert_eq!(link.counter("drop_tx_neighbor_unreachable"), 1);
+    // The next datagram asks anew, for the neighbour may have come back.
+    let now = link.now;
+    link.stack.udp_send(socket, "y".into(), Some("10.99.0.9:9".parse().expect("valid")), now).expect("sent");
+    assert_eq!(link.pass(Duration::ZERO).len(), 1);
+    let sent = link.tell(MAC2, &arp(Operation::Reply, MAC2, "10.99.0.9", OUR_MAC, OURS));
+    assert_eq!((sent.len(), &sent[0].v4().1[8..]), (1, &b"y"[..]));
+}
+
+/// RFC 1122 section 4.1.3.3: a connected socket hears that its peer can't be reached; what is not connected hears nothing.
+#[test]
+fn a_neighbour_that_does_not_answer_is_an_error_of_the_connected_socket() {
+    let mut link = Link::new();
+    let sockets = [true, false].map(|connected| {
+        let any = "0.0.0.0:0".parse().expect("valid");
+        let (socket, _) = link.stack.udp_bind(any, 1 << 16, false).expect("free");
+        let to = "10.99.0.9:9".parse().expect("valid");
+        if connected {
+            link.stack.udp_connect(socket, to).expect("open");
+        }
+        let now = link.now;
+        link.stack.udp_send(socket, "x".into(), Some(to), now).expect("sent");
+        socket
+    });
+    link.pass(Duration::from_secs(10));
+    assert_eq!(link.stack.udp_recv(sockets[0]).err(), Some(hemi_net::UdpError::Unreachable));
+    assert!(matches!(link.stack.udp_recv(sockets[1]), Ok(None)));
+    // Once, and the socket goes on.
+    assert!(matches!(link.stack.udp_recv(sockets[0]), Ok(None)));
 }
 
 #[test]

@@ -77,6 +77,46 @@ fn options_are_tolerated() {
     assert_eq!(reply(&link.hear(&(dst, kind, with))).expect("answered"), b"data");
 }
 
+/// An echo request with these options in its header.
+fn with_options(options: &[u8]) -> (MacAddr, hemi_net::wire::EtherType, Vec<u8>) {
+    let (dst, kind, body) = ping(PEER, OURS, b"data");
+    let mut with = [&body[..20], options, &body[20..]].concat();
+    with[0] = 0x45 + (options.len() / 4) as u8;
+    let len = with.len() as u16;
+    with[2..4].copy_from_slice(&len.to_be_bytes());
+    with[10..12].fill(0);
+    let sum = Sum::new().bytes(&with[..20 + options.len()]).finish();
+    with[10..12].copy_from_slice(&sum.to_be_bytes());
+    (dst, kind, with)
+}
+
+/// RFC 1122 sections 3.2.2.5 and 3.3.5.
+#[test]
+fn options_that_lie_and_source_routes_that_go_on_are_complained_of() {
+    let mut link = Link::acquainted();
+    for (options, pointer) in [
+        (&[7, 0, 0, 0][..], 21), // a length of zero
+        (&[1, 68, 1, 0], 22),    // shorter than its own two octets
+        (&[7, 5, 4, 0], 21),     // runs past the header
+        (&[131, 4, 3, 0], 22),   // a pointer into itself
+        (&[1, 1, 131, 2], 24),   // no pointer at all: the octet behind
+        (&[1, 1, 1, 7], 24),     // no length
+    ] {
+        let sent = link.hear(&with_options(options));
+        assert_eq!(sent[0].icmp4().0, IcmpV4::ParameterProblem { code: 0, pointer }, "{options:?}");
+        assert_eq!(sent.len(), 1);
+    }
+    for kind in [131, 137] {
+        let sent = link.hear(&with_options(&[1, kind, 7, 4, 10, 99, 0, 9]));
+        assert_eq!(sent[0].icmp4().0, IcmpV4::Unreachable { code: 5, mtu: 0 });
+        // At its end it is for us.
+        assert!(reply(&link.hear(&with_options(&[1, kind, 7, 8, 10, 99, 0, 9]))).is_some());
+    }
+    // Nothing to see behind the end of the list.
+    assert!(reply(&link.hear(&with_options(&[0, 7, 0, 0]))).is_some());
+    assert_eq!(link.counter("drop_ip_bad_extension"), 8);
+}
+
 #[test]
 fn an_unknown_protocol_is_complained_of() {
     let mut link = Link::acquainted();

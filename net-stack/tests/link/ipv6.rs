@@ -2,7 +2,7 @@
 
 use hemi_net::wire::{icmpv6::IcmpV6, protocol};
 
-use crate::station::{Link, OURS6, PEER6, Sent, echo6, ipv6, ping6};
+use crate::station::{Link, OURS6, PEER6, Sent, echo6, ipv6, ping6, v6};
 
 fn answered(sent: &[Sent]) -> bool {
     sent.iter().any(|s| matches!(s.icmp6().0, IcmpV6::EchoReply { .. }))
@@ -58,6 +58,21 @@ fn unknown_options_do_what_their_first_bits_say() {
         assert_eq!(answered(&sent), kind == 0x1e, "{kind:#x}");
         assert_eq!(problem(&sent), expected, "{kind:#x}");
     }
+}
+
+/// RFC 8200 section 4.2, RFC 4443 section 2.4 (e.3).
+#[test]
+fn an_option_in_a_packet_to_a_group_is_complained_of_only_if_it_asks_for_that() {
+    let mut link = Link::acquainted();
+    for (kind, answers) in [(0x9e_u8, true), (0xde, false), (0x5e, false)] {
+        let mut payload = vec![58, 0, kind, 4, 0, 0, 0, 0];
+        payload.extend(echo6(PEER6, "ff02::1", b"data"));
+        let sent = link.hear(&ipv6(PEER6, "ff02::1", 60, &payload));
+        assert_eq!(problem(&sent), answers.then_some((2, 42)), "{kind:#x}");
+        assert!(sent.iter().all(|s| s.v6().0.src == v6(OURS6)));
+    }
+    // Other errors are never answered there.
+    assert!(link.hear(&ipv6(PEER6, "ff02::1", 253, b"x")).is_empty());
 }
 
 #[test]

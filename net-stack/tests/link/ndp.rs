@@ -103,6 +103,21 @@ fn only_an_override_moves_a_neighbour() {
     assert!(answers_at(&mut link, MAC2));
 }
 
+/// RFC 4861 section 7.2.5: another address that does not override makes a reachable entry stale, and changes nothing else.
+#[test]
+fn another_address_that_does_not_override_has_the_known_one_asked_again() {
+    for solicited in [false, true] {
+        let mut link = Link::acquainted();
+        link.hear(&ndp(PEER6, OURS6, 255, &advertise(None, true, false)));
+        let asked = |sent: &[Sent]| sent.iter().any(|s| matches!(s.ndp(), Ndp::Solicitation { .. }));
+        assert!(answers_at(&mut link, MAC) && !asked(&link.pass(Duration::from_secs(7))), "it is reachable");
+        let dst = if solicited { OURS6 } else { "ff02::1" };
+        link.tell(MAC2, &ndp(PEER6, dst, 255, &advertise(Some(MAC2), solicited, false)));
+        assert!(answers_at(&mut link, MAC));
+        assert!(asked(&link.pass(Duration::from_secs(7))));
+    }
+}
+
 #[test]
 fn an_answer_without_an_address_proves_that_the_neighbour_is_there() {
     let mut link = Link::acquainted();

@@ -11,6 +11,7 @@ use std::{
 use hemi_net::{UdpError, UdpId};
 use hemi_queue::{
     Error, PushError, Result, Sga, Waiter,
+    program::{Program, RunsIn},
     transport::{DatagramSocket, Endpoint, SocketOptions},
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Datagram {
     /// An error of a datagram that was sent before, for the popping side (RFC 1122 section 4.1.3.3).
     error: Cell<Option<UdpError>>,
     closed: Cell<bool>,
+    /// A predicate that the device runs.
+    pub(crate) filter: RefCell<Option<Program>>,
     rx_waiter: Waiter,
     tx_waiter: Waiter,
 }
@@ -54,10 +57,12 @@ pub(crate) fn bind(
         send_limit: options.send_limit.max(1),
         error: Cell::new(None),
         closed: Cell::new(false),
+        filter: RefCell::default(),
         rx_waiter: Waiter::new(),
         tx_waiter: Waiter::new(),
     });
     inner.add_datagram(&socket);
+    inner.filters_changed();
     Ok(Rc::new(Handle(socket)))
 }
 
@@ -194,7 +199,9 @@ impl Datagram {
         let peer = options::ip(to, "connect")?;
         self.inner
             .stack(|stack, _| stack.udp_connect(self.id, peer))
-            .map_err(|e| error::of_udp("connect", peer, e))
+            .map_err(|e| error::of_udp("connect", peer, e))?;
+        self.inner.filters_changed();
+        Ok(())
     }
 
     /// Accepted datagrams still go out.
@@ -212,6 +219,7 @@ impl Datagram {
     fn release(&self) {
         self.inner.stack(|stack, _| stack.udp_close(self.id));
         self.inner.remove_datagram(self.id);
+        self.inner.filters_changed();
     }
 }
 
@@ -228,6 +236,10 @@ impl DatagramSocket for Handle {
     #[inline]
     fn poll_pop_from(&self, cx: &mut Context<'_>) -> Poll<Result<Option<(Sga, Endpoint)>>> {
         self.0.poll_pop_from(cx)
+    }
+
+    fn install_filter(&self, program: Option<&Program>) -> RunsIn {
+        self.0.inner.install_filter(&self.0, program)
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -275,6 +275,10 @@ impl Inner {
         self.datagrams.take(id.slot());
     }
 
+    pub(crate) fn datagrams(&self) -> Vec<Rc<Datagram>> {
+        self.datagrams.all()
+    }
+
     /// A datagram socket waits for room in the transmit queue.
     pub(crate) fn block(&self, datagram: &Rc<Datagram>) {
         self.blocked.borrow_mut().push(Rc::clone(datagram));

@@ -31,6 +31,7 @@
 //! | `ecn`, `pacing` | ask for ECN, spread what is sent over the round trip |
 //! | `sndbuf=256K`, `rcvbuf=4M` | the send buffer; what the receive window may grow to |
 //! | `pcap=FILE`, `trace` | write every frame into a file that Wireshark opens; make `tracing` events of them, target `hemi::frames` |
+//! | `stats=PATH` | tell everyone who connects to a Unix socket there what the stack does ([`stats`]; the example `stacktop` shows it) |
 //! | `latency`, `jitter` | a bad link next to the device: one-way delay; random extra delay of up to so much |
 //! | `rate`, `queue`, `mark` | its bits per second; bytes that may wait; bytes from which on ECN marks |
 //! | `loss`, `burst` | a frame is lost (`1%`, `0.01`); with it so many more |
@@ -45,10 +46,12 @@
 mod acceptor;
 mod datagram;
 mod error;
+mod filters;
 mod inner;
 mod options;
 mod params;
 pub mod sim;
+pub mod stats;
 mod stream;
 mod values;
 mod wrap;
@@ -63,6 +66,7 @@ use hemi_queue::{
 };
 
 use inner::Inner;
+use stats::StatsSocket;
 
 /// The user-level stack on one device, as a transport. See the crate's documentation for how it is driven.
 ///
@@ -96,7 +100,9 @@ use inner::Inner;
 pub struct UserTransport {
     inner: Rc<Inner>,
     scheme: &'static str,
+    /// The addresses and the congestion control.
     about: String,
+    stats: Option<StatsSocket>,
 }
 
 impl UserTransport {
@@ -114,16 +120,18 @@ impl UserTransport {
     ) -> Result<Rc<Self>> {
         let config = params::stack(uri, &device.caps())?;
         let device = wrap::wrap(uri, device, pool, seed)?;
+        let stats = uri.take::<String>("stats")?;
         uri.finish()?;
-        let addresses: Vec<_> = config.addresses.iter().map(ToString::to_string).collect();
-        let about = format!(
-            "{scheme}: the user-level stack on {}; {}, {}",
-            device.describe(),
-            addresses.join(", "),
-            config.tcp.congestion
-        );
+        let stats = stats.map(|path| StatsSocket::open(&path)).transpose()?;
+        let mut about: Vec<_> = config.addresses.iter().map(ToString::to_string).collect();
+        about.push(config.tcp.congestion.to_string());
         let host = Host::new(device, config, pool.clone(), seed);
-        Ok(Rc::new(Self { inner: Inner::new(host), scheme, about }))
+        Ok(Rc::new(Self { inner: Inner::new(host), scheme, about: about.join(", "), stats }))
+    }
+
+    fn about(&self) -> String {
+        let device = self.inner.device(|device| device.describe());
+        format!("{}: the user-level stack on {device}; {}", self.scheme, self.about)
     }
 
     /// What the stack and its device have done and hold, for people.
@@ -132,7 +140,7 @@ impl UserTransport {
             self.inner.stack(|stack, _| (stack.snapshots().collect(), *stack.counters()));
         let mut device = Vec::new();
         self.inner.device(|d| d.counters(&mut |name, value| device.push((name.to_owned(), value))));
-        StackSnapshot { about: self.about.clone(), connections, counters, device }
+        StackSnapshot { about: self.about(), connections, counters, device }
     }
 }
 
@@ -152,11 +160,16 @@ pub struct StackSnapshot {
 
 impl Reactor for UserTransport {
     fn poll(&self, now: Instant) -> Progress {
-        self.inner.turn(now)
+        let progress = self.inner.turn(now);
+        if let Some(stats) = &self.stats {
+            stats.turn(now, || self.snapshot());
+        }
+        progress
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.inner.deadline()
+        let stats = self.stats.as_ref().map(StatsSocket::deadline);
+        self.inner.deadline().into_iter().chain(stats).min()
     }
 
     fn wakeup(&self) -> Wakeup {
@@ -203,7 +216,7 @@ impl Transport for UserTransport {
     }
 
     fn describe(&self) -> String {
-        self.about.clone()
+        self.about()
     }
 }
 
@@ -215,6 +228,6 @@ impl Drop for UserTransport {
 
 impl fmt::Debug for UserTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.about)
+        f.write_str(&self.about())
     }
 }

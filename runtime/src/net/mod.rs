@@ -39,7 +39,7 @@ use std::{cell::RefCell, fmt, rc::Rc};
 
 pub use address::Address;
 use hemi_net::{Device, DeviceQueue};
-pub use hemi_net_transport::StackSnapshot;
+pub use hemi_net_transport::{StackSnapshot, stats};
 use hemi_net_transport::{UserTransport, sim};
 use hemi_queue::{
     Error, Pool, Reactor, Result, Uri, UriError, Wakeup,

@@ -135,8 +135,7 @@ impl Shared {
         if let Some(poison) = inner.log.poison() {
             return Poll::Ready(Err(poison.clone().into()));
         }
-        // What cannot be pushed at all is told by the push.
-        if inner.log.has_room() || inner.log.read_only().is_some() || self.is_closing() {
+        if inner.log.has_room() || inner.refuses() || self.is_closing() {
             return Poll::Ready(Ok(()));
         }
         register(&mut inner.room, cx.waker());
@@ -280,13 +279,18 @@ impl Inner {
         Poll::Pending
     }
 
+    /// What cannot be pushed at all is told by the push, and not waited for.
+    fn refuses(&self) -> bool {
+        self.log.refuses_for_space() || self.log.read_only().is_some()
+    }
+
     /// Wake who has got what it waited for.
     fn wake(&mut self, ready: &mut Vec<Waker>) {
         let all = Lsn(u64::MAX);
         let failed = self.log.poison().is_some();
         self.durable.wake(if failed { all } else { self.log.durable() }, ready);
         self.written.wake(if failed { all } else { self.log.written() }, ready);
-        if failed || self.log.has_room() {
+        if failed || self.log.has_room() || self.refuses() {
             ready.append(&mut self.room);
         }
         ready.append(&mut self.master);
@@ -295,18 +299,20 @@ impl Inner {
         }
     }
 
-    /// A full log says so once, and a disk that was full is tried again.
+    /// A full log says so once, and a disk that was full is tried again. True: it is full since now.
     #[cold]
-    fn look_at_full(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.said_full, true) {
+    fn look_at_full(&mut self, now: Instant) -> bool {
+        let new = !std::mem::replace(&mut self.said_full, true);
+        if new {
             let error: LogError = self.log.full();
-            tracing::warn!("pushes wait: {error}");
+            tracing::warn!("pushes wait, or are refused: {error}");
         }
         let retry = *self.retry.get_or_insert(now + RETRY_GROWTH);
         if now >= retry {
             self.retry = None;
             self.log.retry_growth();
         }
+        new
     }
 }
 
@@ -328,8 +334,9 @@ impl Served for Shared {
         let mut inner = self.inner.borrow_mut();
         let Inner { log, device, done, .. } = &mut *inner;
         let mut progress = log.turn(&mut **device, now, done);
+        let mut told = false;
         if inner.log.is_full() {
-            inner.look_at_full(now);
+            told = inner.look_at_full(now);
         } else if inner.said_full {
             (inner.said_full, inner.retry) = (false, None);
         }
@@ -337,7 +344,7 @@ impl Served for Shared {
             self.over.set(true);
             progress = Progress::Busy;
         }
-        if progress == Progress::Busy || inner.log.poison().is_some() {
+        if progress == Progress::Busy || told || inner.log.poison().is_some() {
             inner.wake(&mut self.ready.borrow_mut());
             drop(inner);
             self.wake_ready();

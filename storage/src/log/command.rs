@@ -11,6 +11,8 @@ pub(crate) enum Owner {
     Flush,
     Superblock,
     Extend,
+    /// Zeros, in a slot that will be needed.
+    Prepare,
     /// Of a slot.
     Discard(u32),
     /// Of a cursor, by its index; while opening, of the walk.
@@ -36,6 +38,7 @@ impl Commands {
             Owner::Extend => (3, 0),
             Owner::Discard(slot) => (4, slot),
             Owner::Read(cursor) => (5, cursor),
+            Owner::Prepare => (6, 0),
         };
         self.serial = self.serial.wrapping_add(1);
         // 24 bits of index: neither slots nor cursors come to so many.
@@ -60,6 +63,7 @@ impl Owner {
             3 => Self::Extend,
             4 => Self::Discard(index),
             5 => Self::Read(index),
+            6 => Self::Prepare,
             _ => return None,
         })
     }

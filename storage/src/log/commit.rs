@@ -68,6 +68,11 @@ impl Log {
                 if units > 0 && self.appender.out_len() >= self.config.batch {
                     break;
                 }
+                let gathered = self.gather();
+                units += gathered;
+                if gathered > 0 && self.appender.out_len() >= self.config.batch {
+                    break;
+                }
                 let Some(front) = self.pending.front() else { break };
                 if !self.space.fits(front.unit.len(), self.geometry, Some(self.appender.offset())) {
                     self.want_space();
@@ -108,6 +113,25 @@ impl Log {
         true
     }
 
+    /// Lay out units that fit into what there is, as many as make a batch: nearly all come this way.
+    #[inline]
+    fn gather(&mut self) -> usize {
+        let (mut units, mut bytes) = (0, 0);
+        for next in &self.pending {
+            if self.appender.out_len() >= self.config.batch
+                || !self.appender.append(&next.unit, next.time, self.durable)
+            {
+                break;
+            }
+            self.batch_wanted |= next.durable;
+            bytes += next.unit.len();
+            units += 1;
+        }
+        self.pending_bytes -= bytes;
+        self.pending.drain(..units);
+        units
+    }
+
     /// The pool has no buffer: write what there is, so that buffers come back.
     #[cold]
     fn starve(&mut self) -> bool {
@@ -132,6 +156,8 @@ impl Log {
         self.stats.writes += 1;
         self.stats.fua += u64::from(fua);
         self.stats.written_bytes += len;
+        self.commits.0 += u64::from(wanted);
+        self.commits.1 += len;
     }
 
     pub(super) fn write_done(&mut self, id: CommandId, result: io::Result<()>) {
@@ -216,6 +242,7 @@ impl Log {
         let header = self.appender.next_segment(self.next_sequence, self.last_time);
         self.next_sequence += 1;
         (self.turning, self.header_at_risk) = (false, true);
+        self.commits = (0, 0);
         self.written_offset = 0;
         self.space.push(slot, header);
         self.turned_at = Some(self.durable);

@@ -33,7 +33,7 @@ use std::{
     sync::Arc,
 };
 
-use hemi_queue::{Pool, Progress, Sga, time::Instant};
+use hemi_queue::{Buf, Pool, Progress, Sga, time::Instant};
 use slab::Slab;
 
 pub use config::{Cut, LogConfig, NewLog, OpenMode, Recovery};
@@ -128,6 +128,10 @@ pub struct Log {
     poison: Option<LogError>,
     read_only: Option<&'static str>,
     closing: bool,
+    /// What was made durable in the current segment: batches, and their bytes.
+    commits: (u64, u64),
+    /// To prepare space with.
+    zeros: Option<Buf>,
     cursors: Slab<Cursor>,
     recent: Recent,
     /// Cursors that wait for the next unit.
@@ -212,7 +216,7 @@ impl Log {
         if len as u64 > limit {
             return Some(LogError::UnitTooLarge { got: len as u64, limit });
         }
-        if self.space.full && (self.config.fail_when_full || self.space.growth_failed.is_some()) {
+        if self.refuses_for_space() {
             return Some(self.full());
         }
         let busy = self.pending_bytes >= 2 * self.config.pending_limit;
@@ -222,6 +226,11 @@ impl Log {
     /// Whether a push would not be over the limit of what may wait, and the log is not full.
     pub fn has_room(&self) -> bool {
         self.pending_bytes < self.config.pending_limit && !self.space.full
+    }
+
+    /// Whether pushes are refused because there is no space, rather than made to wait for it.
+    pub fn refuses_for_space(&self) -> bool {
+        self.space.full && (self.config.fail_when_full || self.space.growth_failed.is_some())
     }
 
     /// Why all segments are in use, when a unit waits for one.
@@ -342,6 +351,7 @@ impl Log {
             self.lay_out();
             self.flush_if_needed();
             self.grow_ahead();
+            self.prepare_ahead();
             self.pump_master();
             self.give_up_if_full();
         }
@@ -408,7 +418,9 @@ impl Log {
             Some(Owner::Flush) => self.flush_done(id, result.map(drop)),
             Some(Owner::Superblock) => self.master_done(id, result.map(drop)),
             Some(Owner::Extend) => self.extend_done(result.map(drop)),
-            Some(Owner::Discard(slot)) => self.space.give_back(slot.into()),
+            Some(Owner::Discard(slot)) => self.space.give_back(slot.into(), self.caps.slow_when_new),
+            // Zeros that did not arrive are not missed: the space is used as it is.
+            Some(Owner::Prepare) => self.prepare_more(),
             Some(Owner::Read(cursor)) => self.read_done(CursorId(cursor), id, result),
             None => {}
         }
@@ -431,16 +443,24 @@ impl Log {
 
     /// What a log is made of, when it is opened.
     fn assemble(parts: Parts) -> Self {
-        let Parts { config, caps, pool, superblock, newest, read_only, segments, slots, end } = parts;
+        let Parts { config, caps, pool, superblock, newest, read_only, segments, slots, prepared, end } =
+            parts;
         let geometry = superblock.geometry;
         let last = segments.last().map(|s| s.header);
-        let header = last.unwrap_or(SegmentHeader { sequence: 0, first: end.lsn, continues: false, time: 0 });
+        let header = last.unwrap_or(SegmentHeader {
+            sequence: 0,
+            first: end.lsn,
+            continues: false,
+            epoch: superblock.epoch,
+            time: 0,
+        });
         let id = (superblock.salt, superblock.epoch);
         let mut appender = Appender::resume(geometry, id, header, end.offset, end.lsn);
         appender.gather_from(caps.gather);
         let written_offset = appender.offset().min(end.offset.next_multiple_of(geometry.block()));
         let used: BTreeSet<u64> = segments.iter().map(|s| s.slot).collect();
-        let space = Space::new(segments, (0..slots).filter(|s| !used.contains(s)).collect(), &caps, geometry);
+        let free = (0..slots).filter(|s| !used.contains(s)).collect();
+        let space = Space::new(segments, free, prepared, &caps, geometry);
         let recent = Recent::new(config.recent);
         Self {
             config,
@@ -476,6 +496,8 @@ impl Log {
             poison: None,
             read_only,
             closing: false,
+            commits: (0, 0),
+            zeros: None,
             cursors: Slab::new(),
             recent,
             tailing: Vec::new(),
@@ -497,6 +519,8 @@ struct Parts {
     read_only: Option<&'static str>,
     segments: Vec<Segment>,
     slots: u64,
+    /// The slot that was filled with zeros.
+    prepared: Option<u64>,
     end: End,
 }
 

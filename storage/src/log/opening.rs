@@ -4,18 +4,20 @@
 //!   create ─► first 64 KiB read: nothing there? ─────────────────────────────┐
 //!   open ─► first 64 KiB ─► first block of every slot ─► last segment walked ┴► superblock written twice ─► Log
 //!                                                        └► what lies behind: torn tail, or damage?
+//!                                                           given up: segments behind a hole are wiped first
 //! ```
 //! The work is bounded by the number of segments (one block read of each) and the size of one.
 
 use std::collections::VecDeque;
 
-use hemi_queue::{Pool, Sga, time::Instant};
+use hemi_queue::{Buf, Pool, Sga, time::Instant};
 
 use super::{
     Cut, End, Log, LogConfig, NewLog, OpenMode, Parts, Recovery, Segment,
     ahead::{ReadAhead, short},
     command::{Commands, Owner},
     master::block_of,
+    space,
 };
 use crate::{
     BlockDevice, Command, CommandId, DATA_START, DeviceCaps, Done, Ending, FormatError, LogError, Lsn,
@@ -51,6 +53,8 @@ enum State {
     Headers(Headers),
     Walk(Box<Walking>),
     Survey(Box<Surveying>),
+    Clearing(Clearing),
+    Preparing(Preparing),
     Writing(Writing),
     Done(Result<Box<Known>, LogError>),
     Taken,
@@ -64,6 +68,10 @@ struct Known {
     segments: Vec<Segment>,
     slots: u64,
     end: End,
+    /// Slots of segments behind a hole, to be given up.
+    beyond: Vec<u64>,
+    /// The slot that was filled with zeros.
+    prepared: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -93,6 +101,21 @@ struct Surveying {
     until: u64,
     /// Copied, so that a long stretch does not hold the pool's buffers.
     data: Vec<u8>,
+}
+
+/// Wipes the headers of segments that are given up: nothing else tells them from those that will follow.
+#[derive(Debug)]
+struct Clearing {
+    known: Known,
+    asked: Vec<CommandId>,
+}
+
+/// Fills the first slot of a new log with zeros.
+#[derive(Debug)]
+struct Preparing {
+    known: Known,
+    done: u64,
+    zeros: Option<Buf>,
 }
 
 #[derive(Debug)]
@@ -148,11 +171,12 @@ impl Opening {
         }
         let State::Done(result) = std::mem::replace(&mut self.state, State::Taken) else { return None };
         Some(result.map(|known| {
-            let Known { superblock, newest, segments, slots, end, .. } = *known;
+            let Known { superblock, newest, segments, slots, end, prepared, .. } = *known;
             let why = "open it without `mode=ro`, by the one process that may write";
             let read_only = self.mode.read_only.then_some(why);
             let (config, caps, pool) = (self.config.clone(), self.caps.clone(), self.pool.clone());
-            let parts = Parts { config, caps, pool, superblock, newest, read_only, segments, slots, end };
+            let parts =
+                Parts { config, caps, pool, superblock, newest, read_only, segments, slots, prepared, end };
             (Log::assemble(parts), self.report.clone())
         }))
     }
@@ -179,6 +203,8 @@ impl Opening {
             Ok(data) => data,
             Err(error) => {
                 let what = match &self.state {
+                    State::Clearing(_) => "wiping segments that are given up",
+                    State::Preparing(_) => "writing the first segment",
                     State::Writing(_) => "writing the superblock",
                     _ => "reading the log",
                 };
@@ -198,6 +224,11 @@ impl Opening {
                 surveying.ahead.complete(id, data);
                 self.survey(surveying)
             }
+            State::Clearing(mut clearing) => {
+                clearing.asked.retain(|asked| *asked != id);
+                Ok(self.clear(clearing))
+            }
+            State::Preparing(preparing) => Ok(self.prepare(preparing)),
             State::Writing(writing) if writing.id == id => Ok(self.written(writing)),
             other => Ok(other),
         };
@@ -245,8 +276,25 @@ impl Opening {
             epoch: 1,
         };
         let end = End { lsn: Lsn(0), offset: 0, turn: true, time: new.created };
-        let known = Known { superblock, newest: 1, segments: Vec::new(), slots, end };
-        Ok(self.write(known))
+        let (segments, beyond) = (Vec::new(), Vec::new());
+        let mut known = Known { superblock, newest: 1, segments, slots, end, beyond, prepared: None };
+        if !self.caps.slow_when_new || slots == 0 {
+            return Ok(self.write(known));
+        }
+        known.prepared = Some(0);
+        Ok(self.prepare(Preparing { known, done: 0, zeros: space::zeros(&self.pool) }))
+    }
+
+    /// Later slots are prepared while the one before is filled; nobody has done that for the first.
+    fn prepare(&mut self, mut preparing: Preparing) -> State {
+        let geometry = preparing.known.superblock.geometry;
+        let len = space::PREPARE.min(geometry.segment() - preparing.done);
+        let data = preparing.zeros.as_ref().and_then(|zeros| space::repeated(zeros, len as usize));
+        let Some(data) = data.filter(|_| len > 0) else { return self.write(preparing.known) };
+        let offset = geometry.slot_offset(0) + preparing.done;
+        self.commands.push(Owner::Prepare, Command::Write { offset, data, fua: false });
+        preparing.done += len;
+        State::Preparing(preparing)
     }
 
     /// Read the first block of every slot.
@@ -285,15 +333,25 @@ impl Opening {
                 self.damaged(head, tail, 0)?;
             }
             let end = End { lsn: head.max(tail), offset: 0, turn: true, time: superblock.created };
-            let known = Known { superblock, newest, segments: Vec::new(), slots, end };
+            let known = Known {
+                superblock,
+                newest,
+                segments: Vec::new(),
+                slots,
+                end,
+                beyond: Vec::new(),
+                prepared: None,
+            };
             return Ok(self.found(known));
         };
         let first = segments[0].header;
         if first.first > head && !(first.continues && first.first.0 - 1 == head.0) {
             self.damaged(head, first.first, 0)?;
         }
-        if let Some(hole) = hole {
+        let mut beyond = Vec::new();
+        if let Some(index::Hole { error: hole, behind }) = hole {
             let FormatError::SegmentMissing { from, .. } = hole else { return Err(hole.into()) };
+            beyond = behind.iter().map(|s| s.slot).collect();
             self.report.cut = Some(Cut {
                 segment: last.header.sequence + 1,
                 offset: 0,
@@ -313,7 +371,7 @@ impl Opening {
         let ahead = ReadAhead::new(Owner::Read(0), base, block, block, self.config.read_ahead);
         let end = End { lsn: walker.next_lsn(), offset: block, turn: false, time: last.header.time };
         let segments = segments.iter().map(|s| Segment::new(s.slot, s.header)).collect();
-        let known = Known { superblock, newest, segments, slots, end };
+        let known = Known { superblock, newest, segments, slots, end, beyond, prepared: None };
         self.walk(Box::new(Walking { known, walker, ahead, input: Sga::new() }))
     }
 
@@ -394,8 +452,14 @@ impl Opening {
             }
             chunk.iter().for_each(|part| data.extend_from_slice(part));
         }
-        let Surveying { known, walker, data, .. } = *surveying;
+        let Surveying { mut known, walker, data, .. } = *surveying;
         let behind = walker.survivors(&data);
+        if self.caps.append_only {
+            // Whatever it is, it takes space that the segment cannot be filled with.
+            let block = known.superblock.geometry.block();
+            let from = (walker.offset() % block) as usize;
+            known.end.turn |= data.iter().skip(from).any(|byte| *byte != 0);
+        }
         if behind.records > 0 || self.report.cut.is_some() {
             let cut = self.report.cut.get_or_insert(Cut {
                 segment: known.segments.last().map_or(0, |s| s.header.sequence),
@@ -424,8 +488,10 @@ impl Opening {
 
     /// All is known: take possession by a new epoch.
     fn found(&mut self, mut known: Known) -> State {
-        // The head never lies behind the end, also where records were lost.
-        known.end.lsn = known.end.lsn.max(known.superblock.head);
+        // The head never lies behind the end, also where records were lost. What comes next does not follow the last record then.
+        if known.end.lsn < known.superblock.head {
+            (known.end.lsn, known.end.turn) = (known.superblock.head, true);
+        }
         self.report.tail = known.end.lsn;
         if self.mode.read_only {
             return State::Done(Ok(Box::new(known)));
@@ -433,7 +499,21 @@ impl Opening {
         known.superblock.epoch = known.superblock.epoch.saturating_add(1);
         known.superblock.generation += 1;
         known.superblock.tail = known.end.lsn;
-        self.write(known)
+        self.clear(Clearing { known, asked: Vec::new() })
+    }
+
+    /// Wipe the headers that are given up, and then write the superblock. A crash in between leaves a log that ends early, which
+    /// is refused, as it was before.
+    fn clear(&mut self, mut clearing: Clearing) -> State {
+        let geometry = clearing.known.superblock.geometry;
+        while clearing.asked.len() < HEADERS
+            && let Some(slot) = clearing.known.beyond.pop()
+        {
+            let data = Sga::from(Buf::from(vec![0; geometry.block() as usize]));
+            let write = Command::Write { offset: geometry.slot_offset(slot), data, fua: false };
+            clearing.asked.push(self.commands.push(Owner::Superblock, write));
+        }
+        if clearing.asked.is_empty() { self.write(clearing.known) } else { State::Clearing(clearing) }
     }
 
     /// Write both copies of the superblock, the one that does not count first.

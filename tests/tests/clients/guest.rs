@@ -2,16 +2,14 @@
 //! 10.99.0.2 and fd99::2.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{Shutdown, TcpStream, ToSocketAddrs},
-    path::PathBuf,
-    process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::Duration,
 };
 
 use hemi_netns::Namespace;
-use rustix::process::{Pid, Signal, kill_process};
+use hemi_tests::guest::Guest;
 
 pub(super) const V4: &str = "10.99.0.1";
 pub(super) const V6: &str = "fd99::1";
@@ -27,64 +25,22 @@ pub(super) enum Device {
     Xdp,
 }
 
-/// A running example; killed when dropped.
-pub(super) struct Guest {
-    child: Child,
-    _said: BufReader<ChildStdout>,
-}
-
-impl Guest {
-    /// Start an example on a device, with more parameters in its URI, and wait until its first line.
-    pub(super) fn start(
-        net: &Namespace,
-        device: Device,
-        more: &str,
-        example: &str,
-        arguments: &[&str],
-    ) -> Self {
-        let uri = match device {
-            Device::Tap => "tap:hemi0?host=10.99.0.2/16&host=fd99::2/64",
-            Device::Packet | Device::Xdp => {
-                net.veth("h0", "k0");
-                net.ip("addr add 10.99.0.2/16 dev k0");
-                net.ip("addr add fd99::2/64 dev k0 nodad");
-                if device == Device::Xdp {
-                    // AF_XDP carries no word of a checksum that is still to be finished, and veth finishes none.
-                    net.run("ethtool", &["-K", "k0", "tx", "off", "tso", "off", "gso", "off"]);
-                }
-                if device == Device::Packet { "packet:h0?mac=own" } else { "xdp:h0?mac=interface" }
+/// Start an example on a device, with more parameters in its URI, and wait until its first line.
+pub(super) fn start(net: &Namespace, device: Device, more: &str, example: &str, arguments: &[&str]) -> Guest {
+    let uri = match device {
+        Device::Tap => "tap:hemi0?host=10.99.0.2/16&host=fd99::2/64",
+        Device::Packet | Device::Xdp => {
+            net.veth("h0", "k0");
+            net.ip("addr add 10.99.0.2/16 dev k0");
+            net.ip("addr add fd99::2/64 dev k0 nodad");
+            if device == Device::Xdp {
+                // AF_XDP carries no word of a checksum that is still to be finished, and veth finishes none.
+                net.run("ethtool", &["-K", "k0", "tx", "off", "tso", "off", "gso", "off"]);
             }
-        };
-        let uri = format!("{uri}&ip={V4}/16&ip={V6}/64{more}");
-        let mut child = Command::new(program(example))
-            .args(["--net", &uri])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example starts");
-        let mut said = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut line = String::new();
-        said.read_line(&mut line).expect("text");
-        assert!(
-            line.starts_with("ready") || line.starts_with("listening"),
-            "{example} on {uri} says {line:?}"
-        );
-        Self { child, _said: said }
-    }
-
-    /// It ends when it is asked to, with success.
-    pub(super) fn stop(mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
-        assert!(self.child.wait().expect("it ends").success());
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        // Has it ended already, there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+            if device == Device::Packet { "packet:h0?mac=own" } else { "xdp:h0?mac=interface" }
+        }
+    };
+    Guest::spawn(example, &format!("{uri}&ip={V4}/16&ip={V6}/64{more}"), arguments)
 }
 
 /// A kernel socket connected to the host.
@@ -122,21 +78,4 @@ pub(super) fn exchange(stream: TcpStream, bytes: &[u8]) {
         assert_eq!(got.len(), bytes.len());
         assert!(got == bytes, "the echo differs");
     });
-}
-
-/// An example's program, up to date: a test program is no example's dependency, so that cargo has to be asked.
-fn program(example: &str) -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "-p", "hemi-examples", "--example", example, "--message-format", "json"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
-    let messages = String::from_utf8(output.stdout).expect("JSON is UTF-8");
-    let built = messages.lines().rev().find_map(|message| {
-        let (_, path) = message.split_once("\"executable\":\"")?;
-        path.split_once('"').map(|(path, _)| PathBuf::from(path))
-    });
-    built.expect("cargo tells where it put it")
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::guest::{Device, Guest, V4, connect};
+use super::guest::{self, Device, V4, connect};
 
 /// A thousand connections, all open, each of them served twice.
 #[test]
@@ -18,7 +18,7 @@ fn a_thousand_connections_at_one_time() {
     {
         hemi_skip::skip!("only {:?} descriptors are allowed", limit.maximum);
     }
-    let guest = Guest::start(&net, Device::Tap, "", "testbed", &["--port", "7000"]);
+    let guest = guest::start(&net, Device::Tap, "", "testbed", &["--port", "7000"]);
     let mut streams: Vec<_> = (0..COUNT).map(|_| connect((V4, 7000))).collect();
     for round in 0..2_u32 {
         for (n, stream) in streams.iter_mut().enumerate() {

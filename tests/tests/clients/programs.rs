@@ -1,11 +1,11 @@
-//! `nc`, `socat`, `curl`.
+//! `nc`, `socat`, `curl`, `iperf3`, `wrk`, `tshark`.
 
 use std::{
     io::Write,
     process::{Command, Stdio},
 };
 
-use super::guest::{Device, Guest, V4, V6, pattern};
+use super::guest::{self, Device, V4, V6, pattern};
 
 /// What a program writes on its standard output when it is given `input`.
 fn pipe(program: &std::path::Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
@@ -28,7 +28,7 @@ fn pipe(program: &std::path::Path, arguments: &[&str], input: &[u8]) -> Vec<u8> 
 fn netcat_and_socat_get_back_what_they_send() {
     let (nc, socat) = (hemi_skip::program!("nc", "netcat-openbsd"), hemi_skip::program!("socat", "socat"));
     let net = hemi_netns::enter!();
-    let guest = Guest::start(&net, Device::Tap, "", "testbed", &["--port", "7000"]);
+    let guest = guest::start(&net, Device::Tap, "", "testbed", &["--port", "7000"]);
     let bytes = pattern(9, 1_000_003);
     for host in [V4, V6] {
         assert!(pipe(&nc, &["-N", host, "7000"], &bytes) == bytes, "nc to {host}");
@@ -42,7 +42,7 @@ fn netcat_and_socat_get_back_what_they_send() {
 fn curl_is_answered_by_forty_lines() {
     let curl = hemi_skip::program!("curl", "curl");
     let net = hemi_netns::enter!();
-    let guest = Guest::start(&net, Device::Packet, "", "http-hello", &["[::]:8080"]);
+    let guest = guest::start(&net, Device::Packet, "", "http-hello", &["[::]:8080"]);
     let urls = [format!("http://{V4}:8080/"), format!("http://[{V6}]:8080/again")];
     for url in &urls {
         // Twice on one connection.
@@ -50,4 +50,82 @@ fn curl_is_answered_by_forty_lines() {
         assert_eq!(got, b"hello\nhello\n", "{url}");
     }
     guest.stop();
+}
+
+/// iperf3 to iperf3, both the kernel's, through the relay's two connections on the user-level stack: bulk both ways, several at one time.
+#[test]
+fn iperf3_finds_its_server_through_the_relay() {
+    let iperf3 = hemi_skip::program!("iperf3", "iperf3");
+    let net = hemi_netns::enter!();
+    let at = format!("{V4}:5202");
+    let guest = guest::start(&net, Device::Tap, "", "relay", &["--tcp", &at, "--to", "10.99.0.2:5201"]);
+    for more in [&["-n", "20M"][..], &["-n", "20M", "-R"], &["-n", "20M", "-P", "4", "--bidir"]] {
+        let server = Command::new(&iperf3)
+            .args(["-s", "-1", "-B", "10.99.0.2", "-p", "5201"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let server = hemi_tests::guest::Running(server);
+        while !net.run("ss", &["-ltnH", "sport = :5201"]).contains("5201") {
+            std::thread::sleep(std::time::Duration::from_millis(5)); // a server that does not start ends, and so does the client
+        }
+        let said = pipe(&iperf3, &[&["-c", V4, "-p", "5202", "-J"], more].concat(), b"");
+        let said = String::from_utf8(said).expect("text");
+        assert!(!said.contains("\"error\"") && said.contains("sum_received"), "{more:?}: {said}");
+        drop(server);
+    }
+    guest.stop();
+}
+
+#[test]
+fn wrk_gets_no_error_from_forty_lines() {
+    let wrk = hemi_skip::program!("wrk", "wrk");
+    let net = hemi_netns::enter!();
+    let guest = guest::start(&net, Device::Tap, "", "http-hello", &["[::]:8080"]);
+    for url in [format!("http://{V4}:8080/"), format!("http://[{V6}]:8080/")] {
+        let said = pipe(&wrk, &["-t", "1", "-c", "64", "-d", "2s", "--timeout", "60s", &url], b"");
+        let said = String::from_utf8(said).expect("text");
+        assert!(said.contains("requests in") && !said.contains(" 0 requests in"), "{said}");
+        assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+    }
+    guest.stop();
+}
+
+/// What Wireshark's expert finds in a transfer to and from the kernel over a clean link: nothing.
+#[test]
+fn the_expert_finds_nothing_to_complain_of() {
+    let tshark = hemi_skip::program!("tshark", "tshark");
+    let net = hemi_netns::enter!();
+    let file = std::env::temp_dir().join(format!("{}.pcapng", net.name()));
+    let more = format!("&pcap={}", file.display());
+    // A port that Wireshark knows no protocol of.
+    let guest = guest::start(&net, Device::Tap, &more, "testbed", &["--port", "42007"]);
+    for (seed, host) in [(1, V4), (2, V6)] {
+        let host: std::net::IpAddr = host.parse().expect("valid");
+        guest::exchange(guest::connect((host, 42007)), &pattern(seed, 2_000_003));
+    }
+    guest.stop();
+    let path = file.to_string_lossy().into_owned();
+    let sums =
+        ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
+    let said =
+        net.run(&tshark.to_string_lossy(), &[&["-r", &path, "-q", "-z", "expert"], &sums[..]].concat());
+    let _ = std::fs::remove_file(&file);
+    let complaints: Vec<&str> = said
+        .lines()
+        .filter(|line| {
+            [
+                "alformed",
+                "hecksum",
+                "etransmission",
+                "Out-Of-Order",
+                "not captured",
+                "Duplicate ACK",
+                "Keep-Alive",
+            ]
+            .iter()
+            .any(|word| line.contains(word))
+        })
+        .collect();
+    assert!(complaints.is_empty() && said.contains("Connection establish"), "{said}");
 }

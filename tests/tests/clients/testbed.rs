@@ -5,11 +5,11 @@ use std::{
     net::{IpAddr, TcpListener, UdpSocket},
 };
 
-use super::guest::{Device, Guest, HANG, V4, V6, connect, exchange, pattern};
+use super::guest::{self, Device, HANG, V4, V6, connect, exchange, pattern};
 
 fn serves(device: Device) {
     let net = hemi_netns::enter!();
-    let guest = Guest::start(&net, device, "", "testbed", &["--port", "7000"]);
+    let guest = guest::start(&net, device, "", "testbed", &["--port", "7000"]);
     for (host, kernel) in [(V4, "10.99.0.2"), (V6, "fd99::2")] {
         let host: IpAddr = host.parse().expect("valid");
         for port in 7000..7003 {
@@ -68,7 +68,7 @@ fn the_testbed_serves_over_xdp() {
 fn bulk_arrives_whole_through_a_bad_link() {
     let net = hemi_netns::enter!();
     let bad = "&loss=5%&dup=2%&reorder=5%&corrupt=1%&rto_min=50ms";
-    let guest = Guest::start(&net, Device::Tap, bad, "testbed", &["--port", "7000"]);
+    let guest = guest::start(&net, Device::Tap, bad, "testbed", &["--port", "7000"]);
     for (seed, host) in [(1, V4), (2, V6)] {
         let host: IpAddr = host.parse().expect("valid");
         exchange(connect((host, 7000)), &pattern(seed, 1_000_003));

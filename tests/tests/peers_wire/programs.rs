@@ -46,6 +46,11 @@ fn client_of(server: SocketAddr) -> UdpSocket {
     socket
 }
 
+/// An example that ends by itself.
+fn run(example: &str, arguments: &[&str]) -> Output {
+    command(example).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
 fn ends_well(program: Program) {
     let (said, status) = program.stop(Signal::TERM);
     assert!(status.success(), "{status}: {said:?}");
@@ -83,6 +88,33 @@ fn relay_to_echo() {
     ends_well(relay);
     let (said, status) = echo.stop(Signal::INT);
     assert!(status.success() && said[0].starts_with("1 connections, "), "{said:?}");
+}
+
+#[test]
+fn stacktop_sees_the_connections_of_both_stacks() {
+    let place = std::env::temp_dir().join(format!("hemi-stacktop-{}", std::process::id()));
+    std::fs::create_dir(&place).unwrap();
+    let place = place.to_str().unwrap();
+    let net = |role: &str, n: u8| format!("shm:{place}/nic?role={role}&ip=10.0.0.{n}/24&stats={place}/stats");
+    let mut echo = Program::start("echo", &["--net", &net("a", 1), "--tcp", "10.0.0.1:7000"]);
+    echo.listening("tcp");
+    let to = ["--to", "10.0.0.1:7000", "--to-net", &net("b", 2)];
+    let mut relay = Program::start("relay", &[&["--tcp", "127.0.0.1:0"][..], &to].concat());
+    let mut guest = Guest::at(relay.listening("tcp"));
+    guest.says("hello");
+    guest.hears("hello");
+    let seen = run("stacktop", &["--once", &format!("{place}/stats")]);
+    let said = String::from_utf8(seen.stdout).unwrap();
+    assert!(seen.status.success(), "{said} {}", String::from_utf8_lossy(&seen.stderr));
+    let connections: Vec<_> = said.lines().filter(|line| line.starts_with("ESTAB ")).collect();
+    let [server, client] = connections[..] else { panic!("one connection at each end: {said}") };
+    assert!(server.contains(" 10.0.0.1:7000 10.0.0.2:") && client.contains(" 10.0.0.1:7000 cubic"), "{said}");
+    assert!(said.contains("tcp_passive_opens 1\n") && said.contains("tcp_active_opens 1\n"), "{said}");
+    ends_well(relay);
+    echo.stop(Signal::INT);
+    let gone = run("stacktop", &["--once", &format!("{place}/stats")]);
+    assert!(!gone.status.success() && String::from_utf8_lossy(&gone.stderr).contains("stats="));
+    std::fs::remove_dir_all(place).unwrap();
 }
 
 #[test]
@@ -167,9 +199,6 @@ fn echo_on_two_cores() {
 /// Bad arguments end with a reason, and help says what there is.
 #[test]
 fn say_what_is_wrong() {
-    let run = |example: &str, arguments: &[&str]| -> Output {
-        command(example).args(arguments).stdin(Stdio::null()).output().unwrap()
-    };
     for (example, wrong, reason) in [
         ("echo", &["--net", "nonsense:"][..], "nonsense"),
         ("echo", &["--tcp", "203.0.113.7:1"], "203.0.113.7:1"),
@@ -181,7 +210,7 @@ fn say_what_is_wrong() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(reason), "{example} {wrong:?}: {said}");
     }
-    for example in ["echo", "chat", "relay", "pipeline", "kv", "wordcount-udp", "latency"] {
+    for example in ["echo", "chat", "relay", "pipeline", "kv", "wordcount-udp", "latency", "stacktop"] {
         let output = run(example, &["--help"]);
         assert!(output.status.success(), "{example} --help");
         assert!(String::from_utf8_lossy(&output.stdout).contains("--net"), "{example} --help");

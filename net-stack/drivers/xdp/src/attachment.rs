@@ -1,21 +1,21 @@
 //! [`Attachment`]: the program on an interface, shared by the cores that open its queues.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::fs::MetadataExt as _,
     },
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use hemi_link::Interface;
 use hemi_net::wire::MacAddr;
 use hemi_queue::{Error, Result, Uri};
 
-use crate::{bpf, program};
+use crate::{bpf, filter::Rules, program};
 
 /// Where the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,12 @@ const MAX_QUEUES: u32 = 1024;
 /// A program that directs an interface's frames to the sockets in its map. Detached when the last core has dropped it.
 #[derive(Debug)]
 pub(crate) struct Attachment {
-    map: OwnedFd,
-    _link: OwnedFd,
+    sockets: OwnedFd,
+    /// Of one value: how many datagrams the rules have rejected.
+    rejected: OwnedFd,
+    link: OwnedFd,
+    /// The receive queues that are ours.
+    opened: Mutex<BTreeSet<u32>>,
     mac: MacAddr,
     pub(crate) mode: Mode,
 }
@@ -102,9 +106,12 @@ impl Attachment {
 
     fn new(interface: &Interface, mac: MacAddr, mode: Option<Mode>) -> Result<Self> {
         let name = &interface.name;
-        let map =
+        let sockets =
             bpf::socket_map(MAX_QUEUES).map_err(|e| not_permitted("make a map of sockets for", name, e))?;
-        let program = bpf::load(&program::for_station(mac, map.as_fd()))
+        let rejected = bpf::counter().map_err(|e| not_permitted("make a counter for", name, e))?;
+        let program = program::for_station(mac, sockets.as_fd(), rejected.as_fd(), &Rules::NONE)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::E2BIG))
+            .and_then(|program| bpf::load(&program))
             .map_err(|e| not_permitted("load an XDP program for", name, e))?;
         let attach = |mode: Mode| bpf::link(program.as_fd(), interface.index, mode.flags());
         let (link, mode) = match mode {
@@ -128,17 +135,42 @@ impl Attachment {
             };
             not_permitted("attach an XDP program to", &why, e)
         })?;
-        Ok(Self { map, _link: link, mac, mode })
+        Ok(Self { sockets, rejected, link, opened: Mutex::default(), mac, mode })
     }
 
     /// From now on `socket` gets the frames of receive queue `number`.
     pub(crate) fn redirect(&self, number: u32, socket: &impl AsFd) -> io::Result<()> {
-        bpf::set_socket(self.map.as_fd(), number, socket.as_fd())
+        bpf::set_socket(self.sockets.as_fd(), number, socket.as_fd())?;
+        self.opened().insert(number);
+        Ok(())
     }
 
     /// From now on frames of receive queue `number` go to the kernel.
     pub(crate) fn pass(&self, number: u32) -> io::Result<()> {
-        bpf::remove_socket(self.map.as_fd(), number)
+        self.opened().remove(&number);
+        bpf::remove_socket(self.sockets.as_fd(), number)
+    }
+
+    /// Put a program with `rules` in the place of the one there is, between two frames. False, and nothing has changed, when they can't be
+    /// translated, or when other cores have queues of the interface: a datagram may then be for the same address on another core.
+    pub(crate) fn filter(&self, rules: &Rules) -> bool {
+        let opened = self.opened();
+        let alone = rules.is_empty() || *opened == BTreeSet::from([rules.queue]);
+        let (sockets, rejected) = (self.sockets.as_fd(), self.rejected.as_fd());
+        let program = alone.then(|| program::for_station(self.mac, sockets, rejected, rules)).flatten();
+        let Some(program) = program else { return false };
+        let put = bpf::load(&program).and_then(|new| bpf::update_link(self.link.as_fd(), new.as_fd()));
+        put.inspect_err(|e| tracing::warn!("the kernel refuses queue filters ({e}); they run in software"))
+            .is_ok()
+    }
+
+    /// Datagrams that rules have rejected so far.
+    pub(crate) fn rejected(&self) -> u64 {
+        bpf::count(self.rejected.as_fd()).unwrap_or(0)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

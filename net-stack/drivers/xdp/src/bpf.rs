@@ -1,18 +1,21 @@
-//! bpf(2): the three calls that are needed of it. Attributes as in `union bpf_attr` (linux/bpf.h), as far as they are used.
+//! bpf(2): the calls that are needed of it. Attributes as in `union bpf_attr` (linux/bpf.h), as far as they are used.
 
 use std::{
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
-use crate::program::Instruction;
+use crate::asm::Instruction;
 
 const BPF_MAP_CREATE: i32 = 0;
+const BPF_MAP_LOOKUP_ELEM: i32 = 1;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;
 const BPF_MAP_DELETE_ELEM: i32 = 3;
 const BPF_PROG_LOAD: i32 = 5;
 const BPF_LINK_CREATE: i32 = 28;
+const BPF_LINK_UPDATE: i32 = 29;
 
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_XSKMAP: u32 = 17;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 /// `enum bpf_attach_type`
@@ -20,6 +23,15 @@ const BPF_XDP: u32 = 37;
 
 /// A map of AF_XDP sockets by the number of their queue.
 pub(crate) fn socket_map(entries: u32) -> io::Result<OwnedFd> {
+    map(BPF_MAP_TYPE_XSKMAP, 4, entries)
+}
+
+/// A map of one 64-bit number, which begins at zero.
+pub(crate) fn counter() -> io::Result<OwnedFd> {
+    map(BPF_MAP_TYPE_ARRAY, 8, 1)
+}
+
+fn map(map_type: u32, value_size: u32, max_entries: u32) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attributes {
         map_type: u32,
@@ -27,8 +39,7 @@ pub(crate) fn socket_map(entries: u32) -> io::Result<OwnedFd> {
         value_size: u32,
         max_entries: u32,
     }
-    let attributes =
-        Attributes { map_type: BPF_MAP_TYPE_XSKMAP, key_size: 4, value_size: 4, max_entries: entries };
+    let attributes = Attributes { map_type, key_size: 4, value_size, max_entries };
     // SAFETY: the attributes of this call name no memory.
     unsafe { bpf_fd(BPF_MAP_CREATE, &attributes) }
 }
@@ -62,6 +73,20 @@ pub(crate) fn remove_socket(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
     let attributes = Element { map: map.as_raw_fd() as u32, _pad: 0, key: key_at, value: 0, flags: 0 };
     // SAFETY: the key is a local of four bytes, as the map's are.
     unsafe { bpf(BPF_MAP_DELETE_ELEM, &attributes) }.map(drop)
+}
+
+/// The number in a map that [`counter`] has made.
+pub(crate) fn count(counter: BorrowedFd<'_>) -> io::Result<u64> {
+    let (key, mut value) = (0_u32, 0_u64);
+    let attributes = Element {
+        map: counter.as_raw_fd() as u32,
+        _pad: 0,
+        key: (&raw const key).expose_provenance() as u64,
+        value: (&raw mut value).expose_provenance() as u64,
+        flags: 0,
+    };
+    // SAFETY: key and value are locals of four and eight bytes, as the map's are.
+    unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &attributes) }.map(|_| value)
 }
 
 /// Load an XDP program. What the verifier said is in the error's text.
@@ -125,6 +150,21 @@ pub(crate) fn link(program: BorrowedFd<'_>, interface: u32, flags: u32) -> io::R
     let attributes = Attributes { prog_fd, target_ifindex: interface, attach_type: BPF_XDP, flags };
     // SAFETY: the attributes of this call name no memory.
     unsafe { bpf_fd(BPF_LINK_CREATE, &attributes) }
+}
+
+/// Put `program` in the place of the one that is attached by `link`; every frame sees one of the two.
+pub(crate) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        link_fd: u32,
+        new_prog_fd: u32,
+        flags: u32,
+        old_prog_fd: u32,
+    }
+    let (link_fd, new_prog_fd) = (link.as_raw_fd() as u32, program.as_raw_fd() as u32);
+    let attributes = Attributes { link_fd, new_prog_fd, flags: 0, old_prog_fd: 0 };
+    // SAFETY: the attributes of this call name no memory.
+    unsafe { bpf(BPF_LINK_UPDATE, &attributes) }.map(drop)
 }
 
 /// # Safety

@@ -3,10 +3,12 @@
 use std::{os::fd::AsRawFd, sync::Arc, time::Duration};
 
 use hemi_link::{LinkWatch, Membership};
-use hemi_net::{Caps, Device, Gone, RxFrame, TxQueue, wire::MacAddr};
+use hemi_net::{Caps, Device, Gone, RxFrame, TxQueue, device::DatagramRule, wire::MacAddr};
 use hemi_queue::{Progress, Wakeup, time::Instant};
 
-use crate::{attachment::Attachment, counters::Counters, rx::RxPath, socket::Socket, tx::TxPath};
+use crate::{
+    attachment::Attachment, counters::Counters, filter::Rules, rx::RxPath, socket::Socket, tx::TxPath,
+};
 
 /// When a full interface is tried again by a core that has nothing else to do: the time of some frames at 1 Gbit/s.
 const RETRY: Duration = Duration::from_micros(50);
@@ -24,6 +26,10 @@ pub(crate) struct Xdp {
     /// Of the receive queue.
     pub(crate) number: u32,
     pub(crate) counters: Counters,
+    /// What queues of ours reject.
+    pub(crate) rules: Rules,
+    /// What they reject goes to the kernel (`xdp_pass=kernel`).
+    pub(crate) rejected_pass: bool,
     /// When to try again after the interface was full.
     pub(crate) retry: Option<Instant>,
     pub(crate) _membership: Membership,
@@ -40,6 +46,17 @@ impl Xdp {
 impl Device for Xdp {
     fn caps(&self) -> Caps {
         Caps { mtu: self.mtu, ..Caps::ethernet(self.mac) }
+    }
+
+    fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
+        if self.rules.list != rules {
+            let rules = Rules::new(self.number, rules, self.rejected_pass);
+            if !self.attachment.filter(&rules) {
+                return None;
+            }
+            self.rules = rules;
+        }
+        Some("XDP")
     }
 
     fn rx_burst(&mut self, now: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {
@@ -84,6 +101,7 @@ impl Device for Xdp {
 
     fn counters(&self, each: &mut dyn FnMut(&str, u64)) {
         self.counters.each(&self.socket, each);
+        each("rx_filtered", self.attachment.rejected());
     }
 
     fn describe(&self) -> String {

@@ -11,7 +11,7 @@
 //! application, in the memory the kernel wrote them to; its second part are the transmit chunks.
 //!
 //! # URI
-//! `xdp:IFACE?mode=driver|generic&mac=interface|own|ADDRESS&mtu=N&queue=N&umem=BYTES&checksum=verify|trust`
+//! `xdp:IFACE?mode=driver|generic&mac=interface|own|ADDRESS&mtu=N&queue=N&umem=BYTES&checksum=verify|trust&xdp_pass=none|kernel`
 //!
 //! * `mode`: run the program in the interface's driver, or in the kernel's generic path, which every interface has. By default in the driver
 //!   where that is possible.
@@ -23,6 +23,8 @@
 //! * `checksum=trust`: received checksums are not verified. For virtual links whose other end leaves them to be finished by the hardware
 //!   that there is not (veth without `ethtool -K PEER tx off`), where they would all be wrong.
 //!
+//! * `xdp_pass=kernel`: datagrams that a queue's predicate rejects go to the kernel's stack, instead of nowhere.
+//!
 //! Takes root, or CAP_NET_RAW with CAP_BPF and CAP_NET_ADMIN.
 //!
 //! # Who gets which frame
@@ -30,21 +32,29 @@
 //! given to both: XDP cannot clone. So the kernel's own addresses on the interface, if it has any, are not found by their neighbours while we
 //! run: give hemi an interface without.
 //!
+//! # Queue filters
+//! The predicate of a UDP queue (`hemi::algebra::filter_by`) runs in the XDP program: what it rejects costs the kernel some nanoseconds and us
+//! nothing (`filter.rs`). With several cores it stays in software, because the same address may have a queue on each of them.
+//!
 //! # What it leaves out
 //! Offloads: frames carry no metadata, so checksums are computed and verified by the stack. Frames in several chunks (jumbo). Packets
 //! larger than the MTU that the other end of a veth pair hands over whole do not reach an AF_XDP socket: `ethtool -K PEER tso off gso off`
 //! in generic mode (in driver mode, veth does it by itself).
 
+mod asm;
 mod attachment;
 mod bpf;
 mod counters;
 mod device;
+mod filter;
 mod program;
 mod ring;
 mod rx;
 mod socket;
 mod tx;
 mod umem;
+#[cfg(test)]
+mod vm;
 
 use std::str::FromStr;
 
@@ -55,6 +65,7 @@ use hemi_queue::{Error, Pool, Result, Uri};
 use attachment::{Attachment, Mode};
 use counters::Counters;
 use device::Xdp;
+use filter::Rules;
 use umem::{Umem, UmemShape};
 
 /// Open receive and transmit queue `queue` of the interface that `uri` names. Received frames are in a pool of the device's own; `pool` is
@@ -84,6 +95,11 @@ pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device
     let shape = UmemShape::new(mtu, bytes)
         .ok_or_else(|| uri.error("umem has between 2097152 and 1073741824 bytes (2 MiB and 1 GiB)"))?;
     let trust = uri.take::<Trust>("checksum")?.unwrap_or(Trust::Verify);
+    let rejected_pass = match uri.take::<String>("xdp_pass")?.as_deref() {
+        None | Some("none") => false,
+        Some("kernel") => true,
+        Some(_) => return Err(uri.error("`xdp_pass` is `kernel`, or `none` (the default)").into()),
+    };
     let first = uri.take::<u32>("queue")?;
     let opened = queue.of as u32;
     match interface.receive_queues() {
@@ -122,6 +138,8 @@ pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device
         attachment,
         number,
         counters: Counters::default(),
+        rules: Rules::NONE,
+        rejected_pass,
         retry: None,
         _membership: membership,
     }))

@@ -63,7 +63,8 @@ impl Connection {
         if let (Some(ts), Some(state)) = (seg.options.timestamps, &mut self.timestamps)
             && plausible
             && seg.header.seq.at_or_before(self.last_ack_sent)
-            && ts.value.wrapping_sub(state.recent) as i32 >= 0
+            // Having passed PAWS it is not older, or what it is compared with is too old to count; a RST has not passed.
+            && !flags.has(Flags::RST)
         {
             (state.recent, state.recent_at) = (ts.value, cx.now);
         }
@@ -173,19 +174,6 @@ impl Connection {
         }
     }
 
-    /// Owe an ACK to an unacceptable segment. One without text could be half of a loop between two confused ends, so it is under
-    /// the challenge limit.
-    fn acknowledge_unacceptable(&mut self, seg: &Segment, cx: &mut Cx<'_>) {
-        if seg.payload.is_empty()
-            && !seg.header.flags.any(Flags::SYN | Flags::FIN)
-            && !cx.challenge.take(cx.now)
-        {
-            cx.net.counters.drop_tx_rate_limited += 1;
-            return;
-        }
-        self.acks.at_once();
-    }
-
     /// RFC 5961 section 3.2.
     fn on_reset(&mut self, seg: &Segment, cx: &mut Cx<'_>) {
         if seg.header.seq != self.rcv_nxt {
@@ -203,16 +191,6 @@ impl Connection {
             _ => Some(ConnError::Reset),
         };
         self.end(error);
-    }
-
-    /// RFC 5961: a challenge ACK, within the rate of section 7.
-    pub(super) fn challenge(&mut self, cx: &mut Cx<'_>) {
-        if cx.challenge.take(cx.now) {
-            cx.net.counters.tcp_challenge_acks += 1;
-            self.acks.at_once();
-        } else {
-            cx.net.counters.drop_tx_rate_limited += 1;
-        }
     }
 
     /// SYN-RECEIVED after a simultaneous open: the ACK of our SYN. Says whether to go on with the segment.

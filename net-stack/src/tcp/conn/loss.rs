@@ -62,8 +62,10 @@ impl Connection {
     pub(super) fn detect_losses(&mut self, cx: &mut Cx<'_>) {
         let in_recovery = self.recovery.phase != Phase::Open;
         let srtt = self.rtt.srtt_nanos().unwrap_or_default();
+        // 2 ms with the default; nothing to speak of where `rto_min` says that the network is a datacentre's.
+        let least = cx.config.rto_min.as_nanos() as u64 / 500;
         let (lost, again) =
-            self.rack.detect(&mut self.flight, cx.now, in_recovery, u32::from(self.mss), srtt);
+            self.rack.detect(&mut self.flight, cx.now, in_recovery, u32::from(self.mss), srtt, least);
         self.deadlines.reorder = again.unwrap_or(NEVER);
         if lost > 0 && self.recovery.phase == Phase::Open {
             self.enter_recovery(cx);

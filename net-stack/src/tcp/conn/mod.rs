@@ -15,6 +15,7 @@
 //! from within `input`: it notes what is owed, and `output::transmit` is the only place that makes segments.
 
 mod ack;
+mod challenge;
 mod fast;
 mod input;
 mod loss;
@@ -212,6 +213,7 @@ pub(crate) struct Connection {
     stalled_since: Instant,
     last_send: Instant,
     retransmits: u32,
+    challenges: challenge::Challenges,
 
     // The application
     syn_due: bool,
@@ -325,6 +327,7 @@ impl Connection {
             stalled_since: cx.now,
             last_send: cx.now,
             retransmits: 0,
+            challenges: challenge::Challenges::default(),
             syn_due: false,
             keepalive_due: false,
             closed: false,
@@ -467,7 +470,7 @@ impl Connection {
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Buf> {
         let buf = self.assembler.pop()?;
         self.window.taken(buf.len() as u32, now, self.rtt.srtt_nanos());
-        let mss = self.acks.full_size().max(1);
+        let mss = self.acks.full_size().max(u32::from(self.mss));
         if self.state.may_receive()
             && self.window.wants_update(self.rcv_nxt, self.assembler.ready() as u32, mss)
         {

@@ -386,6 +386,23 @@ impl Connection {
         self.emit(Flags::RST, seq, Sga::new(), Ecn::NotCapable, 0, cx);
     }
 
+    /// Put the SACK blocks in that are to be told; says whether they were. A segment that is sent again is as long as it was, and may have no
+    /// room for any (RFC 9293 section 3.7.1 has options count against the segment's size): then an ACK of its own is still owed.
+    #[inline]
+    fn add_sack_blocks(&mut self, options: &mut TcpOptions, len: usize) -> bool {
+        if !self.sack_ok || self.sacks.is_empty() {
+            return true;
+        }
+        let timestamps = if self.timestamps.is_some() { 12 } else { 0 };
+        let used = self.path.ip_len() + TcpHeader::LEN + timestamps + len;
+        let most = usize::from(self.path.mtu).saturating_sub(used + 4) / 8;
+        if most > 0 {
+            options.sack = self.sacks.take();
+            options.sack.truncate(most);
+        }
+        most > 0
+    }
+
     #[inline]
     fn emit(&mut self, flags: Flags, seq: Seq, payload: Sga, ecn: Ecn, cut: u16, cx: &mut Cx<'_>) {
         self.emit_with(flags, seq, payload, TcpOptions::default(), ecn, cut, cx);
@@ -394,7 +411,8 @@ impl Connection {
     /// The window to tell now.
     #[inline(always)]
     pub(super) fn next_window(&mut self) -> u16 {
-        let mss = self.acks.full_size().clamp(1, u32::from(self.peer_mss).max(1));
+        // What the peer sends in one segment, or what it says that it could, in the absence of large ones.
+        let mss = self.acks.full_size().min(u32::from(self.path.mtu)).max(u32::from(self.mss));
         self.window.advertise(self.rcv_nxt, self.assembler.ready() as u32, mss)
     }
 
@@ -427,13 +445,13 @@ impl Connection {
             options.timestamps = Some(Timestamps { value: self.timestamp_now(cx.now), echo });
         }
         if with_ack && !flags.any(Flags::SYN | Flags::RST) {
-            if self.sack_ok && !self.sacks.is_empty() {
-                options.sack = self.sacks.take();
-            }
+            let complete = self.add_sack_blocks(&mut options, payload.len());
             if self.ecn.echo {
                 flags |= Flags::ECE;
             }
-            self.acks.sent(!payload.is_empty());
+            if complete {
+                self.acks.sent(!payload.is_empty());
+            }
             self.last_ack_sent = self.rcv_nxt;
         }
         let header = TcpHeader {

@@ -136,7 +136,12 @@ impl HalfOpen {
         let (flags, seq) = (seg.header.flags, seg.header.seq);
         let next = self.irs + 1;
         if flags.has(Flags::SYN) && !flags.any(Flags::ACK | Flags::RST) && seq == self.irs {
-            // The client did not get our answer.
+            // The client did not get our answer. RFC 7323 section 4.3 (2): SEG.SEQ <= Last.ACK.sent sets TS.Recent.
+            if let (Some((_, recent)), Some(ts)) = (&mut self.timestamps, seg.options.timestamps)
+                && ts.value.wrapping_sub(*recent) as i32 > 0
+            {
+                *recent = ts.value;
+            }
             self.send_syn_ack(cx);
             return Verdict::Done;
         }

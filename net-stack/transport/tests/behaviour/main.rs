@@ -4,3 +4,4 @@ mod device;
 mod ends;
 mod rig;
 mod sockets;
+mod stats;

@@ -11,7 +11,6 @@ use crate::{
     Access, FileOptions, Sync, Tap, Ticket,
     aligned::{ALIGNMENT, Aligned},
     ring::Ring,
-    sys,
     target::Target,
     thread::Helper,
 };
@@ -25,6 +24,8 @@ const MAX_READ: usize = 1 << 30;
 pub struct FileDevice {
     shared: Rc<Shared>,
     engine: Engine,
+    aside: Aside,
+    park: Rc<Park>,
     /// Reads that found no buffer.
     waiting: VecDeque<(CommandId, u64, usize)>,
 }
@@ -33,6 +34,9 @@ enum Engine {
     Ring(Ring),
     Thread(Helper),
 }
+
+/// Runs what io_uring has no operation for, once there is any.
+type Aside = std::cell::OnceCell<Option<Helper>>;
 
 /// What completions arrive at. Lives until the last one has.
 pub(crate) struct Shared {
@@ -68,7 +72,17 @@ pub(crate) enum Kind {
     Write,
     Read,
     Sync,
-    Allocate { len: u64 },
+    Allocate {
+        len: u64,
+    },
+    /// Give the space of a file's range back.
+    Punch {
+        len: u64,
+    },
+    /// The same of a block device.
+    Trim {
+        len: u64,
+    },
 }
 
 /// Keeps what the kernel reads and writes.
@@ -108,7 +122,8 @@ impl FileDevice {
                     .map_err(|e| hemi_queue::Error::io("start the helper thread of", path.display(), e))?,
             )
         };
-        Ok(Self { shared, engine, waiting: VecDeque::new() })
+        let (aside, park) = (Aside::new(), Rc::clone(park));
+        Ok(Self { shared, engine, aside, park, waiting: VecDeque::new() })
     }
 
     /// Tell `tap` of every write and sync from now on.
@@ -133,11 +148,21 @@ impl FileDevice {
 
     fn start(&self, mut op: Box<Op>) {
         self.shared.tell(&mut op);
+        let trims = matches!(op.kind, Kind::Trim { .. });
         let key = self.shared.state.borrow_mut().ops.insert(op);
         match &self.engine {
+            Engine::Ring(_) if trims => match self.aside() {
+                Some(helper) => helper.push(&self.shared, key),
+                None => drop(self.shared.complete(key, -libc::EOPNOTSUPP)),
+            },
             Engine::Ring(ring) => ring.push(&self.shared, key),
             Engine::Thread(helper) => helper.push(&self.shared, key),
         }
+    }
+
+    fn aside(&self) -> Option<&Helper> {
+        let start = || Helper::start(self.park.unparker()).ok();
+        self.aside.get_or_init(start).as_ref()
     }
 
     /// The command ends before it has begun.
@@ -258,7 +283,7 @@ impl Shared {
                 Some(tap.write(op.offset, &bytes, op.dsync))
             }
             Kind::Sync => Some(tap.sync()),
-            Kind::Read | Kind::Allocate { .. } => None,
+            Kind::Read | Kind::Allocate { .. } | Kind::Punch { .. } | Kind::Trim { .. } => None,
         };
     }
 
@@ -271,6 +296,12 @@ impl Shared {
         }
         if result == -libc::EINTR || result == -libc::EAGAIN {
             return true;
+        }
+        if let (Kind::Punch { .. } | Kind::Trim { .. }, true) = (op.kind, result < 0) {
+            // Advice: a device that does not take it loses nothing.
+            let error = io::Error::from_raw_os_error(-result);
+            tracing::debug!(%error, "the device discards nothing");
+            result = 0;
         }
         let mut failed = (result < 0).then(|| io::Error::from_raw_os_error(-result));
         if let (Kind::Write | Kind::Read, Ok(n)) = (op.kind, usize::try_from(result)) {
@@ -308,7 +339,10 @@ impl BlockDevice for FileDevice {
             sector: target.sector.min(ALIGNMENT as u32),
             fua: target.sync == Sync::Dsync,
             volatile_cache: true,
-            discard: target.is_device && !target.read_only,
+            discard: !target.read_only,
+            // Block devices know no difference that could be told.
+            append_only: false,
+            slow_when_new: !target.is_device && target.direct,
             // Direct I/O needs whole aligned sectors: headers and payloads are copied together, once.
             gather: if target.direct { usize::MAX } else { 4096 },
             read_only: target.read_only,
@@ -328,12 +362,9 @@ impl BlockDevice for FileDevice {
                 self.start(Op::new(id, kind, from, Vec::new(), 0, Memory::Nothing));
             }
             Command::Discard { offset, len } => {
-                // Advice: a device that does not take it loses nothing.
-                use std::os::fd::AsRawFd;
-                if let Err(error) = sys::discard(self.shared.target.file.as_raw_fd(), offset, len) {
-                    tracing::debug!(%error, "the device discards nothing");
-                }
-                self.shared.state.borrow_mut().done.push(Done { id, result: Ok(Sga::new()) });
+                let is_device = self.shared.target.is_device;
+                let kind = if is_device { Kind::Trim { len } } else { Kind::Punch { len } };
+                self.start(Op::new(id, kind, offset, Vec::new(), 0, Memory::Nothing));
             }
         }
     }
@@ -345,6 +376,9 @@ impl BlockDevice for FileDevice {
             }
         }
         if let Engine::Thread(helper) = &self.engine {
+            helper.collect(&self.shared);
+        }
+        if let Some(Some(helper)) = self.aside.get() {
             helper.collect(&self.shared);
         }
         let completed = &mut self.shared.state.borrow_mut().done;

@@ -56,6 +56,12 @@ fn entry(op: &Op, fd: types::Fd) -> squeue::Entry {
         Kind::Read => opcode::Readv::new(fd, vecs, count).offset(op.offset).build(),
         Kind::Sync => opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC).build(),
         Kind::Allocate { len } => opcode::Fallocate::new(fd, len).offset(op.offset).build(),
+        Kind::Punch { len } => {
+            let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+            opcode::Fallocate::new(fd, len).offset(op.offset).mode(mode).build()
+        }
+        // Runs beside the ring.
+        Kind::Trim { .. } => opcode::Nop::new().build(),
     }
 }
 

@@ -72,15 +72,12 @@ pub(crate) fn direct_alignment(file: &File) -> Option<u32> {
     told.then(|| stat.stx_dio_offset_align.max(stat.stx_dio_mem_align)).filter(|a| a.is_power_of_two())
 }
 
-/// Give the space of a block device's range back.
-pub(crate) fn discard(fd: RawFd, offset: u64, len: u64) -> io::Result<()> {
+/// Give the space of a block device's range back; the kernel's answer.
+pub(crate) fn discard(fd: RawFd, offset: u64, len: u64) -> libc::c_int {
     const BLKDISCARD: libc::c_ulong = 0x1277;
     let range = [offset, len];
     // SAFETY: reads two numbers.
-    if unsafe { libc::ioctl(fd, BLKDISCARD, range.as_ptr()) } == 0 {
-        return Ok(());
-    }
-    Err(io::Error::last_os_error())
+    unsafe { libc::ioctl(fd, BLKDISCARD, range.as_ptr()) }
 }
 
 /// The kernel's answer as it is in an io_uring completion.

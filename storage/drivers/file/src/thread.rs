@@ -104,6 +104,11 @@ impl Job {
                 Kind::Read => sys::as_result(libc::preadv(fd, self.vecs, self.count, offset)),
                 Kind::Sync => sys::as_result(libc::fdatasync(fd) as isize),
                 Kind::Allocate { len } => sys::as_result(libc::fallocate(fd, 0, offset, len as i64) as isize),
+                Kind::Punch { len } => {
+                    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+                    sys::as_result(libc::fallocate(fd, mode, offset, len as i64) as isize)
+                }
+                Kind::Trim { len } => sys::as_result(sys::discard(fd, self.offset, len) as isize),
             }
         }
     }

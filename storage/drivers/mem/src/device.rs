@@ -7,7 +7,7 @@ use hemi_storage::{BlockDevice, ByteSize, Command, CommandId, Delay, DeviceCaps,
 
 use crate::{
     MemConfig, MemDisk, Rng,
-    disk::{Cached, State, put},
+    disk::{Cached, State},
 };
 
 /// A device on a [`MemDisk`]; one at a time, as a lock has it.
@@ -86,23 +86,21 @@ impl MemDevice {
         let state = &mut *self.disk.state();
         match what {
             What::Fail(errno) => return Err(io::Error::from_raw_os_error(errno)),
-            What::Write { data: Some(data), offset, .. } => write(&mut state.current, offset, &data),
+            What::Write { data: Some(data), offset, .. } => state.current.write_all(offset as usize, &data),
             What::Write { serial, fua, .. } => finish_write(state, serial, fua),
             What::Read { offset, len } => return self.read(state, offset, len),
             What::Flush { covers, failed } => finish_flush(state, covers, failed)?,
             What::Extend { len } => {
-                let len = len as usize;
-                for image in [&mut state.current, &mut state.durable] {
-                    if image.len() < len {
-                        image.resize(len, 0);
-                    }
+                state.current.grow(len as usize);
+                if state.config.cache {
+                    state.durable.grow(len as usize);
                 }
             }
             What::Discard { offset, len } => {
                 let (from, to) = (offset as usize, (offset + len) as usize);
                 for image in [&mut state.current, &mut state.durable] {
-                    if let Some(range) = image.get_mut(from..to) {
-                        range.fill(0xdd); // whatever it was, it is not that any more
+                    if to <= image.len() {
+                        image.write(from, &vec![0xdd; to - from]); // whatever it was, it is not that any more
                     }
                 }
             }
@@ -111,34 +109,30 @@ impl MemDevice {
     }
 
     fn read(&self, state: &State, offset: u64, len: usize) -> io::Result<Sga> {
-        let from = (offset as usize).min(state.current.len());
-        let to = (from + len).min(state.current.len());
+        let mut from = offset as usize;
+        let to = from.saturating_add(len).min(state.current.len());
         let mut unit = Sga::new();
-        for part in state.current[from..to].chunks(self.pool.largest()) {
+        while from < to {
+            let part = (to - from).min(self.pool.largest());
             let mut buffer: BufMut =
-                self.pool.try_alloc(part.len()).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-            buffer.put(part);
+                self.pool.try_alloc(part).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+            state.current.read(from, from + part, |piece, len| {
+                match piece {
+                    Some(piece) => buffer.put(piece),
+                    None => buffer.put(&vec![0; len]),
+                };
+            });
             unit.push(buffer.freeze());
+            from += part;
         }
         Ok(unit)
-    }
-}
-
-fn write(image: &mut Vec<u8>, mut offset: u64, data: &Sga) {
-    let end = offset as usize + data.len();
-    if image.len() < end {
-        image.resize(end, 0);
-    }
-    for part in data {
-        image[offset as usize..][..part.len()].copy_from_slice(part);
-        offset += part.len() as u64;
     }
 }
 
 fn finish_write(state: &mut State, serial: u64, fua: bool) {
     let Some(at) = state.flying.iter().position(|w| w.serial == serial) else { return };
     let done = state.flying.remove(at);
-    put(&mut state.current, &done);
+    state.current.write(done.offset as usize, &done.data);
     if !state.config.cache {
         return;
     }
@@ -146,7 +140,7 @@ fn finish_write(state: &mut State, serial: u64, fua: bool) {
         // What is cached of the same place is older.
         let end = done.offset + done.data.len() as u64;
         state.cached.retain(|w| w.offset >= end || w.offset + w.data.len() as u64 <= done.offset);
-        put(&mut state.durable, &done);
+        state.durable.write(done.offset as usize, &done.data);
     } else {
         // Covered by flushes that are submitted from now on.
         state.serial += 1;
@@ -163,7 +157,7 @@ fn finish_flush(state: &mut State, covers: u64, failed: bool) -> io::Result<()> 
     cached.retain(|write| {
         let covered = write.serial <= covers;
         if covered && !forget {
-            put(durable, write);
+            durable.write(write.offset as usize, &write.data);
         }
         !covered
     });
@@ -199,6 +193,8 @@ impl BlockDevice for MemDevice {
             fua: state.config.fua,
             volatile_cache: state.config.cache,
             discard: state.config.discard,
+            slow_when_new: state.config.slow_when_new,
+            append_only: false,
             gather: state.config.gather,
             read_only: false,
         }
@@ -274,7 +270,7 @@ impl Drop for MemDevice {
         state.open = false;
         // The process is gone, the machine is not: what it had written is in the device, in flight or not.
         for write in std::mem::take(&mut state.flying) {
-            put(&mut state.current, &write);
+            state.current.write(write.offset as usize, &write.data);
             if state.config.cache {
                 state.cached.push(write);
             }

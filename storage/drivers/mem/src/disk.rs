@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Rng;
+use crate::{Rng, medium::Medium};
 
 /// What a disk is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct MemConfig {
     pub cache: bool,
     /// Freed space is given back.
     pub discard: bool,
+    /// Logs are told that new space is slow to write, so that they fill it with zeros first.
+    pub slow_when_new: bool,
     /// How long every command takes at least.
     pub latency: Duration,
     /// And how much longer at most: completions come out of order.
@@ -43,6 +45,7 @@ impl Default for MemConfig {
             fua: true,
             cache: true,
             discard: false,
+            slow_when_new: false,
             latency: Duration::ZERO,
             jitter: Duration::ZERO,
             gather: 4096,
@@ -78,9 +81,9 @@ pub(crate) struct State {
     pub(crate) config: MemConfig,
     pub(crate) faults: Faults,
     /// What reads see.
-    pub(crate) current: Vec<u8>,
+    pub(crate) current: Medium,
     /// What survives for certain; unused without a cache.
-    pub(crate) durable: Vec<u8>,
+    pub(crate) durable: Medium,
     /// Writes that have completed and may be lost, in the order of their completion.
     pub(crate) cached: Vec<Cached>,
     /// Writes in flight: each may be there already.
@@ -100,13 +103,17 @@ pub(crate) struct Cached {
 impl MemDisk {
     /// A disk of zeros.
     pub fn new(config: MemConfig) -> Self {
-        let image = vec![0; config.len as usize];
-        Self::with_image(config, image)
+        let image = Medium::zeros(config.len as usize);
+        Self::with(config, image)
     }
 
     /// A disk with this content.
     pub fn with_image(config: MemConfig, image: Vec<u8>) -> Self {
-        let durable = if config.cache { image.clone() } else { Vec::new() };
+        Self::with(config, image.into())
+    }
+
+    fn with(config: MemConfig, image: Medium) -> Self {
+        let durable = if config.cache { image.clone() } else { Medium::default() };
         let state = State {
             config,
             faults: Faults::default(),
@@ -142,15 +149,13 @@ impl MemDisk {
     pub fn flip(&self, byte: usize, bit: u8) {
         let state = &mut *self.state();
         for image in [&mut state.current, &mut state.durable] {
-            if let Some(byte) = image.get_mut(byte) {
-                *byte ^= 1 << (bit & 7);
-            }
+            image.change(byte, |old| old ^ (1 << (bit & 7)));
         }
     }
 
     /// What reads see.
     pub fn image(&self) -> Vec<u8> {
-        self.look().current.clone()
+        self.look().current.to_vec()
     }
 
     /// Writes that a power cut may lose: completed ones, and those in flight.
@@ -163,21 +168,25 @@ impl MemDisk {
     pub fn cut(&self, rng: &mut Rng) -> Vec<u8> {
         let state = self.look();
         if !state.config.cache {
-            let mut image = state.current.clone();
+            let mut image = state.current.to_vec();
             state.flying.iter().for_each(|write| tear(&mut image, write, rng, state.config.sector));
             return image;
         }
-        let mut image = state.durable.clone();
+        let mut image = state.durable.to_vec();
         image.resize(state.current.len(), 0);
         // Some cuts lose everything at risk, some nothing, most something.
         match rng.below(8) {
             0 => {}
-            1 => state.cached.iter().chain(&state.flying).for_each(|write| put(&mut image, write)),
+            1 => state
+                .cached
+                .iter()
+                .chain(&state.flying)
+                .for_each(|write| put(&mut image, write.offset, &write.data)),
             _ => {
                 for write in state.cached.iter().chain(&state.flying) {
                     match rng.below(4) {
                         0 => {}
-                        1 => put(&mut image, write),
+                        1 => put(&mut image, write.offset, &write.data),
                         _ => tear(&mut image, write, rng, state.config.sector),
                     }
                 }
@@ -187,12 +196,12 @@ impl MemDisk {
     }
 }
 
-pub(crate) fn put(image: &mut Vec<u8>, write: &Cached) {
-    let (from, to) = (write.offset as usize, write.offset as usize + write.data.len());
+fn put(image: &mut Vec<u8>, offset: u64, data: &[u8]) {
+    let (from, to) = (offset as usize, offset as usize + data.len());
     if image.len() < to {
         image.resize(to, 0);
     }
-    image[from..to].copy_from_slice(&write.data);
+    image[from..to].copy_from_slice(data);
 }
 
 /// Some of the write's sectors: a prefix, a suffix, or any.
@@ -207,8 +216,7 @@ fn tear(image: &mut Vec<u8>, write: &Cached, rng: &mut Rng, sector: u32) {
             _ => rng.one_in(2),
         };
         if there {
-            let offset = write.offset + (n * sector) as u64;
-            put(image, &Cached { serial: 0, offset, data: data.to_vec() });
+            put(image, write.offset + (n * sector) as u64, data);
         }
     }
 }

@@ -181,7 +181,7 @@ impl Peer {
         }
         // The stack may have chosen its port, and in an active open the script's peer listens.
         (self.stack, self.remote) = ((src, header.src_port).into(), (dst, header.dst_port).into());
-        let options = TcpOptions::parse(options).map_err(|e| e.to_string())?;
+        let options = TcpOptions::parse(options);
         if header.flags.has(Flags::SYN) && self.iss.is_none() {
             self.iss = Some(header.seq);
         }

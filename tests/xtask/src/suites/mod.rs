@@ -1,7 +1,7 @@
 //! The table of suites: one small file each, listed in [`ALL`] in the order in which they run.
 //!
 //! A new suite is a file with a `SUITE` constant and a `run` function, and a row in [`ALL`]. Suites choose
-//! tests by where they stand, or by a module's name in the test's path (`peers_wire::`, `netns::`, `loom::`,
+//! tests by where they stand, or by a module's name in the test's path (`peers_wire::`, `netns::`, `in_guest::`, `loom::`,
 //! `compile_fail`), so that they share one build wherever the compiler's flags are the same. A suite over
 //! a new device or transport backend is such a file too; a test that iterates over backends by itself
 //! needs none, it announces the backends that are absent (`SKIPPED IN PART`).
@@ -17,6 +17,7 @@ pub(crate) mod checks;
 mod doc;
 mod dpdk;
 mod examples;
+mod guest;
 mod loom;
 mod miri;
 mod netns;
@@ -48,6 +49,7 @@ pub(crate) const ALL: &[Suite] = &[
     peers_wire::SUITE,
     netns::SUITE,
     dpdk::SUITE,
+    guest::SUITE,
     doc::SUITE,
     examples::SUITE,
     loom::SUITE,

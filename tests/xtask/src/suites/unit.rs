@@ -1,6 +1,6 @@
 //! Every unit and integration test of the workspace, but for those that need a foreign program or a network of their own.
 
-use super::{Suite, minutes, netns, peers_wire};
+use super::{Suite, guest, minutes, netns, peers_wire};
 use crate::error::Result;
 use crate::runner::Runner;
 
@@ -24,5 +24,9 @@ fn run(runner: &mut Runner<'_>) -> Result<()> {
         peers_wire::TAG,
         "--skip",
         netns::TAG,
+        "--skip",
+        guest::TAG,
+        "--skip",
+        guest::STARTS_GUESTS,
     ]))
 }

@@ -1,0 +1,56 @@
+//! Challenge ACKs, and how many of them (RFC 5961).
+
+use std::time::Duration;
+
+use hemi_queue::time::Instant;
+
+use super::{Connection, Cx, Segment};
+use crate::wire::Flags;
+
+/// RFC 5961 section 7: "an implementation SHOULD include an ACK throttling mechanism [...] no more than 10 challenge ACKs in a 5-second
+/// window", for each connection; all connections together have [`TcpConfig::challenge_acks_per_second`](crate::TcpConfig).
+const MOST: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// How many challenge ACKs one connection has sent lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Challenges {
+    began: Instant,
+    sent: u32,
+}
+
+impl Challenges {
+    fn take(&mut self, now: Instant) -> bool {
+        if now - self.began >= WINDOW {
+            *self = Self { began: now, sent: 0 };
+        }
+        let may = self.sent < MOST;
+        self.sent += u32::from(may);
+        may
+    }
+}
+
+impl Connection {
+    /// Owe a challenge ACK, within the limits.
+    pub(super) fn challenge(&mut self, cx: &mut Cx<'_>) {
+        if self.may_challenge(cx) {
+            cx.net.counters.tcp_challenge_acks += 1;
+            self.acks.at_once();
+        }
+    }
+
+    /// Owe an ACK to an unacceptable segment. One without text could be half of a loop between two confused ends, so it is under
+    /// the same limits.
+    pub(super) fn acknowledge_unacceptable(&mut self, seg: &Segment, cx: &mut Cx<'_>) {
+        let has_text = !seg.payload.is_empty() || seg.header.flags.any(Flags::SYN | Flags::FIN);
+        if has_text || self.may_challenge(cx) {
+            self.acks.at_once();
+        }
+    }
+
+    fn may_challenge(&mut self, cx: &mut Cx<'_>) -> bool {
+        let may = self.challenges.take(cx.now) && cx.challenge.take(cx.now);
+        cx.net.counters.drop_tx_rate_limited += u64::from(!may);
+        may
+    }
+}
