@@ -101,6 +101,10 @@ pub struct TcpOptionsConfig {
     pub nodelay: bool,
     /// Probe an idle peer after this long. Default: never (RFC 9293, MUST-24).
     pub keep_alive: Option<Duration>,
+    /// Time between keep-alive probes. Default: as [`TcpConfig::keep_alive_interval`] says, and no longer than `keep_alive`.
+    pub keep_alive_interval: Option<Duration>,
+    /// Keep-alive probes sent in vain before the connection fails. Default: as [`TcpConfig::keep_alive_probes`] says.
+    pub keep_alive_probes: Option<u8>,
     /// Fail when data stays unacknowledged this long (RFC 5482), instead of after
     /// [`retries`](TcpConfig::retries) timeouts. It is also told to the peer. Default: none.
     pub user_timeout: Option<Duration>,
@@ -121,12 +125,44 @@ impl Default for TcpOptionsConfig {
         Self {
             nodelay: true,
             keep_alive: None,
+            keep_alive_interval: None,
+            keep_alive_probes: None,
             user_timeout: None,
             linger: None,
             congestion: None,
             recv_buffer: None,
             send_buffer: None,
             max_segment: None,
+        }
+    }
+}
+
+/// What of a [`TcpConfig`] is asked with every segment, as plain nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) rto_min: u64,
+    pub(crate) rto_max: u64,
+    /// The least by which a retransmission timeout exceeds the round trip: G of RFC 6298, or up to 200 ms of the least timeout.
+    pub(crate) rto_margin: u64,
+    pub(crate) delayed_ack: u64,
+}
+
+impl Timing {
+    /// RFC 6298's clock granularity: the turn's clock is finer, but the timer fires at turns.
+    const GRANULARITY: u64 = 1_000_000;
+    /// The most of the least timeout that is a margin above the round trip.
+    const MAX_MARGIN: u64 = 200_000_000;
+    /// RFC 9293, MUST-59: less than 0.5 seconds.
+    const LONGEST_DELAY: u64 = 499_000_000;
+
+    pub(crate) fn of(config: &TcpConfig) -> Self {
+        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        let rto_min = nanos(config.rto_min);
+        Self {
+            rto_min,
+            rto_max: nanos(config.rto_max),
+            rto_margin: rto_min.clamp(Self::GRANULARITY, Self::MAX_MARGIN),
+            delayed_ack: nanos(config.delayed_ack).min(Self::LONGEST_DELAY),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From a segment's addresses and ports to what it is for.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::util::rng::Rng;
 
@@ -11,6 +11,18 @@ pub(crate) struct Tuple {
     pub(crate) remote: IpAddr,
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
+}
+
+impl Tuple {
+    /// Our end.
+    pub(crate) fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.local, self.local_port)
+    }
+
+    /// The other end.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        SocketAddr::new(self.remote, self.remote_port)
+    }
 }
 
 /// What a segment is for.
@@ -113,8 +125,8 @@ impl Demux {
     }
 
     pub(crate) fn insert(&mut self, hash: u32, target: Target) {
-        // At most three quarters full.
-        if (self.len + 1) * 4 > (self.mask + 1) * 3 {
+        // At most half full: a search for what is not there looks at three entries then, at three quarters at eight.
+        if (self.len + 1) * 2 > self.mask + 1 {
             self.grow();
         }
         self.place(Entry { hash, target: target.pack() });
