@@ -22,6 +22,9 @@ pub struct DeviceCaps {
     /// A place that was never written, or was discarded, is slower to write durably than one that was written before: a file
     /// system has to note that it holds data now.
     pub slow_when_new: bool,
+    /// What was written is not written over before it was discarded, and what lies behind a log's end is in its way: a log begins a
+    /// new segment there.
+    pub append_only: bool,
     /// Parts of a write of at least so many bytes are better written from where they are than copied together. `usize::MAX`:
     /// the device needs aligned memory, so all is copied, once.
     pub gather: usize,

@@ -9,6 +9,7 @@
 //! | [`Log`]: the engine: group commit, order, segments, readers | `log/` |
 //! | [`Opening`]: creating a log, and recovery | `log/opening.rs` |
 //! | [`BlockDevice`]: what a driver is | `device.rs` |
+//! | [`Zoned`]: a device of zones as one | `zoned/` |
 //! | [`Superblock`]: what the log is, twice | `superblock.rs` |
 //! | [`SegmentHeader`]: one stretch of it | `segment.rs` |
 //! | [`RecordHeader`]: one unit, or a fragment of one | `record.rs` |
@@ -31,6 +32,7 @@ mod record;
 mod segment;
 mod superblock;
 mod walk;
+mod zoned;
 
 pub use append::{Appender, Filled};
 pub use device::{BlockDevice, Command, CommandId, DeviceCaps, Done};
@@ -42,3 +44,4 @@ pub use record::{Lsn, RecordHeader, RecordKind};
 pub use segment::SegmentHeader;
 pub use superblock::Superblock;
 pub use walk::{Ending, Step, Survivors, Walker};
+pub use zoned::{ZoneCaps, ZoneCommand, ZoneDevice, ZoneDone, Zoned};

@@ -112,7 +112,9 @@ fn serve(runtime: Runtime, cpu: usize, bind: SocketAddr) -> Result<(), Error> {
         Runtime::Spin => return lab(&Floor),
         Runtime::Hemi => return lab(&Hemi::adaptive(None)),
         Runtime::HemiBusy => return lab(&Hemi::busy(None)),
-        Runtime::LocalPool | Runtime::Harness | Runtime::Smoltcp => return Err(Error::NoServer { runtime }),
+        Runtime::LocalPool | Runtime::Harness | Runtime::Smoltcp | Runtime::Memory => {
+            return Err(Error::NoServer { runtime });
+        }
     }
     .doing("serving")
 }

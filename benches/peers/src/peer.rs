@@ -105,6 +105,8 @@ pub fn check(outcome: impl Outcome) {
 pub trait Link: Sized {
     /// A link whose frames carry `mtu` bytes, with the connection established, beside `idle` others.
     fn new(mtu: u16, idle: usize) -> Self;
+    /// A link that vouches for checksums, and takes frames as large as it and IP can.
+    fn offloading() -> Self;
     /// A request of [`MESSAGE`](crate::rows::net::MESSAGE) bytes, and a response as long.
     fn request(&mut self);
     /// Another connection, from its opening to the acknowledgement of both FINs.

@@ -71,6 +71,8 @@ pub enum Row {
     /// User-level TCP: 64 KiB one way, MTU 9000.
     #[value(name = "net-bulk-9000")]
     NetBulk9000,
+    /// User-level TCP: 64 KiB one way, checksums vouched for, the largest frames there can be.
+    NetOffload,
     /// TCP echo of 64 bytes, one at a time: the median round trip.
     TcpPingPong,
     /// TCP echo over 64 connections, 16 messages of 64 bytes in flight on each: messages per second.
@@ -91,6 +93,8 @@ pub enum Needs {
     Tokens,
     /// A user-level TCP stack.
     Stack,
+    /// One that leaves work to the device, or none at all.
+    Offload,
     /// A TCP echo server.
     Echo,
 }
@@ -120,6 +124,7 @@ impl Row {
             Self::NetSetup => "user-level TCP, open + close",
             Self::NetBulk => "user-level TCP, 64 KiB, MTU 1500",
             Self::NetBulk9000 => "user-level TCP, 64 KiB, MTU 9000",
+            Self::NetOffload => "user-level TCP, 64 KiB, offloaded",
             Self::TcpPingPong => "TCP echo 64 B, one at a time",
             Self::Tcp64x16 => "TCP echo 64 B, 64 connections x 16",
         }
@@ -137,6 +142,7 @@ impl Row {
             | Self::NetSetup
             | Self::NetBulk
             | Self::NetBulk9000 => Needs::Stack,
+            Self::NetOffload => Needs::Offload,
             Self::TcpPingPong | Self::Tcp64x16 => Needs::Echo,
             _ => Needs::Executor,
         }
@@ -150,7 +156,7 @@ impl Row {
             // smoltcp walks all its sockets in every poll: a millisecond and more per request.
             Self::NetRequest10k => 1_000,
             Self::NetRequest100k => 200,
-            Self::NetBulk | Self::NetBulk9000 => 5_000,
+            Self::NetBulk | Self::NetBulk9000 | Self::NetOffload => 5_000,
             Self::Timer10kTurn | Self::Wake10k | Self::Wake100k => 64_000,
             _ => 256_000,
         }
@@ -161,7 +167,7 @@ impl Row {
         match self {
             Self::NetRequest10k => 200,
             Self::NetRequest100k => 20,
-            Self::NetBulk | Self::NetBulk9000 => 500,
+            Self::NetBulk | Self::NetBulk9000 | Self::NetOffload => 500,
             Self::NetSetup => 2_000,
             _ => 8_000,
         }
@@ -187,6 +193,8 @@ pub enum Runtime {
     Smol,
     /// User-level TCP rows only: smoltcp.
     Smoltcp,
+    /// The row of offloaded bulk only: the bytes are copied and read, and nothing else is done. The memory's limit.
+    Memory,
     /// `futures::executor::LocalPool`: no timers, no sockets.
     LocalPool,
     /// TCP rows only: an epoll loop written by hand.
@@ -210,6 +218,7 @@ impl Runtime {
             Self::Compio => "compio",
             Self::Smol => "smol",
             Self::Smoltcp => "smoltcp",
+            Self::Memory => "memory",
             Self::LocalPool => "LocalPool",
             Self::Epoll => "bare epoll",
             Self::Spin => "bare spin",
@@ -224,7 +233,7 @@ impl Runtime {
 
     /// Written by hand for one row, so no runtime anybody would program on.
     pub fn is_floor(self) -> bool {
-        matches!(self, Self::Epoll | Self::Spin | Self::Harness)
+        matches!(self, Self::Epoll | Self::Spin | Self::Memory | Self::Harness)
     }
 
     /// Whether it can take part in rows that need `needs`.
@@ -233,9 +242,10 @@ impl Runtime {
             Self::Hemi => true,
             Self::LocalPool => matches!(needs, Needs::Executor | Needs::Queues),
             Self::HemiBusy | Self::Epoll | Self::Spin => needs == Needs::Echo,
-            Self::Smoltcp => needs == Needs::Stack,
-            Self::Harness => !matches!(needs, Needs::Echo | Needs::Tokens | Needs::Stack),
-            _ => !matches!(needs, Needs::Tokens | Needs::Stack),
+            Self::Smoltcp => matches!(needs, Needs::Stack | Needs::Offload),
+            Self::Memory => needs == Needs::Offload,
+            Self::Harness => !matches!(needs, Needs::Echo | Needs::Tokens | Needs::Stack | Needs::Offload),
+            _ => !matches!(needs, Needs::Tokens | Needs::Stack | Needs::Offload),
         }
     }
 }
@@ -247,6 +257,7 @@ pub fn run_micro(row: Row, runtime: Runtime, ops: u64) -> Option<Duration> {
             full::<Hemi>(row, ops).or_else(|| tokens(row, ops)).or_else(|| stack::<HemiNet>(row, ops))
         }
         Runtime::Smoltcp => stack::<Smoltcp>(row, ops),
+        Runtime::Memory => (row == Row::NetOffload).then(|| net::memory(ops)),
         Runtime::Tokio => full::<Tokio>(row, ops),
         Runtime::Monoio => full::<Monoio>(row, ops),
         Runtime::Glommio => full::<Glommio>(row, ops),
@@ -307,6 +318,7 @@ fn stack<L: Link>(row: Row, ops: u64) -> Option<Duration> {
         Row::NetSetup => net::setup::<L>(ops),
         Row::NetBulk => net::bulk::<L>(1500, ops),
         Row::NetBulk9000 => net::bulk::<L>(9000, ops),
+        Row::NetOffload => net::offloaded::<L>(ops),
         _ => return None,
     })
 }

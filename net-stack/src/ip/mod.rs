@@ -76,6 +76,8 @@ pub(crate) struct Net {
     /// Bumped when a cached path may have become wrong.
     pub(crate) epoch: u32,
     pub(crate) ttl: u8,
+    /// The way that was resolved last: a handshake and the connection that follows from it take the same.
+    last_path: Option<Path>,
 }
 
 impl Net {
@@ -102,6 +104,7 @@ impl Net {
             ident,
             epoch: 0,
             ttl: 64,
+            last_path: None,
         }
     }
 }

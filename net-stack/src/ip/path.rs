@@ -28,7 +28,7 @@ pub(crate) struct Path {
     epoch: u32,
     resolved: bool,
     /// The peer is one of our own addresses.
-    pub(crate) looped: bool,
+    pub(super) looped: bool,
     /// What the way carries, in bytes of IP packet.
     pub(crate) mtu: u16,
 }
@@ -99,6 +99,11 @@ impl Path {
         self.resolved && !self.looped && self.epoch == net.epoch && now < self.valid_until
     }
 
+    /// Whether the peer is known to be another host.
+    pub(crate) fn leads_away(&self) -> bool {
+        self.resolved && !self.looped
+    }
+
     #[inline]
     pub(super) fn is_v4(&self) -> bool {
         self.remote.is_ipv4()
@@ -107,6 +112,16 @@ impl Path {
     #[cold]
     fn resolve(&mut self, net: &mut Net, now: Instant, confirmed: bool) -> Result<(), NoPath> {
         self.mtu = net.pmtu.get(self.remote, now).unwrap_or(net.caps.mtu).min(net.caps.mtu);
+        if let Some(known) = &net.last_path
+            && known.remote == self.remote
+            && known.local == self.local
+            && known.protocol == self.protocol
+            && known.epoch == net.epoch
+            && now < known.valid_until
+        {
+            *self = Self { mtu: self.mtu, ..known.clone() };
+            return Ok(());
+        }
         self.epoch = net.epoch;
         self.resolved = false;
         self.looped = net.addresses.is_ours(self.remote);
@@ -122,6 +137,7 @@ impl Path {
                 (self.resolved, self.valid_until) = (true, until);
                 // Asking may have changed the cache.
                 self.epoch = net.epoch;
+                net.last_path = Some(self.clone());
                 Ok(())
             }
             Resolved::Pending => {

@@ -2,12 +2,10 @@
 
 use hemi_queue::time::Instant;
 
-use super::TcpConfig;
+use super::config::Timing;
 
 /// Acknowledgements at once at the start of a connection: the peer is in slow start and needs them to grow.
 const QUICK_ACKS: u8 = 16;
-/// MUST-59: less than 0.5 seconds; in nanoseconds.
-const LONGEST_DELAY: u64 = 499_000_000;
 
 /// How urgently an acknowledgement is owed.
 #[derive(Clone, Debug)]
@@ -43,14 +41,14 @@ impl AckPolicy {
     /// > RFC 9293 section 3.8.6.3 (SHLD-18, MUST-58, MUST-59): A TCP endpoint SHOULD implement a delayed ACK, but [...] the delay MUST be
     /// > less than 0.5 seconds, and in a stream of full-sized segments there SHOULD be an ACK for at least every second segment.
     #[inline]
-    pub(crate) fn on_data(&mut self, len: u32, segment: u32, now: Instant, config: &TcpConfig) {
+    pub(crate) fn on_data(&mut self, len: u32, segment: u32, now: Instant, timing: &Timing) {
         self.pending += len;
         self.unanswered = true;
         self.full_size = self.full_size.max(segment);
         if self.quick > 0 || self.pending > self.full_size {
             self.now = true;
         } else if self.due == Instant::FAR_FUTURE {
-            self.due = now.plus_nanos((config.delayed_ack.as_nanos() as u64).min(LONGEST_DELAY));
+            self.due = now.plus_nanos(timing.delayed_ack);
         }
     }
 
@@ -106,35 +104,37 @@ impl AckPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TcpConfig;
 
     #[test]
     fn quick_at_first_then_every_second_segment_or_delayed() {
         let (config, now) = (TcpConfig::default(), Instant::from_nanos(5));
+        let timing = Timing::of(&config);
         let mut p = AckPolicy::new();
         for _ in 0..QUICK_ACKS {
-            p.on_data(1000, 1000, now, &config);
+            p.on_data(1000, 1000, now, &timing);
             assert!(p.is_due());
             p.sent(false);
         }
-        p.on_data(1000, 1000, now, &config);
+        p.on_data(1000, 1000, now, &timing);
         assert!(!p.is_due());
         assert_eq!(p.deadline(), now + config.delayed_ack);
-        p.on_data(1000, 1000, now, &config);
+        p.on_data(1000, 1000, now, &timing);
         assert!(p.is_due());
         p.sent(false);
         assert_eq!((p.is_due(), p.deadline()), (false, Instant::FAR_FUTURE));
-        p.on_data(1, 1, now, &config);
+        p.on_data(1, 1, now, &timing);
         p.on_time(now + config.delayed_ack);
         assert!(p.is_due());
     }
 
     #[test]
     fn an_application_that_answers_ends_quick_mode() {
-        let (config, now) = (TcpConfig::default(), Instant::ZERO);
+        let (timing, now) = (Timing::of(&TcpConfig::default()), Instant::ZERO);
         let mut p = AckPolicy::new();
-        p.on_data(64, 64, now, &config);
+        p.on_data(64, 64, now, &timing);
         p.sent(true);
-        p.on_data(64, 64, now, &config);
+        p.on_data(64, 64, now, &timing);
         assert!(!p.is_due());
     }
 }

@@ -6,7 +6,7 @@ use hemi_queue::{Buf, Sga, time::Instant};
 
 use super::{
     ConnError, ConnId, ListenerId, Snapshot, Tcp, TcpOptionsConfig,
-    conn::{Connection, Cx},
+    conn::{Connection, Cx, millis},
     demux::{Target, Tuple},
     listen::Listener,
     state::State,
@@ -116,21 +116,23 @@ impl Tcp {
             local_port: local.map_or(0, |l| l.port()),
             remote_port: remote.port(),
         };
-        if tuple.local_port == 0 {
+        let chosen = tuple.local_port != 0;
+        if !chosen {
             tuple.local_port = self.ephemeral_port(&tuple).ok_or(ConnError::NoPorts)?;
         }
         let hash = self.demux.hash(&tuple);
-        if let Some(Target::TimeWait(slot)) = self.find(hash, &tuple) {
+        match if chosen { self.find(hash, &tuple) } else { None } {
+            None => {}
             // RFC 6191 is about SYNs that arrive; our own new incarnation starts beyond the old one because its ISN does.
-            self.demux.remove(hash, Target::TimeWait(slot));
-            self.time_wait.remove(slot);
+            Some(Target::TimeWait(slot)) => {
+                self.demux.remove(hash, Target::TimeWait(slot));
+                self.time_wait.remove(slot);
+            }
+            Some(_) => return Err(ConnError::AddressInUse),
         }
-        if self.find(hash, &tuple).is_some() {
-            return Err(ConnError::AddressInUse);
-        }
-        let iss = self.secrets.isn(&tuple, now);
-        let offset = self.secrets.timestamp_offset(&tuple);
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let (iss, offset) = self.secrets.opening(&tuple, now);
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let conn = Connection::connect(tuple, iss, offset, options, &mut cx);
         let (slot, generation) = self.conns.insert(Box::new(conn));
         self.demux.insert(hash, Target::Connection(slot));
@@ -245,7 +247,7 @@ impl Tcp {
         now: Instant,
     ) {
         self.on_named(id, net, now, |conn, cx| {
-            conn.options.keep_alive = idle;
+            conn.options.keep_alive = idle.into();
             conn.arm_keep_alive(cx.now);
         });
     }
@@ -259,19 +261,21 @@ impl Tcp {
         now: Instant,
     ) {
         self.on_named(id, net, now, |conn, _| {
-            conn.options.set_keep_alive_probes(interval, probes);
+            conn.options.keep_alive_interval = millis(interval);
+            conn.options.keep_alive_probes = probes.unwrap_or(0);
         });
     }
 
     pub(crate) fn set_linger(&mut self, id: ConnId, linger: Option<std::time::Duration>) {
         if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
-            conn.options.linger = linger;
+            conn.options.linger = linger.into();
         }
     }
 
     pub(crate) fn set_user_timeout(&mut self, id: ConnId, limit: Option<std::time::Duration>) {
         if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
-            conn.options.user_timeout = limit;
+            conn.options.user_timeout = limit.into();
+            conn.disturb();
         }
     }
 

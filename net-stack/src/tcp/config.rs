@@ -136,3 +136,33 @@ impl Default for TcpOptionsConfig {
         }
     }
 }
+
+/// What of a [`TcpConfig`] is asked with every segment, as plain nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) rto_min: u64,
+    pub(crate) rto_max: u64,
+    /// The least by which a retransmission timeout exceeds the round trip: G of RFC 6298, or up to 200 ms of the least timeout.
+    pub(crate) rto_margin: u64,
+    pub(crate) delayed_ack: u64,
+}
+
+impl Timing {
+    /// RFC 6298's clock granularity: the turn's clock is finer, but the timer fires at turns.
+    const GRANULARITY: u64 = 1_000_000;
+    /// The most of the least timeout that is a margin above the round trip.
+    const MAX_MARGIN: u64 = 200_000_000;
+    /// RFC 9293, MUST-59: less than 0.5 seconds.
+    const LONGEST_DELAY: u64 = 499_000_000;
+
+    pub(crate) fn of(config: &TcpConfig) -> Self {
+        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        let rto_min = nanos(config.rto_min);
+        Self {
+            rto_min,
+            rto_max: nanos(config.rto_max),
+            rto_margin: rto_min.clamp(Self::GRANULARITY, Self::MAX_MARGIN),
+            delayed_ack: nanos(config.delayed_ack).min(Self::LONGEST_DELAY),
+        }
+    }
+}

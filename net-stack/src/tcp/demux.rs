@@ -113,8 +113,8 @@ impl Demux {
     }
 
     pub(crate) fn insert(&mut self, hash: u32, target: Target) {
-        // At most three quarters full.
-        if (self.len + 1) * 4 > (self.mask + 1) * 3 {
+        // At most half full: a search for what is not there looks at three entries then, at three quarters at eight.
+        if (self.len + 1) * 2 > self.mask + 1 {
             self.grow();
         }
         self.place(Entry { hash, target: target.pack() });

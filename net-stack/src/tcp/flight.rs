@@ -103,18 +103,38 @@ impl Flight {
     }
 
     /// New data was sent: it follows what is in flight.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, start: Seq, end: Seq, now: Instant, pushed: bool) {
         self.bytes += end.since(start);
-        self.sent.push_back(Sent {
-            start,
-            end,
-            at: now,
-            sacked: false,
-            lost: false,
-            retransmitted: false,
-            pushed,
-        });
+        let plain =
+            |pushed| Sent { start, end, at: now, sacked: false, lost: false, retransmitted: false, pushed };
+        self.sent.push_back_with(|| plain(pushed));
+    }
+
+    /// Whether every transmission was sent once, and nothing is known of any: then they also left in their order.
+    pub(crate) fn is_plain(&self) -> bool {
+        (self.sacked | self.lost) == 0 && self.sent.iter().all(|s| !s.retransmitted)
+    }
+
+    /// The same as [`acknowledge`](Self::acknowledge) while [`is_plain`](Self::is_plain). Returns when the last of what this delivers
+    /// was sent.
+    #[inline(always)]
+    pub(crate) fn acknowledge_plain(&mut self, una: Seq) -> Option<Instant> {
+        let mut last = None;
+        while let Some(first) = self.sent.front_mut() {
+            if first.end.after(una) {
+                if first.start.before(una) {
+                    self.bytes -= una.since(first.start);
+                    last = Some(first.at);
+                    first.start = una;
+                }
+                break;
+            }
+            self.bytes -= first.len();
+            last = Some(first.at);
+            self.sent.drop_front();
+        }
+        last
     }
 
     /// Everything before `una` has arrived; `each` sees every transmission that this newly delivers.

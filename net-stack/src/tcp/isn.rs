@@ -12,8 +12,7 @@ use crate::{
 
 /// The secrets of one stack.
 pub(crate) struct Secrets {
-    isn: SipKey,
-    timestamp: SipKey,
+    opening: SipKey,
     port: SipKey,
     pub(crate) cookie: SipKey,
     /// RFC 6056 section 3.3.4: the table of counters of algorithm 4.
@@ -23,24 +22,24 @@ pub(crate) struct Secrets {
 impl Secrets {
     pub(crate) fn new(rng: &mut Rng) -> Self {
         Self {
-            isn: SipKey::random(rng),
-            timestamp: SipKey::random(rng),
+            opening: SipKey::random(rng),
             port: SipKey::random(rng),
             cookie: SipKey::random(rng),
             counters: std::array::from_fn(|_| rng.next() as u32),
         }
     }
 
-    /// RFC 6528 section 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), where M is the 4 microsecond timer.
-    pub(crate) fn isn(&self, tuple: &Tuple, now: Instant) -> Seq {
-        let m = (now.as_nanos() / Duration::from_micros(4).as_nanos() as u64) as u32;
-        Seq(m.wrapping_add(hash(self.isn, tuple) as u32))
-    }
-
+    /// What a connection begins with: its initial sequence number, and what is added to the clock for its timestamps. They are the
+    /// halves of one keyed hash, of which one tells nothing of the other.
+    ///
+    /// > RFC 6528 section 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), where M is the 4 microsecond timer.
+    ///
     /// RFC 7323 section 5.4: a random offset per connection keeps our uptime to ourselves. It depends on the tuple only, so that
     /// timestamps grow from one incarnation of a connection to the next, as RFC 6191 needs.
-    pub(crate) fn timestamp_offset(&self, tuple: &Tuple) -> u32 {
-        hash(self.timestamp, tuple) as u32
+    pub(crate) fn opening(&self, tuple: &Tuple, now: Instant) -> (Seq, u32) {
+        let m = (now.as_nanos() / Duration::from_micros(4).as_nanos() as u64) as u32;
+        let hash = hash(self.opening, tuple);
+        (Seq(m.wrapping_add(hash as u32)), (hash >> 32) as u32)
     }
 
     /// RFC 6056 section 3.3.4, algorithm 4, "Double-Hash Port Selection". `tuple.local_port` is not yet known.
@@ -66,7 +65,7 @@ impl Secrets {
 }
 
 fn hash(key: SipKey, t: &Tuple) -> u64 {
-    key.hash_tuple((t.local, t.local_port), (t.remote, t.remote_port), 0)
+    key.hash_tuple((t.local, t.local_port), (t.remote, t.remote_port))
 }
 
 #[cfg(test)]
@@ -84,10 +83,14 @@ mod tests {
     fn isns_grow_with_the_clock_and_differ_between_peers() {
         let s = Secrets::new(&mut Rng::new(1));
         let t = |us| Instant::ZERO + Duration::from_micros(us);
-        assert_eq!(s.isn(&tuple(1), t(4000)).since(s.isn(&tuple(1), t(0))), 1000);
-        assert_ne!(s.isn(&tuple(1), t(0)), s.isn(&tuple(2), t(0)));
+        let isn = |s: &Secrets, port, us| s.opening(&tuple(port), t(us)).0;
+        assert_eq!(isn(&s, 1, 4000).since(isn(&s, 1, 0)), 1000);
+        assert_ne!(isn(&s, 1, 0), isn(&s, 2, 0));
         let other = Secrets::new(&mut Rng::new(2));
-        assert_ne!(s.isn(&tuple(1), t(0)), other.isn(&tuple(1), t(0)));
+        assert_ne!(isn(&s, 1, 0), isn(&other, 1, 0));
+        let offset = |port, us| s.opening(&tuple(port), t(us)).1;
+        assert_eq!(offset(1, 0), offset(1, 4000));
+        assert_ne!(offset(1, 0), offset(2, 0));
     }
 
     #[test]

@@ -4,11 +4,12 @@ use hemi_queue::time::Instant;
 
 use super::{
     TcpConfig,
+    config::Timing,
     conn::{Connection, Cx, Segment},
     demux::{Demux, Target, Tuple},
     isn::Secrets,
     listen::{HalfOpen, Listeners, cookies, half_open},
-    predicted::LastFlow,
+    predicted::LastFlows,
     recv_window::RecvWindow,
     reset,
     state::State,
@@ -54,13 +55,14 @@ impl ListenerId {
 pub(crate) enum TcpEvent {
     /// A listener has a connection to accept.
     Acceptable(ListenerId),
-    /// Bits of [`Events`] for a connection.
+    /// Bits of `Events` for a connection.
     Connection(ConnId, u8),
 }
 
 /// All of TCP in one stack.
 pub(crate) struct Tcp {
     pub(crate) config: TcpConfig,
+    pub(super) timing: Timing,
     pub(super) secrets: Secrets,
     pub(super) demux: Demux,
     pub(super) conns: Slab<Box<Connection>>,
@@ -76,7 +78,7 @@ pub(crate) struct Tcp {
     /// Cookies were sent lately: ACKs of unknown connections may be their answers.
     cookies_until: Instant,
     time_wait_armed: bool,
-    pub(super) last: LastFlow,
+    pub(super) last: LastFlows,
 }
 
 impl Tcp {
@@ -95,7 +97,8 @@ impl Tcp {
             challenge: TokenBucket::new(per_second, std::time::Duration::from_secs(1) / per_second),
             cookies_until: Instant::ZERO,
             time_wait_armed: false,
-            last: LastFlow::NONE,
+            last: LastFlows::NONE,
+            timing: Timing::of(&config),
             config,
         }
     }
@@ -113,16 +116,32 @@ impl Tcp {
         let Some((tuple, seg)) = parse(packet, net) else { return };
         let hash = self.demux.hash(&tuple);
         match self.find(hash, &tuple) {
-            Some(Target::Connection(slot)) => self.with_conn(slot, net, now, |conn, cx| {
+            Some(target) => self.dispatch(target, hash, tuple, seg, net, now),
+            None => self.on_unknown(hash, tuple, seg, Seq(0), net, now),
+        }
+    }
+
+    /// A segment for something that is known.
+    #[inline]
+    pub(super) fn dispatch(
+        &mut self,
+        target: Target,
+        hash: u32,
+        tuple: Tuple,
+        seg: Segment,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        match target {
+            Target::Connection(slot) => self.with_conn(slot, net, now, |conn, cx| {
                 conn.on_segment(seg, cx);
                 // What must be acknowledged at once is, before the next frame of the burst is looked at.
                 if conn.must_acknowledge() {
                     conn.transmit(cx);
                 }
             }),
-            Some(Target::HalfOpen(slot)) => self.on_half_open(slot, hash, seg, net, now),
-            Some(Target::TimeWait(slot)) => self.on_time_wait(slot, hash, tuple, seg, net, now),
-            None => self.on_unknown(hash, tuple, seg, Seq(0), net, now),
+            Target::HalfOpen(slot) => self.on_half_open(slot, hash, seg, net, now),
+            Target::TimeWait(slot) => self.on_time_wait(slot, hash, tuple, seg, net, now),
         }
     }
 
@@ -148,7 +167,9 @@ impl Tcp {
         R: Default,
     {
         let Some(conn) = self.conns.get_mut(slot) else { return R::default() };
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        conn.disturb();
         let result = work(conn, &mut cx);
         self.settle(slot, net, now);
         result
@@ -159,6 +180,7 @@ impl Tcp {
     pub(super) fn settle(&mut self, slot: u32, net: &mut Net, now: Instant) {
         let generation = self.conns.generation(slot);
         let Some(conn) = self.conns.get_mut(slot) else { return };
+        conn.disturb();
         if conn.events.0 != 0 && !conn.is_orphan() && !conn.signalled {
             conn.signalled = true;
             self.events.push_back(TcpEvent::Connection(ConnId { slot, generation }, 0));
@@ -167,11 +189,7 @@ impl Tcp {
             conn.dirty = true;
             self.dirty.push_back(slot);
         }
-        let deadline = conn.deadline();
-        if deadline < conn.armed {
-            conn.armed = deadline;
-            net.timers.insert(deadline, Timer::Connection(slot, generation));
-        }
+        conn.arm(conn.deadline(), slot, generation, net);
         if matches!(conn.state, State::Closed | State::TimeWait) {
             self.retire(slot, net, now);
         }
@@ -183,12 +201,19 @@ impl Tcp {
     fn retire(&mut self, slot: u32, net: &mut Net, now: Instant) {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         let (tuple, state) = (conn.tuple, conn.state);
-        self.last = LastFlow::NONE;
+        conn.disarm(net);
+        self.last = LastFlows::NONE;
         let hash = self.demux.hash(&tuple);
         if state == State::TimeWait {
             // The ACK of the peer's FIN must leave before the connection does.
             if conn.has_output() {
-                let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+                let mut cx = Cx {
+                    now,
+                    net,
+                    config: &self.config,
+                    timing: &self.timing,
+                    challenge: &mut self.challenge,
+                };
                 conn.transmit(&mut cx);
             }
             let remains = conn.remains();
@@ -225,7 +250,8 @@ impl Tcp {
     ) {
         let flags = seg.header.flags;
         let listener = self.listeners.find(tuple.local, tuple.local_port);
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let Some(listener) = listener else {
             cx.net.counters.drop_tcp_no_connection += 1;
             return reset::answer(&tuple, &seg, &mut cx);
@@ -253,13 +279,14 @@ impl Tcp {
             cx.net.counters.drop_tcp_no_connection += 1;
             return;
         }
-        let offset = self.secrets.timestamp_offset(&tuple);
+        let (mut iss, offset) = self.secrets.opening(&tuple, now);
         let Some(options) = self.listeners.slab.get(listener).map(|l| &l.options) else { return };
         let window = RecvWindow::initial(&self.config, options);
         let window =
             half_open::Offer { window: window.in_syn(), shift: window.shift, most: options.max_segment };
-        if self.half_open.len() >= self.config.half_open_limit && !self.reclaim_half_open() {
-            let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        if self.half_open.len() >= self.config.half_open_limit && !self.reclaim_half_open(net) {
+            let mut cx =
+                Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
             if !self.config.syn_cookies {
                 cx.net.counters.drop_tcp_listen_overflow += 1;
                 return;
@@ -268,8 +295,8 @@ impl Tcp {
             self.cookies_until = now + std::time::Duration::from_secs(128);
             return;
         }
-        let cx = &mut Cx { now, net, config: &self.config, challenge: &mut self.challenge };
-        let mut iss = self.secrets.isn(&tuple, now);
+        let cx =
+            &mut Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         if isn_after != Seq(0) && iss.before(isn_after) {
             iss = isn_after;
         }
@@ -279,13 +306,16 @@ impl Tcp {
         let deadline = entry.deadline(cx);
         let (slot, generation) = self.half_open.insert(entry);
         self.demux.insert(hash, Target::HalfOpen(slot));
-        net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
+        let timer = net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
+        if let Some(entry) = self.half_open.get_mut(slot) {
+            entry.timer = timer;
+        }
     }
 
     /// Make room for a half-open connection: one whose SYN-ACK had to be sent again is a flood's, or its client has gone, and gives way. So
     /// the table is as good as empty soon after a flood. A few places are looked at for each SYN, not all.
     #[cold]
-    fn reclaim_half_open(&mut self) -> bool {
+    fn reclaim_half_open(&mut self, net: &mut Net) -> bool {
         const LOOKS: u32 = 8;
         let places = self.config.half_open_limit.max(1) as u32;
         for _ in 0..LOOKS.min(places) {
@@ -293,8 +323,7 @@ impl Tcp {
             let slot = self.half_open_hand;
             if let Some(entry) = self.half_open.get(slot).filter(|entry| entry.retries >= 1) {
                 let hash = self.demux.hash(&entry.tuple);
-                self.half_open.remove(slot);
-                self.demux.remove(hash, Target::HalfOpen(slot));
+                self.forget_half_open(slot, hash, net);
                 return true;
             }
         }
@@ -303,29 +332,38 @@ impl Tcp {
 
     fn on_half_open(&mut self, slot: u32, hash: u32, seg: Segment, net: &mut Net, now: Instant) {
         let Some(entry) = self.half_open.get_mut(slot) else { return };
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         match entry.on_segment(&seg, &mut cx) {
             half_open::Verdict::Done => {}
-            half_open::Verdict::Remove => {
-                self.demux.remove(hash, Target::HalfOpen(slot));
-                self.half_open.remove(slot);
-            }
+            half_open::Verdict::Remove => self.forget_half_open(slot, hash, net),
             half_open::Verdict::Complete => {
                 let entry = *entry;
                 if self.accept_room(&entry) == Some(true) {
-                    self.demux.remove(hash, Target::HalfOpen(slot));
-                    self.half_open.remove(slot);
+                    self.forget_half_open(slot, hash, net);
                     self.open(hash, &entry, false, seg, net, now);
                 } else if self.accept_room(&entry).is_none() {
                     // The listener is gone.
-                    self.demux.remove(hash, Target::HalfOpen(slot));
-                    self.half_open.remove(slot);
-                    let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+                    self.forget_half_open(slot, hash, net);
+                    let mut cx = Cx {
+                        now,
+                        net,
+                        config: &self.config,
+                        timing: &self.timing,
+                        challenge: &mut self.challenge,
+                    };
                     reset::answer(&entry.tuple, &seg, &mut cx);
                 } else {
                     net.counters.drop_tcp_accept_overflow += 1;
                 }
             }
+        }
+    }
+
+    fn forget_half_open(&mut self, slot: u32, hash: u32, net: &mut Net) {
+        self.demux.remove(hash, Target::HalfOpen(slot));
+        if let Some(entry) = self.half_open.remove(slot) {
+            net.timers.cancel(entry.timer);
         }
     }
 
@@ -345,7 +383,7 @@ impl Tcp {
         net: &mut Net,
         now: Instant,
     ) {
-        let offset = self.secrets.timestamp_offset(&tuple);
+        let (_, offset) = self.secrets.opening(&tuple, now);
         let name = (listener, self.listeners.slab.generation(listener));
         let entry = HalfOpen::from_cookie(tuple, name, facts, offset, &seg, now);
         if self.accept_room(&entry) == Some(true) {
@@ -361,7 +399,8 @@ impl Tcp {
         let (slot, generation) = entry.listener;
         let Some(listener) = self.listeners.slab.named_mut(slot, generation) else { return };
         let agreed = entry.agreed(&seg, now, cookie);
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let conn = Connection::accepted(entry.tuple, &agreed, &listener.options, &mut cx);
         let (conn_slot, conn_generation) = self.conns.insert(Box::new(conn));
         let id = ConnId { slot: conn_slot, generation: conn_generation };
@@ -384,7 +423,8 @@ impl Tcp {
         now: Instant,
     ) {
         let can_open = self.listeners.find(tuple.local, tuple.local_port).is_some();
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         match self.time_wait.on_segment(slot, &seg, &mut cx) {
             time_wait::Verdict::Reopen(after) if can_open => {
                 self.demux.remove(hash, Target::TimeWait(slot));
@@ -440,17 +480,15 @@ impl Tcp {
         // RFC 9293 (MUST-23) is about SYNs of ours that a user waits for; a client that does not answer five SYN-ACKs (a
         // minute) has gone.
         if entry.retries > 5 {
-            let tuple = entry.tuple;
-            self.half_open.remove(slot);
-            let hash = self.demux.hash(&tuple);
-            self.demux.remove(hash, Target::HalfOpen(slot));
-            return;
+            let hash = self.demux.hash(&entry.tuple);
+            return self.forget_half_open(slot, hash, net);
         }
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         entry.send_syn_ack(&mut cx);
         cx.net.counters.tcp_retransmits += 1;
         let deadline = entry.deadline(&cx);
-        net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
+        entry.timer = net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
     }
 
     /// TIME-WAIT entries may be due.
@@ -475,15 +513,18 @@ impl Tcp {
     pub(crate) fn transmit(&mut self, net: &mut Net, now: Instant) {
         while let Some(slot) = self.dirty.pop_front() {
             let Some((generation, conn)) = self.conns.entry_mut(slot) else { continue };
-            let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
+            let mut cx =
+                Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+            // The way of nearly every request and response.
+            if conn.transmit_predicted(&mut cx) {
+                conn.dirty = false;
+                conn.arm(conn.predicted_deadline(), slot, generation, net);
+                continue;
+            }
             let blocked = conn.transmit(&mut cx) == super::conn::Transmit::Blocked;
             // Output the window does not allow now is not dirt: what opens the window is an event of its own.
             conn.dirty = blocked;
-            let deadline = conn.deadline();
-            if deadline < conn.armed {
-                conn.armed = deadline;
-                net.timers.insert(deadline, Timer::Connection(slot, generation));
-            }
+            conn.arm(conn.deadline(), slot, generation, net);
             if matches!(conn.state, State::Closed | State::TimeWait) {
                 self.retire(slot, net, now);
             }

@@ -2,60 +2,122 @@
 
 use std::net::IpAddr;
 
-use hemi_queue::time::Instant;
+use hemi_queue::{Buf, time::Instant};
 
 use super::{
     Tcp, TcpEvent,
-    conn::Cx,
+    conn::{Cx, Segment},
     demux::{Target, Tuple},
     layer::ConnId,
 };
 use crate::{
     frame::{RxChecksum, RxFrame},
     ip::Net,
-    timer::Timer,
-    wire::{Flow, Predicted},
+    wire::{Ecn, Flow, Predicted, Shape, TcpHeader, TcpOptions},
 };
 
-/// The connection that the last predicted segment was for: in a burst, the next one is mostly for the same.
+/// The connections that the last predicted segments were for: in a burst, the next one is mostly for the same.
 #[derive(Clone, Copy)]
-pub(super) struct LastFlow {
-    flow: Flow,
-    slot: u32,
+pub(super) struct LastFlows {
+    v4: (Flow<1>, u32),
+    v6: (Flow<4>, u32),
 }
 
-impl LastFlow {
-    /// No flow: port 0 is nobody's.
-    pub(super) const NONE: Self = Self { flow: Flow::V4 { addresses: 0, ports: 0 }, slot: u32::MAX };
+impl LastFlows {
+    pub(super) const NONE: Self = Self { v4: (Flow::NONE, u32::MAX), v6: (Flow::NONE, u32::MAX) };
 }
 
 impl Tcp {
-    /// Take in a frame if it holds just the segment that a connection expects; else give it back, and nothing has happened.
+    /// Take in a frame if it holds a segment of the common kind for something that is known, most often just what a connection
+    /// expects; else give it back, and nothing has happened.
     ///
     /// What `ip/input.rs` asks of a packet holds of one for a connection, or there would be none: its destination is ours, its source
     /// may be answered, and neither is a group. Connections to ourselves take the ordinary way.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn on_predicted(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
-        let Some(seg) = Predicted::parse(&frame.bytes, net.caps.mac.0) else { return Some(frame) };
-        let Some(slot) = self.slot_of(&seg.flow) else { return Some(frame) };
-        let Some((generation, conn)) = self.conns.entry_mut(slot) else { return Some(frame) };
-        // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
-        if !conn.predicts(&seg)
-            || conn.is_looped()
-            || (frame.checksum != RxChecksum::Good && !seg.is_intact(&frame.bytes))
-        {
-            return Some(frame);
+        match Shape::of(&frame.bytes, net.caps.mac.0) {
+            Shape::V4 => {
+                let verified = frame.checksum == RxChecksum::Good;
+                let Some(seg) = Predicted::parse_v4(&frame.bytes, verified) else { return Some(frame) };
+                let Some(slot) = self.slot_of_v4(&seg.flow).filter(|slot| self.expects(*slot, &seg)) else {
+                    return self.on_parsed(frame, &seg, tuple_of_v4(&seg.flow), net, now);
+                };
+                self.take(frame, &seg, slot, net, now);
+                None
+            }
+            Shape::V6 => self.on_predicted_v6(frame, net, now),
+            Shape::Other => Some(frame),
         }
-        net.counters.rx_frames += 1;
-        net.counters.rx_bytes += frame.bytes.len() as u64;
-        net.counters.tcp_segments_received += 1;
-        let mut text = frame.bytes;
-        text.truncate(seg.text.1);
-        text.advance(seg.text.0);
-        let mut cx = Cx { now, net, config: &self.config, challenge: &mut self.challenge };
-        conn.on_predicted(&seg, text, &mut cx);
+    }
+
+    #[inline(never)]
+    fn on_predicted_v6(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
+        let verified = frame.checksum == RxChecksum::Good;
+        let Some(seg) = Predicted::parse_v6(&frame.bytes, verified) else { return Some(frame) };
+        let Some(slot) = self.slot_of_v6(&seg.flow).filter(|slot| self.expects(*slot, &seg)) else {
+            return self.on_parsed(frame, &seg, tuple_of_v6(&seg.flow), net, now);
+        };
+        self.take(frame, &seg, slot, net, now);
+        None
+    }
+
+    /// Whether a segment is just what the connection in `slot` expects.
+    #[inline(always)]
+    fn expects<const WORDS: usize>(&mut self, slot: u32, seg: &Predicted<WORDS>) -> bool {
+        self.conns.get_mut(slot).is_some_and(|conn| conn.predicts(seg))
+    }
+
+    /// A segment that is not what its connection expects, or is for none, but has been looked at as closely as the ordinary way looks.
+    #[inline(never)]
+    fn on_parsed<const WORDS: usize>(
+        &mut self,
+        frame: RxFrame,
+        seg: &Predicted<WORDS>,
+        tuple: Tuple,
+        net: &mut Net,
+        now: Instant,
+    ) -> Option<RxFrame> {
+        let hash = self.demux.hash(&tuple);
+        // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
+        let target = self.find(hash, &tuple).filter(|_| !net.addresses.is_ours(tuple.remote));
+        let Some(target) = target else {
+            // It was verified by now: the ordinary way need not do that again.
+            return Some(RxFrame { checksum: RxChecksum::Good, ..frame });
+        };
+        let header = TcpHeader {
+            src_port: tuple.remote_port,
+            dst_port: tuple.local_port,
+            seq: seg.seq,
+            ack: seg.ack,
+            flags: seg.flags,
+            window: seg.window,
+            urgent: 0,
+            header_len: 0,
+        };
+        let options = TcpOptions { timestamps: seg.timestamps, ..TcpOptions::default() };
+        let ecn = Ecn::from_bits(seg.ecn);
+        let segment = Segment { header, options, payload: text_of(frame, seg, net), ecn };
+        self.dispatch(target, hash, tuple, segment, net, now);
+        None
+    }
+
+    /// Let a connection have the segment that it expects.
+    #[inline(always)]
+    fn take<const WORDS: usize>(
+        &mut self,
+        frame: RxFrame,
+        seg: &Predicted<WORDS>,
+        slot: u32,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        let Some((generation, conn)) = self.conns.entry_mut(slot) else { return };
+        let text = text_of(frame, seg, net);
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        conn.on_predicted(seg, text, &mut cx);
         // What must be acknowledged at once is, before the next frame of the burst is looked at.
-        if conn.must_acknowledge() {
+        if conn.must_acknowledge() && !conn.acknowledge_predicted(&mut cx) {
             conn.transmit(&mut cx);
         }
         // The same as `settle`, of which the half about the end of a connection can't apply.
@@ -67,39 +129,61 @@ impl Tcp {
             conn.dirty = true;
             self.dirty.push_back(slot);
         }
-        let deadline = conn.predicted_deadline();
-        if deadline < conn.armed {
-            conn.armed = deadline;
-            net.timers.insert(deadline, Timer::Connection(slot, generation));
-        }
-        None
+        conn.arm(conn.predicted_deadline(), slot, generation, net);
     }
 
     /// The slot of the connection that a flow belongs to.
-    #[inline]
-    fn slot_of(&mut self, flow: &Flow) -> Option<u32> {
-        if self.last.flow == *flow {
-            return Some(self.last.slot);
+    #[inline(always)]
+    fn slot_of_v4(&mut self, flow: &Flow<1>) -> Option<u32> {
+        if self.last.v4.0 != *flow {
+            self.last.v4 = (*flow, self.look_up(&tuple_of_v4(flow))?);
         }
-        let tuple = tuple_of(flow);
-        let Some(Target::Connection(slot)) = self.find(self.demux.hash(&tuple), &tuple) else { return None };
-        self.last = LastFlow { flow: *flow, slot };
-        Some(slot)
+        Some(self.last.v4.1)
     }
+
+    #[inline(always)]
+    fn slot_of_v6(&mut self, flow: &Flow<4>) -> Option<u32> {
+        if self.last.v6.0 != *flow {
+            self.last.v6 = (*flow, self.look_up(&tuple_of_v6(flow))?);
+        }
+        Some(self.last.v6.1)
+    }
+
+    #[inline(never)]
+    fn look_up(&self, tuple: &Tuple) -> Option<u32> {
+        match self.find(self.demux.hash(tuple), tuple)? {
+            Target::Connection(slot) => Some(slot),
+            Target::HalfOpen(_) | Target::TimeWait(_) => None,
+        }
+    }
+}
+
+/// The text of a segment, whose frame is counted now that somebody takes it.
+#[inline(always)]
+fn text_of<const WORDS: usize>(frame: RxFrame, seg: &Predicted<WORDS>, net: &mut Net) -> Buf {
+    net.counters.rx_frames += 1;
+    net.counters.rx_bytes += frame.bytes.len() as u64;
+    net.counters.tcp_segments_received += 1;
+    let mut text = frame.bytes;
+    text.truncate(seg.text.1);
+    text.advance(seg.text.0);
+    text
 }
 
 /// The flow of a received segment, seen from our end.
 #[inline]
-fn tuple_of(flow: &Flow) -> Tuple {
+fn tuple_of_v4(flow: &Flow<1>) -> Tuple {
     let (remote_port, local_port) = flow.ports();
-    let (remote, local) = match *flow {
-        Flow::V4 { addresses, .. } => {
-            let [a, b, c, d, e, f, g, h] = addresses.to_ne_bytes();
-            (IpAddr::from([a, b, c, d]), IpAddr::from([e, f, g, h]))
-        }
-        Flow::V6 { addresses: [a, b, c, d], .. } => (v6(a, b), v6(c, d)),
-    };
+    let [a, b, c, d, e, f, g, h] = flow.addresses[0].to_ne_bytes();
+    let (remote, local) = (IpAddr::from([a, b, c, d]), IpAddr::from([e, f, g, h]));
     Tuple { local, remote, local_port, remote_port }
+}
+
+#[inline]
+fn tuple_of_v6(flow: &Flow<4>) -> Tuple {
+    let (remote_port, local_port) = flow.ports();
+    let [a, b, c, d] = flow.addresses;
+    Tuple { local: v6(c, d), remote: v6(a, b), local_port, remote_port }
 }
 
 fn v6(first: u64, second: u64) -> IpAddr {

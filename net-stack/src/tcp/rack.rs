@@ -84,6 +84,18 @@ impl Rack {
         }
     }
 
+    /// The same for transmissions that were sent once and delivered in their order, of which the last was sent at `at`, ends at `end` and
+    /// took `rtt`.
+    #[inline(always)]
+    pub(crate) fn on_delivered_in_order(&mut self, at: Instant, end: Seq, rtt: u64) {
+        self.min_rtt = self.min_rtt.min(rtt);
+        self.rtt = rtt;
+        if !self.any_delivered || sent_after(at, end, self.xmit_ts, self.end_seq) {
+            self.any_delivered = true;
+            (self.xmit_ts, self.end_seq) = (at, end);
+        }
+    }
+
     /// Step 4, the part about D-SACK: the peer had a segment twice, so the reordering window was too narrow.
     pub(crate) fn on_dsack(&mut self, snd_una: Seq, snd_nxt: Seq) {
         if self.dsack_round.is_some_and(|round| snd_una.at_or_after(round)) {

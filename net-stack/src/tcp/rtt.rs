@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use super::TcpConfig;
-
-/// The clock's granularity G, in nanoseconds: the turn's clock is finer, but the timer fires at turns.
-const GRANULARITY: u64 = 1_000_000;
-/// The most of the least timeout that is a margin above the round trip.
-const MAX_MARGIN: u64 = 200_000_000;
+use super::{TcpConfig, config::Timing};
 
 /// Round-trip measurements of one connection.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +21,7 @@ impl RttEstimator {
     /// Take a measurement. Karn's rule is the caller's: no sample from a retransmitted segment, unless by timestamps.
     ///
     /// `flight` is FlightSize in segments: with timestamps, every ACK gives a sample, and the gains shrink with it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sample(&mut self, rtt_nanos: u64, samples_per_rtt: u32) {
         let r = rtt_nanos.clamp(1, i64::MAX as u64);
         if !self.measured {
@@ -69,14 +64,12 @@ impl RttEstimator {
     }
 
     /// The same in nanoseconds.
-    #[inline(always)]
     pub(crate) fn rto_nanos(&self, config: &TcpConfig) -> u64 {
         let base = if self.measured {
             // RFC 6298 section 2.3: RTO <- SRTT + max (G, K*RTTVAR) where K = 4. On a steady path RTTVAR decays to nothing, and any
             // jitter would be a timeout: as Linux has it, the least timeout (up to 200 ms of it) is a margin above SRTT as well.
-            let min = config.rto_min.as_nanos() as u64;
-            let margin = min.clamp(GRANULARITY, MAX_MARGIN);
-            (self.srtt + (4 * self.rttvar).max(margin)).max(min)
+            let timing = Timing::of(config);
+            (self.srtt + (4 * self.rttvar).max(timing.rto_margin)).max(timing.rto_min)
         } else if self.syn_lost {
             // RFC 6298 section 5.7: If the timer expires awaiting the ACK of a SYN segment and the TCP implementation is
             // using an RTO less than 3 seconds, the RTO MUST be re-initialized to 3 seconds when data transmission begins.
@@ -88,6 +81,24 @@ impl RttEstimator {
         let backed_off =
             if self.backoff == 0 { base } else { base.saturating_mul(1 << self.backoff.min(20)) };
         backed_off.min(config.rto_max.as_nanos() as u64)
+    }
+
+    /// Whether there was a measurement, and nothing was lost since the last one.
+    #[inline]
+    pub(crate) fn is_steady(&self) -> bool {
+        self.measured && self.backoff == 0
+    }
+
+    /// [`rto_nanos`](Self::rto_nanos) while [`is_steady`](Self::is_steady).
+    #[inline(always)]
+    pub(crate) fn steady_rto(&self, timing: &Timing) -> u64 {
+        (self.srtt + (4 * self.rttvar).max(timing.rto_margin)).max(timing.rto_min).min(timing.rto_max)
+    }
+
+    /// [`srtt_nanos`](Self::srtt_nanos) while [`is_steady`](Self::is_steady).
+    #[inline(always)]
+    pub(crate) fn steady_srtt(&self) -> u64 {
+        self.srtt
     }
 
     /// The timeout that a SYN waits: the initial one, backed off.

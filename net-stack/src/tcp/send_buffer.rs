@@ -73,7 +73,7 @@ impl SendBuffer {
         while let Some(first) = self.chunks.front_mut() {
             let end = first.at + first.bytes.len() as u32;
             if end.at_or_before(una) {
-                self.chunks.pop_front();
+                self.chunks.drop_front();
                 continue;
             }
             if first.at.before(una) {

@@ -40,6 +40,16 @@ impl<T> Fifo<T> {
         }
     }
 
+    /// The same with a value that is made where it will lie.
+    #[inline(always)]
+    pub(crate) fn push_back_with(&mut self, make: impl FnOnce() -> T) {
+        if self.first.is_none() {
+            self.first = Some(make());
+        } else {
+            self.push_behind(make());
+        }
+    }
+
     #[inline(never)]
     fn push_behind(&mut self, value: T) {
         self.rest_mut().push_back(value);
@@ -54,6 +64,12 @@ impl<T> Fifo<T> {
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         if self.rest.is_none() { self.first.take() } else { self.pop_and_refill() }
+    }
+
+    /// Let go of the first.
+    #[inline(always)]
+    pub(crate) fn drop_front(&mut self) {
+        if self.rest.is_none() { self.first = None } else { drop(self.pop_and_refill()) }
     }
 
     #[inline(never)]

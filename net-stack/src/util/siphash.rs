@@ -15,6 +15,7 @@ impl SipKey {
 
     /// Hash a message of whole words. (The padding word of the reference, which holds the length, is included, so equal
     /// to SipHash of the words' little-endian bytes.)
+    #[inline]
     pub(crate) fn hash(self, words: &[u64]) -> u64 {
         let mut v = [
             self.0 ^ 0x736f_6d65_7073_6575,
@@ -22,13 +23,16 @@ impl SipKey {
             self.0 ^ 0x6c79_6765_6e65_7261,
             self.1 ^ 0x7465_6462_7974_6573,
         ];
-        let length = (words.len() as u64 * 8) << 56;
-        for &m in words.iter().chain([&length]) {
+        let mut take = |m: u64| {
             v[3] ^= m;
             round(&mut v);
             round(&mut v);
             v[0] ^= m;
+        };
+        for m in words {
+            take(*m);
         }
+        take((words.len() as u64 * 8) << 56);
         v[2] ^= 0xff;
         for _ in 0..4 {
             round(&mut v);
@@ -36,11 +40,23 @@ impl SipKey {
         v[0] ^ v[1] ^ v[2] ^ v[3]
     }
 
-    /// Hash a connection's addresses and ports, and one word more.
-    pub(crate) fn hash_tuple(self, local: (IpAddr, u16), remote: (IpAddr, u16), extra: u64) -> u64 {
-        let [a, b] = address_words(local.0);
-        let [c, d] = address_words(remote.0);
-        self.hash(&[a, b, c, d, u64::from(local.1) << 16 | u64::from(remote.1), extra])
+    /// Hash a connection's addresses and ports. Messages of the two families differ in length, so they can't collide.
+    pub(crate) fn hash_tuple(self, local: (IpAddr, u16), remote: (IpAddr, u16)) -> u64 {
+        let ports = u64::from(local.1) << 16 | u64::from(remote.1);
+        match (local.0, remote.0) {
+            (IpAddr::V4(l), IpAddr::V4(r)) => {
+                self.hash(&[u64::from(l.to_bits()) << 32 | u64::from(r.to_bits()), ports])
+            }
+            (l, r) => {
+                let ([a, b], [c, d]) = (address_words(l), address_words(r));
+                self.hash(&[a, b, c, d, ports])
+            }
+        }
+    }
+
+    /// The same with one word more.
+    pub(crate) fn hash_tuple_and(self, local: (IpAddr, u16), remote: (IpAddr, u16), extra: u64) -> u64 {
+        self.hash(&[self.hash_tuple(local, remote), extra])
     }
 }
 
@@ -52,6 +68,7 @@ pub(crate) fn address_words(ip: IpAddr) -> [u64; 2] {
     }
 }
 
+#[inline(always)]
 fn round(v: &mut [u64; 4]) {
     v[0] = v[0].wrapping_add(v[1]);
     v[2] = v[2].wrapping_add(v[3]);

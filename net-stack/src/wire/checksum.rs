@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use hemi_queue::sum::memory_order;
+
 /// A running one's-complement sum over pieces of a message.
 ///
 /// Pieces may have odd lengths: RFC 1071 section 2 (B), byte order independence, lets a piece that starts at an odd offset be
@@ -49,7 +51,7 @@ impl Sum {
     #[inline]
     #[must_use]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
-        let sum = sum_memory_order(bytes);
+        let sum = memory_order(bytes); // RFC 1071 section 2 (C), parallel summation
         let sum = if self.odd { u64::from((fold(sum)).swap_bytes()) } else { sum };
         self.odd ^= bytes.len() % 2 == 1;
         self.acc = add(self.acc, sum);
@@ -154,71 +156,6 @@ pub(crate) fn fold(acc: u64) -> u16 {
     // A half added to the other, in the upper half of the word: the carry out of the lower half goes where it belongs.
     let word = (acc.wrapping_add(acc.rotate_left(32)) >> 32) as u32;
     (word.wrapping_add(word.rotate_left(16)) >> 16) as u16
-}
-
-/// RFC 1071 section 2 (C), parallel summation: the sum of wide words folds to the sum of narrow ones.
-///
-/// Into 128 bits: an add and an add-with-carry per word of eight bytes. Vectors without carries need three times the
-/// instructions, and are no faster on long messages either.
-#[inline]
-fn sum_memory_order(mut bytes: &[u8]) -> u64 {
-    let mut acc = 0_u128;
-    if bytes.len() >= 256 {
-        (acc, bytes) = sum_long(bytes);
-    }
-    while let Some((block, rest)) = bytes.split_first_chunk::<32>() {
-        acc = acc + word(block, 0) + word(block, 8) + word(block, 16) + word(block, 24);
-        bytes = rest;
-    }
-    // What is left, by powers of two: all but the last piece of a message are multiples of four.
-    if let Some((block, rest)) = bytes.split_first_chunk::<16>() {
-        acc = acc + word(block, 0) + word(block, 8);
-        bytes = rest;
-    }
-    if let Some((block, rest)) = bytes.split_first_chunk::<8>() {
-        acc += word(block, 0);
-        bytes = rest;
-    }
-    if !bytes.is_empty() {
-        acc += u128::from(sum_tail(bytes));
-    }
-    add(acc as u64, (acc >> 64) as u64)
-}
-
-/// Blocks of 128 bytes, in two chains that do not wait for each other; what is left is given back.
-#[inline(never)]
-fn sum_long(bytes: &[u8]) -> (u128, &[u8]) {
-    let (blocks, rest) = bytes.as_chunks::<128>();
-    let (mut even, mut odd) = (0_u128, 0_u128);
-    for block in blocks {
-        for at in (0..128).step_by(16) {
-            even += word(block, at);
-            odd += word(block, at + 8);
-        }
-    }
-    (even + odd, rest)
-}
-
-/// Eight bytes of a block.
-#[inline(always)]
-fn word<const N: usize>(block: &[u8; N], at: usize) -> u128 {
-    u128::from(u64::from_ne_bytes(std::array::from_fn(|i| block[at + i])))
-}
-
-/// Fewer than eight bytes, padded with zeroes on the right.
-#[inline]
-fn sum_tail(mut tail: &[u8]) -> u64 {
-    let mut sum = 0;
-    if let Some((word, rest)) = tail.split_first_chunk::<4>() {
-        sum += u64::from(u32::from_ne_bytes(*word));
-        tail = rest;
-    }
-    match *tail {
-        [] => sum,
-        [a] => sum + u64::from(u16::from_ne_bytes([a, 0])),
-        [a, b] => sum + u64::from(u16::from_ne_bytes([a, b])),
-        [a, b, c, ..] => sum + u64::from(u32::from_ne_bytes([a, b, c, 0])),
-    }
 }
 
 #[cfg(test)]

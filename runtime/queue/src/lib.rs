@@ -10,6 +10,7 @@
 //! | [`Uri`] | how a transport is named at run time |
 //! | [`time`] | the turn's clock as a plain number |
 //! | [`wheel`] | timers on that clock |
+//! | [`sum`] | the sum under the Internet checksum |
 //!
 //! It depends on nothing above it: no executor, no device, no clock, no random source. What drives these types
 //! (the turn) is in the `hemi` crate; what completes them is in the drivers.
@@ -23,6 +24,7 @@ pub mod program;
 mod push;
 mod qd;
 mod reactor;
+pub mod sum;
 mod sync;
 pub mod time;
 mod token;

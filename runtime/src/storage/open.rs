@@ -3,8 +3,11 @@
 use std::{path::Path, rc::Rc, time::SystemTime};
 
 use hemi_log_file::{Access, FileDevice, FileOptions};
+use hemi_log_nvme::{self as nvme, NvmeDevice, NvmeOptions, NvmeZones};
 use hemi_queue::{Error, Pool, PoolConfig, Result, Uri, UriError};
-use hemi_storage::{BlockDevice, ByteSize, DATA_START, Geometry, LogConfig, NewLog, OpenMode, Opening};
+use hemi_storage::{
+    BlockDevice, ByteSize, DATA_START, Geometry, LogConfig, NewLog, OpenMode, Opening, ZoneDevice as _, Zoned,
+};
 
 use crate::context::Core;
 
@@ -82,12 +85,17 @@ pub(super) fn place(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
     match uri.scheme() {
         "log" => file(core, uri, wanted),
         "mem" => memory(core, uri, wanted),
+        "nvme" => nvme(core, uri, wanted),
         _ => Err(unknown(uri)),
     }
 }
 
 pub(super) fn unknown(uri: &Uri) -> Error {
-    UriError::new(uri.to_string(), "unknown kind of storage; this build knows: log:PATH, mem:NAME").into()
+    UriError::new(
+        uri.to_string(),
+        "unknown kind of storage; this build knows: log:PATH, nvme:/dev/ngXnY, mem:NAME",
+    )
+    .into()
 }
 
 fn file(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
@@ -124,6 +132,46 @@ fn memory(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
     begin(core, Box::new(device), said, geometry, wanted)
 }
 
+fn nvme(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
+    let mut said = Said::of(uri)?;
+    let mut options = NvmeOptions::from_uri(uri)?;
+    options.limit = said.size.unwrap_or(u64::MAX);
+    uri.finish()?;
+    let Some(park) = &core.park else {
+        return Err(uri.error("a simulation has no devices; use `mem:NAME`").into());
+    };
+    if uri.path().is_empty() {
+        return Err(uri.error("names no device; write `nvme:/dev/ng0n1`").into());
+    }
+    let access = if said.mode.read_only { nvme::Access::Read } else { nvme::Access::Write };
+    let (path, pool) = (Path::new(uri.path()), batch_pool()?);
+    if !nvme::is_zoned(path)? {
+        let mut device = NvmeDevice::open(path, access, options, &core.pool, park)?;
+        device.register(&pool);
+        let geometry = said.geometry(uri, device.caps().max_len)?;
+        return Ok(begin_with(core, Box::new(device), said, geometry, wanted, pool));
+    }
+    let mut zones = NvmeZones::open(path, access, options, &core.pool, park)?;
+    zones.register(&pool);
+    let append = zones.caps().append as usize;
+    let device = Zoned::new(zones);
+    if said.size.is_some() || said.segment.replace(device.segment()).is_some() {
+        return Err(uri
+            .error("zones take no `size` and no `segment`: a segment is a zone, and all are used")
+            .into());
+    }
+    // A batch that one append holds can be in flight beside others.
+    said.config.batch = said.config.batch.min(append / 2);
+    let geometry = said.geometry(uri, device.caps().max_len)?;
+    Ok(begin_with(core, Box::new(device), said, geometry, wanted, pool))
+}
+
+/// A pool of a log's own: units that wait to be pushed may hold all of the core's.
+fn batch_pool() -> Result<Pool> {
+    let class = hemi_queue::buf::ClassConfig { size: 64 << 10 };
+    Ok(Pool::with(&PoolConfig { classes: vec![class], limit: BATCH_MEMORY, region: 2 << 20 })?)
+}
+
 fn begin(
     core: &Core,
     device: Box<dyn BlockDevice>,
@@ -131,9 +179,17 @@ fn begin(
     geometry: Geometry,
     wanted: Wanted,
 ) -> Result<Place> {
-    // A pool of its own: units that wait to be pushed may hold all of the core's.
-    let class = hemi_queue::buf::ClassConfig { size: 64 << 10 };
-    let pool = Pool::with(&PoolConfig { classes: vec![class], limit: BATCH_MEMORY, region: 2 << 20 })?;
+    Ok(begin_with(core, device, said, geometry, wanted, batch_pool()?))
+}
+
+fn begin_with(
+    core: &Core,
+    device: Box<dyn BlockDevice>,
+    said: Said,
+    geometry: Geometry,
+    wanted: Wanted,
+    pool: Pool,
+) -> Place {
     let caps = device.caps();
     let opening = match wanted {
         Wanted::Open => Opening::open(said.config, caps, pool, said.mode),
@@ -144,7 +200,7 @@ fn begin(
             Opening::create(said.config, caps, pool, new)
         }
     };
-    Ok(Place { device, opening })
+    Place { device, opening }
 }
 
 /// Nanoseconds since the Unix epoch, from the core's clock; in a simulation both begin at zero.

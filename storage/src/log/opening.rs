@@ -452,8 +452,14 @@ impl Opening {
             }
             chunk.iter().for_each(|part| data.extend_from_slice(part));
         }
-        let Surveying { known, walker, data, .. } = *surveying;
+        let Surveying { mut known, walker, data, .. } = *surveying;
         let behind = walker.survivors(&data);
+        if self.caps.append_only {
+            // Whatever it is, it takes space that the segment cannot be filled with.
+            let block = known.superblock.geometry.block();
+            let from = (walker.offset() % block) as usize;
+            known.end.turn |= data.iter().skip(from).any(|byte| *byte != 0);
+        }
         if behind.records > 0 || self.report.cut.is_some() {
             let cut = self.report.cut.get_or_insert(Cut {
                 segment: known.segments.last().map_or(0, |s| s.header.sequence),

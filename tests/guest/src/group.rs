@@ -11,8 +11,8 @@ pub enum Group {
     /// Soft-RoCE: `rxe0` on `dummy0`, a clean link to oneself; `rxe1` and `rxe2` at the ends of a veth pair that loses 3 % of the packets
     /// each way. The addresses stand in `inside/rdma.sh`.
     Rdma,
-    /// NVMe: `/dev/ng0n1` with blocks of 4 KiB and a volatile write cache, `/dev/ng0n2` with blocks of 512 bytes, `/dev/ng0n3` zoned (zones
-    /// of 4 MiB).
+    /// NVMe: `/dev/hemi-blocks` (blocks of 4 KiB), `/dev/hemi-small` (of 512 bytes), `/dev/hemi-zones` (zones of 4 MiB): links to the
+    /// character devices, each with a volatile write cache.
     Nvme,
     /// Block devices: `/dev/vda` (virtio, with a volatile cache), and loop devices.
     Block,

@@ -22,22 +22,8 @@ pub struct HemiNet {
 
 impl Link for HemiNet {
     fn new(mtu: u16, idle: usize) -> Self {
-        let config = PoolConfig { limit: 1 << 30, ..PoolConfig::default() };
-        let pool = Pool::with(&config).expect("memory for buffers");
-        let [first, second] = Pipe::pair(mtu, false, &pool);
-        let host = |pipe, address: &str, seed| {
-            let mut config = StackConfig::with_addresses([address.parse().expect("an address")]);
-            config.tcp = TcpConfig::default();
-            // 100,000 connections between two addresses need more ports than the default range has.
-            config.tcp.ephemeral_ports = (1024, 65_535);
-            config.tx_queue = 1024;
-            Host::new(pipe, config, pool.clone(), seed)
-        };
-        let client = host(first, "10.0.0.1/24", 1);
-        let mut server = host(second, "10.0.0.2/24", 2);
-        let (listener, _) = listen(&mut server, 80);
-        let mut link = Self { client, server, pool, listener, ends: None, now: Instant::ZERO };
-        link.ends = Some(link.connect(80));
+        let pool = pool();
+        let mut link = Self::over(Pipe::pair(mtu, false, &pool), pool);
         let first_listener = link.listener;
         for n in 0..idle {
             // A port of the server for each 50,000 of the client's.
@@ -49,6 +35,11 @@ impl Link for HemiNet {
         }
         link.listener = first_listener;
         link
+    }
+
+    fn offloading() -> Self {
+        let pool = pool();
+        Self::over(Pipe::pair(1500, true, &pool).map(|pipe| pipe.with_tso(64_000)), pool)
     }
 
     fn request(&mut self) {
@@ -98,6 +89,23 @@ impl Link for HemiNet {
 }
 
 impl HemiNet {
+    fn over([first, second]: [Pipe; 2], pool: Pool) -> Self {
+        let host = |pipe, address: &str, seed| {
+            let mut config = StackConfig::with_addresses([address.parse().expect("an address")]);
+            config.tcp = TcpConfig::default();
+            // 100,000 connections between two addresses need more ports than the default range has.
+            config.tcp.ephemeral_ports = (1024, 65_535);
+            config.tx_queue = 1024;
+            Host::new(pipe, config, pool.clone(), seed)
+        };
+        let client = host(first, "10.0.0.1/24", 1);
+        let mut server = host(second, "10.0.0.2/24", 2);
+        let (listener, _) = listen(&mut server, 80);
+        let mut link = Self { client, server, pool, listener, ends: None, now: Instant::ZERO };
+        link.ends = Some(link.connect(80));
+        link
+    }
+
     fn turn(&mut self) {
         self.now += Duration::from_nanos(300);
         self.client.poll(self.now).expect("the pipe is whole");
@@ -117,6 +125,11 @@ impl HemiNet {
             }
         }
     }
+}
+
+fn pool() -> Pool {
+    let config = PoolConfig { limit: 1 << 30, ..PoolConfig::default() };
+    Pool::with(&config).expect("memory for buffers")
 }
 
 fn listen(server: &mut Host<Pipe>, port: u16) -> (ListenerId, SocketAddr) {

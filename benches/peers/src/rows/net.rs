@@ -41,6 +41,32 @@ pub fn bulk<L: Link>(mtu: u16, ops: u64) -> Duration {
     start.elapsed()
 }
 
+/// The same on a link that vouches for checksums and takes the largest frames.
+pub fn offloaded<L: Link>(ops: u64) -> Duration {
+    let mut link = L::offloading();
+    (0..WARM_UP).for_each(|_| link.transfer());
+    let start = Instant::now();
+    (0..ops).for_each(|_| link.transfer());
+    start.elapsed()
+}
+
+/// What any wire and any reader must do with the bytes of [`offloaded`], and nothing else: the memory's limit. 64 KiB are copied to the
+/// next of as many buffers as the wire has in flight, and read there.
+pub fn memory(ops: u64) -> Duration {
+    const IN_FLIGHT: usize = 4;
+    let source = vec![7; CHUNK];
+    let mut buffers = vec![vec![0; CHUNK]; IN_FLIGHT];
+    let mut transfer = |n: u64| {
+        let buffer = &mut buffers[n as usize % IN_FLIGHT];
+        buffer.copy_from_slice(black_box(&source));
+        read(buffer);
+    };
+    (0..WARM_UP).for_each(&mut transfer);
+    let start = Instant::now();
+    (0..ops).for_each(&mut transfer);
+    start.elapsed()
+}
+
 /// Touch every byte.
 pub fn read(bytes: &[u8]) {
     let (words, tail) = bytes.as_chunks::<8>();

@@ -188,11 +188,7 @@ impl Connection {
         self.rtt.forget_backoff();
         self.stalled_since = cx.now;
         match told.rtt {
-            Some(rtt) => {
-                let every_second = 2 * u32::from(self.mss);
-                let few = told.pipe_before < 2 * every_second;
-                self.rtt.sample(rtt, if few { 1 } else { told.pipe_before / every_second });
-            }
+            Some(rtt) => self.sample_rtt(rtt, told.pipe_before),
             // RFC 7323 section 4.1: with timestamps a retransmitted segment is measured too: the echo tells which one it was. RTTM
             // rule: only an ACK that acknowledges new data gives a sample.
             None => {
@@ -204,6 +200,22 @@ impl Connection {
                 }
             }
         }
+        self.tell_progress();
+        if self.fin == Fin::Sent && self.una == self.nxt {
+            self.on_fin_acked(cx);
+        }
+    }
+
+    /// One measurement of the round trip, with `pipe` bytes in the network before it: of so many per round trip.
+    #[inline(always)]
+    pub(super) fn sample_rtt(&mut self, rtt: u64, pipe: u32) {
+        let every_second = 2 * u32::from(self.mss);
+        let few = pipe < 2 * every_second;
+        self.rtt.sample(rtt, if few { 1 } else { pipe / every_second });
+    }
+
+    /// The send buffer is shorter than it was: somebody may wait for that.
+    pub(super) fn tell_progress(&mut self) {
         if self.buffer.len() < self.write_below as usize {
             self.write_below = 0;
             self.events.add(Events::WRITABLE);
@@ -211,9 +223,6 @@ impl Connection {
         if self.wants_acked && self.buffer.is_empty() {
             self.wants_acked = false;
             self.events.add(Events::ACKED);
-        }
-        if self.fin == Fin::Sent && self.una == self.nxt {
-            self.on_fin_acked(cx);
         }
     }
 

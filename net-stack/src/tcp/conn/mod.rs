@@ -15,8 +15,10 @@
 //! from within `input`: it notes what is owed, and `output::transmit` is the only place that makes segments.
 
 mod ack;
+mod calm;
 mod challenge;
 mod fast;
+mod fast_out;
 mod input;
 mod loss;
 mod output;
@@ -26,7 +28,7 @@ mod timers;
 
 use std::time::Duration;
 
-use hemi_queue::{Buf, Sga, time::Instant};
+use hemi_queue::{Buf, Sga, time::Instant, wheel::Key};
 
 pub(crate) use input::Segment;
 pub(crate) use output::Transmit;
@@ -37,6 +39,7 @@ use super::{
     ack_policy::AckPolicy,
     assembler::Assembler,
     cc::{Algorithm, Controller},
+    config::Timing,
     demux::Tuple,
     flight::Flight,
     rack::Rack,
@@ -58,6 +61,7 @@ pub(crate) struct Cx<'a> {
     pub(crate) now: Instant,
     pub(crate) net: &'a mut Net,
     pub(crate) config: &'a TcpConfig,
+    pub(crate) timing: &'a Timing,
     /// RFC 5961 section 7: challenge ACKs are limited, over all connections.
     pub(crate) challenge: &'a mut TokenBucket,
 }
@@ -139,37 +143,52 @@ pub(crate) struct Agreed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) nodelay: bool,
-    pub(crate) keep_alive: Option<Duration>,
-    /// In milliseconds, 0: the usual one; and how many, 0: the usual number.
-    keep_alive_interval: u32,
-    keep_alive_probes: u8,
-    pub(crate) user_timeout: Option<Duration>,
-    pub(crate) linger: Option<Duration>,
+    pub(crate) keep_alive: Span,
+    /// In milliseconds, zero: the usual one; and how many, zero: the usual number.
+    pub(crate) keep_alive_interval: u32,
+    pub(crate) keep_alive_probes: u8,
+    pub(crate) user_timeout: Span,
+    pub(crate) linger: Span,
     pub(crate) max_segment: Option<u16>,
 }
 
 impl Settings {
     fn of(options: &TcpOptionsConfig) -> Self {
-        let mut settings = Self {
-            nodelay: options.nodelay,
-            keep_alive: options.keep_alive,
-            keep_alive_interval: 0,
-            keep_alive_probes: 0,
-            user_timeout: options.user_timeout,
-            linger: options.linger,
-            max_segment: options.max_segment,
-        };
-        settings.set_keep_alive_probes(options.keep_alive_interval, options.keep_alive_probes);
-        settings
+        let TcpOptionsConfig { nodelay, keep_alive, user_timeout, linger, max_segment, .. } = *options;
+        let [keep_alive, user_timeout, linger] = [keep_alive, user_timeout, linger].map(Span::from);
+        let keep_alive_interval = millis(options.keep_alive_interval);
+        let keep_alive_probes = options.keep_alive_probes.unwrap_or(0);
+        Self {
+            nodelay,
+            keep_alive,
+            keep_alive_interval,
+            keep_alive_probes,
+            user_timeout,
+            linger,
+            max_segment,
+        }
     }
 }
 
-impl Settings {
-    /// How often, and how many times, an idle peer that does not answer is probed.
-    pub(crate) fn set_keep_alive_probes(&mut self, interval: Option<Duration>, probes: Option<u8>) {
-        let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
-        self.keep_alive_interval = interval.map_or(0, ms);
-        self.keep_alive_probes = probes.unwrap_or(0);
+/// A length of time in milliseconds, at least one; none is zero.
+pub(crate) fn millis(length: Option<Duration>) -> u32 {
+    length.map_or(0, |length| u32::try_from(length.as_millis()).unwrap_or(u32::MAX).max(1))
+}
+
+/// A length of time or none, in eight bytes: nanoseconds, of which the greatest number is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(u64);
+
+impl Span {
+    /// The length, if there is one.
+    pub(crate) fn get(self) -> Option<Duration> {
+        (self.0 != u64::MAX).then(|| Duration::from_nanos(self.0))
+    }
+}
+
+impl From<Option<Duration>> for Span {
+    fn from(length: Option<Duration>) -> Self {
+        Self(length.map_or(u64::MAX, |d| d.as_nanos().min(u128::from(u64::MAX - 1)) as u64))
     }
 }
 
@@ -250,8 +269,12 @@ pub(crate) struct Connection {
     pub(crate) dirty: bool,
     /// On the layer's list of connections with events.
     pub(crate) signalled: bool,
+    /// Nothing is out of the ordinary: see `calm.rs`.
+    calm: bool,
     /// When the wheel will next call, so that it is told of earlier deadlines only.
     pub(crate) armed: Instant,
+    /// The name of that appointment.
+    timer: Key,
 }
 
 impl Connection {
@@ -358,7 +381,9 @@ impl Connection {
             events: Events::default(),
             dirty: false,
             signalled: false,
+            calm: false,
             armed: Instant::FAR_FUTURE,
+            timer: Key::NONE,
             options: Settings::of(options),
         }
     }
@@ -421,12 +446,6 @@ impl Connection {
     /// buffer may hold up to twice its limit (DESIGN section 4).
     pub(crate) fn may_overfill(&self, len: usize) -> bool {
         self.buffer.len() < 2 * self.send_limit as usize && self.buffer.len() + len < 1 << 30
-    }
-
-    /// Whether the peer is this host.
-    #[inline]
-    pub(crate) fn is_looped(&self) -> bool {
-        self.path.looped
     }
 
     /// Whether everything pushed has been acknowledged.
@@ -524,7 +543,7 @@ impl Connection {
             return;
         }
         let unread = self.assembler.ready() > 0 || self.assembler.has_holes();
-        match (self.state, self.options.linger) {
+        match (self.state, self.options.linger.get()) {
             (State::Closed | State::TimeWait, _) => {}
             (State::SynSent, _) => self.end(None),
             (_, Some(Duration::ZERO)) => self.abort(cx),

@@ -53,18 +53,8 @@ impl Connection {
     }
 
     /// Send what may be sent.
-    #[inline]
-    pub(crate) fn transmit(&mut self, cx: &mut Cx<'_>) -> Transmit {
-        // One segment like any other, and nothing behind it: the way of nearly every request and response.
-        if cx.net.tx.has_room() && self.send_predicted(cx) && !self.has_output() {
-            self.deadlines.persist = Instant::FAR_FUTURE;
-            return Transmit::Done;
-        }
-        self.transmit_all(cx)
-    }
-
     #[inline(never)]
-    fn transmit_all(&mut self, cx: &mut Cx<'_>) -> Transmit {
+    pub(crate) fn transmit(&mut self, cx: &mut Cx<'_>) -> Transmit {
         if self.syn_due {
             if !cx.net.tx.has_room() {
                 return Transmit::Blocked;
@@ -245,8 +235,8 @@ impl Connection {
     }
 
     /// Remember when the congestion window is what limits us: it is full, or (in slow start, RFC 7661 section 4.2) half full.
-    #[inline(always)]
-    fn note_limit(&mut self) {
+    #[inline(never)]
+    pub(super) fn note_limit(&mut self) {
         let (pipe, cwnd) = (self.pipe(), self.cc.cwnd());
         let full = pipe + u32::from(self.mss) > cwnd;
         if full || (cwnd < self.cc.ssthresh() && pipe.saturating_mul(2) > cwnd) {
@@ -268,6 +258,7 @@ impl Connection {
     #[inline]
     fn restart_after_idle(&mut self, cx: &Cx<'_>) {
         if self.flight.is_empty() && cx.now.nanos_since(self.last_send) > self.rtt.rto_nanos(cx.config) {
+            self.disturb();
             self.cc.on_idle(cx.now);
             self.last_send = cx.now;
         }
@@ -300,6 +291,7 @@ impl Connection {
             return;
         }
         if self.deadlines.persist == Instant::FAR_FUTURE {
+            self.disturb();
             self.stalled_since = cx.now;
             // RFC 9293 section 3.8.6.1 (SHLD-29): The transmitting host SHOULD send the first zero-window probe when a zero window has
             // existed for the retransmission timeout period, and SHOULD increase exponentially the interval (SHLD-30).
@@ -363,7 +355,7 @@ impl Connection {
             // drops it.
             flags |= Flags::ECE | Flags::CWR;
         }
-        if let Some(limit) = self.options.user_timeout {
+        if let Some(limit) = self.options.user_timeout.get() {
             options.user_timeout = Some(limit.as_secs().min(0x7fff * 60) as u32);
         }
         if self.deadlines.rto == Instant::FAR_FUTURE {
@@ -429,6 +421,7 @@ impl Connection {
         cut: u16,
         cx: &mut Cx<'_>,
     ) {
+        self.disturb();
         let with_ack = flags.has(Flags::ACK);
         let window = if flags.has(Flags::SYN) {
             self.window.in_syn()

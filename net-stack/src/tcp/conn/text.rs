@@ -83,7 +83,7 @@ impl Connection {
             if was_empty {
                 self.events.add(Events::READABLE);
             }
-            self.acks.on_data(done.in_order, len, cx.now, cx.config);
+            self.acks.on_data(done.in_order, len, cx.now, cx.timing);
         }
         if had_holes || done.out_of_order > 0 {
             // RFC 5681 section 4.2: at once when a hole appears, fills, or stays.

@@ -6,7 +6,9 @@ use hemi_queue::time::Instant;
 
 use super::{Connection, Cx, State};
 use crate::{
+    ip::Net,
     tcp::{ConnError, recovery::Phase},
+    timer::Timer,
     wire::Seq,
 };
 
@@ -68,6 +70,29 @@ impl Connection {
         self.deadlines.next(self.acks.deadline())
     }
 
+    /// Tell the wheel of a deadline that is earlier than what it knows. The connection is in `slot`.
+    #[inline(always)]
+    pub(crate) fn arm(&mut self, deadline: Instant, slot: u32, generation: u32, net: &mut Net) {
+        if deadline < self.armed {
+            self.armed = deadline;
+            self.tell_wheel(slot, generation, net);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_wheel(&mut self, slot: u32, generation: u32, net: &mut Net) {
+        if !net.timers.rearm(self.timer, self.armed) {
+            self.timer = net.timers.insert(self.armed, Timer::Connection(slot, generation));
+        }
+    }
+
+    /// Nothing will be due any more. An appointment left standing would cost memory until its time came: a second and more, in which a
+    /// busy host makes and forgets a million connections.
+    pub(crate) fn disarm(&mut self, net: &mut Net) {
+        net.timers.cancel(self.timer);
+        self.armed = Instant::FAR_FUTURE;
+    }
+
     /// The clock has reached `cx.now`: do what is due. Says whether there is something to send.
     pub(crate) fn on_time(&mut self, cx: &mut Cx<'_>) -> bool {
         let now = cx.now;
@@ -107,7 +132,7 @@ impl Connection {
     #[inline(always)]
     pub(super) fn start_rto(&mut self, cx: &Cx<'_>) {
         self.deadlines.rto = cx.now.plus_nanos(self.rtt.rto_nanos(cx.config));
-        if let Some(limit) = self.options.user_timeout {
+        if let Some(limit) = self.options.user_timeout.get() {
             self.deadlines.rto =
                 self.deadlines.rto.min((self.stalled_since + limit).max(cx.now + Duration::from_millis(1)));
         }
@@ -158,7 +183,7 @@ impl Connection {
         }
         self.retries = self.retries.saturating_add(1);
         // RFC 9293 section 3.8.3 (MUST-20, MUST-21): R2; a user timeout takes its place (RFC 5482).
-        let over = match self.options.user_timeout {
+        let over = match self.options.user_timeout.get() {
             Some(_) => self.user_timeout_over(cx),
             // An orphan has nobody who waits for it.
             None => self.retries > if self.closed { cx.config.retries.min(8) } else { cx.config.retries },
@@ -178,7 +203,7 @@ impl Connection {
     }
 
     fn user_timeout_over(&self, cx: &Cx<'_>) -> bool {
-        self.options.user_timeout.is_some_and(|limit| cx.now - self.stalled_since >= limit)
+        self.options.user_timeout.get().is_some_and(|limit| cx.now - self.stalled_since >= limit)
     }
 
     /// The peer's window is closed, or too small to be worth it, and data waits.
@@ -203,7 +228,7 @@ impl Connection {
 
     /// Keep-alive (RFC 9293 section 3.8.4, MUST-24 to MUST-29).
     fn on_keep_alive(&mut self, cx: &mut Cx<'_>) {
-        let Some(idle) = self.options.keep_alive else { return };
+        let Some(idle) = self.options.keep_alive.get() else { return };
         if self.retries == 0 && cx.now - self.heard < idle {
             self.deadlines.keep_alive = self.heard + idle;
             return;
@@ -214,7 +239,7 @@ impl Connection {
             return;
         }
         self.retries += 1;
-        let (interval, probes) = (self.options.keep_alive_interval, self.options.keep_alive_probes);
+        let probes = self.options.keep_alive_probes;
         if self.retries > if probes > 0 { probes } else { cx.config.keep_alive_probes } {
             // Its own segments may get through though ours do not come back: as everyone does, with a last word.
             self.send_reset(cx);
@@ -222,13 +247,13 @@ impl Connection {
         }
         self.keepalive_due = true;
         let usual = cx.config.keep_alive_interval.min(idle.max(Duration::from_secs(1)));
-        let own = Duration::from_millis(interval.into());
-        self.deadlines.keep_alive = cx.now + if interval > 0 { own } else { usual };
+        let own = Duration::from_millis(self.options.keep_alive_interval.into());
+        self.deadlines.keep_alive = cx.now + if own.is_zero() { usual } else { own };
     }
 
     /// (Re)start the keep-alive timer, if there is one.
     pub(crate) fn arm_keep_alive(&mut self, now: Instant) {
-        self.deadlines.keep_alive = self.options.keep_alive.map_or(NEVER, |idle| now + idle);
+        self.deadlines.keep_alive = self.options.keep_alive.get().map_or(NEVER, |idle| now + idle);
     }
 
     /// Give up.

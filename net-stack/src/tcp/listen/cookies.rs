@@ -40,7 +40,7 @@ fn tick(now: Instant) -> u32 {
 
 fn cookie(key: SipKey, tuple: &Tuple, irs: Seq, tick: u32, index: u32) -> Seq {
     let extra = u64::from(irs.0) << 32 | u64::from(tick << 3 | index);
-    let hash = key.hash_tuple((tuple.local, tuple.local_port), (tuple.remote, tuple.remote_port), extra);
+    let hash = key.hash_tuple_and((tuple.local, tuple.local_port), (tuple.remote, tuple.remote_port), extra);
     Seq(tick << 27 | index << 24 | (hash as u32 & 0xff_ffff))
 }
 

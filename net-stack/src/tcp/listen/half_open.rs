@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hemi_queue::{Sga, time::Instant};
+use hemi_queue::{Sga, time::Instant, wheel::Key};
 
 use crate::{
     ip::{Path, TcpSegment},
@@ -39,6 +39,8 @@ pub(crate) struct HalfOpen {
     offer: Offer,
     sent_at: Instant,
     pub(crate) retries: u8,
+    /// When the SYN-ACK is sent again.
+    pub(crate) timer: Key,
 }
 
 /// What is to be done with a segment for a half-open connection.
@@ -81,6 +83,7 @@ impl HalfOpen {
             offer,
             sent_at: cx.now,
             retries: 0,
+            timer: Key::NONE,
         }
     }
 
@@ -106,6 +109,7 @@ impl HalfOpen {
             offer: Offer::default(), // nothing more is sent from here
             sent_at: now,
             retries: 1, // the time of the SYN-ACK is not known: no round-trip sample
+            timer: Key::NONE,
         }
     }
 

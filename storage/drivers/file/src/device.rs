@@ -341,6 +341,7 @@ impl BlockDevice for FileDevice {
             volatile_cache: true,
             discard: !target.read_only,
             // Block devices know no difference that could be told.
+            append_only: false,
             slow_when_new: !target.is_device && target.direct,
             // Direct I/O needs whole aligned sectors: headers and payloads are copied together, once.
             gather: if target.direct { usize::MAX } else { 4096 },

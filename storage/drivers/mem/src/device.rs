@@ -194,6 +194,7 @@ impl BlockDevice for MemDevice {
             volatile_cache: state.config.cache,
             discard: state.config.discard,
             slow_when_new: state.config.slow_when_new,
+            append_only: false,
             gather: state.config.gather,
             read_only: false,
         }

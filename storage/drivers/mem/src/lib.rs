@@ -2,7 +2,7 @@
 //! writes, errors and flipped bits, all from one seed and in virtual time.
 //!
 //! A [`MemDisk`] is the medium; it survives its [`MemDevice`]s, and [`MemDisk::cut`] gives the medium as it may be after a
-//! power cut at this moment. [`Lying`] is a device that breaks its word, to prove that tests would notice.
+//! power cut at this moment. [`MemZones`] and [`ZoneDriver`] are the same for a device of zones. [`Lying`] is a device that breaks its word, to prove that tests would notice.
 //!
 //! # What the power cut leaves
 //! Everything that a completed flush covered, or that was written with FUA and completed, is there. Of every other write,
@@ -19,8 +19,10 @@ mod disk;
 mod lying;
 mod medium;
 mod rng;
+mod zones;
 
 pub use device::{MemDevice, open, remove};
 pub use disk::{Faults, MemConfig, MemDisk};
 pub use lying::{Lie, Lying};
 pub use rng::Rng;
+pub use zones::{MemZone, MemZones, ZoneDriver, ZoneLayout};

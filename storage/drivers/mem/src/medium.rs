@@ -121,7 +121,7 @@ mod tests {
         assert!(Medium::from(model.clone()).to_vec() == model);
         let mut some = Vec::new();
         medium.read(EXTENT - 9, EXTENT + 9, |piece, len| {
-            some.extend(piece.map_or(vec![0; len], <[u8]>::to_vec))
+            some.extend(piece.map_or(vec![0; len], <[u8]>::to_vec));
         });
         assert_eq!(some, model[EXTENT - 9..EXTENT + 9]);
         medium.write(model.len() + 3, &[9]);

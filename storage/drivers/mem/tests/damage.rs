@@ -12,7 +12,7 @@ const CASES: u64 = 400;
 
 /// A log that was closed in good order: its image, and the units in it by LSN.
 fn closed_log(seed: u64) -> (Vec<u8>, Vec<Vec<u8>>) {
-    let mut world = World::new(seed, &MemConfig { cache: false, ..rig::rough() }, Lie::Honest);
+    let mut world = World::<MemDisk>::new(seed, &MemConfig { cache: false, ..rig::rough() }, Lie::Honest);
     for _ in 0..30 {
         world.push();
         world.step(0).unwrap();
@@ -126,7 +126,7 @@ fn noise_is_not_a_log() {
 /// lies, and the log's end.
 fn killed_log(segments: usize) -> (Vec<u8>, usize, Lsn) {
     let config = MemConfig { cache: false, discard: false, ..MemConfig::default() };
-    let mut world = World::new(5, &config, Lie::Honest);
+    let mut world = World::<MemDisk>::new(5, &config, Lie::Honest);
     while world.log.segments().0 < segments as u64 || world.log.durable() < world.log.tail() {
         world.push();
         while world.step(0).unwrap() {}

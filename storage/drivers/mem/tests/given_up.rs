@@ -35,12 +35,11 @@ impl Life {
         let pool = Pool::new().unwrap();
         let mut device = MemDevice::open(&disk, &pool).unwrap();
         let (config, caps) = (LogConfig::default(), device.caps());
-        let opening = match mode {
-            Some(mode) => Opening::open(config, caps, pool, mode),
-            None => {
-                let new = NewLog { geometry: small_geometry(), salt: 7, created: 1, overwrite: false };
-                Opening::create(config, caps, pool, new)
-            }
+        let opening = if let Some(mode) = mode {
+            Opening::open(config, caps, pool, mode)
+        } else {
+            let new = NewLog { geometry: small_geometry(), salt: 7, created: 1, overwrite: false };
+            Opening::create(config, caps, pool, new)
         };
         let mut now = Instant::ZERO;
         let (log, _) = open_on(opening, &mut device, &mut now)?;

@@ -22,12 +22,13 @@ pub(super) const SUITE: Suite = Suite {
 };
 
 /// The packages with `unsafe` code.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 11] = [
     "hemi-queue",
     "hemi-park",
     "hemi-kernel",
     "hemi-link",
     "hemi-log-file",
+    "hemi-log-nvme",
     "hemi-packet",
     "hemi-shm",
     "hemi-tap",

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use hemi_log_mem::{Lie, Lying, MemConfig, MemDevice, MemDisk, Rng};
+use hemi_log_mem::{
+    Lie, Lying, MemConfig, MemDevice, MemDisk, MemZone, MemZones, Rng, ZoneDriver, ZoneLayout,
+};
 use hemi_queue::{Buf, Pool, Sga, time::Instant};
 use hemi_storage::{
-    BlockDevice, Geometry, Log, LogConfig, LogError, Lsn, NewLog, OpenMode, Opening, Popped, Record, Recovery,
+    BlockDevice, Geometry, Log, LogConfig, LogError, Lsn, NewLog, OpenMode, Opening, Popped, Record,
+    Recovery, Zoned,
 };
 
 /// Submit and complete until `ready`, in virtual time. False: nothing can happen any more.
@@ -95,10 +98,71 @@ pub(crate) fn read_all(
     (records, errors)
 }
 
+/// What a log lies on, and what a power cut leaves of it.
+pub(crate) trait Medium: Clone {
+    type Image: Clone;
+    fn new(config: MemConfig) -> Self;
+    fn with_image(config: MemConfig, image: Self::Image) -> Self;
+    fn open(&self, pool: &Pool) -> Box<dyn BlockDevice>;
+    fn cut(&self, rng: &mut Rng) -> Self::Image;
+    fn config(&self) -> MemConfig;
+    fn geometry() -> Geometry;
+}
+
+impl Medium for MemDisk {
+    type Image = Vec<u8>;
+    fn new(config: MemConfig) -> Self {
+        Self::new(config)
+    }
+    fn with_image(config: MemConfig, image: Vec<u8>) -> Self {
+        let len = image.len() as u64;
+        Self::with_image(MemConfig { len, max_len: config.max_len.max(len), ..config }, image)
+    }
+    fn open(&self, pool: &Pool) -> Box<dyn BlockDevice> {
+        Box::new(MemDevice::open(self, pool).unwrap())
+    }
+    fn cut(&self, rng: &mut Rng) -> Vec<u8> {
+        self.cut(rng)
+    }
+    fn config(&self) -> MemConfig {
+        let mut config = MemConfig::default();
+        self.configure(|c| config = c.clone());
+        config
+    }
+    fn geometry() -> Geometry {
+        small_geometry()
+    }
+}
+
+/// Small zones, and few of them: two for superblocks, and not enough for all that a program pushes.
+const ZONES: ZoneLayout = ZoneLayout { zones: 2 + 10, capacity: 32 << 10, append: 4096, active: 4 };
+
+impl Medium for MemZones {
+    type Image = Vec<MemZone>;
+    fn new(config: MemConfig) -> Self {
+        Self::new(config, ZONES)
+    }
+    fn with_image(config: MemConfig, zones: Vec<MemZone>) -> Self {
+        Self::with_zones(config, ZONES, zones)
+    }
+    fn open(&self, pool: &Pool) -> Box<dyn BlockDevice> {
+        Box::new(Zoned::new(ZoneDriver::open(self, pool)))
+    }
+    fn cut(&self, rng: &mut Rng) -> Vec<MemZone> {
+        self.cut(rng)
+    }
+    fn config(&self) -> MemConfig {
+        self.config()
+    }
+    fn geometry() -> Geometry {
+        Geometry::new(512, ZONES.capacity).unwrap()
+    }
+}
+
 /// What a test does to a log.
-pub(crate) struct World {
-    pub(crate) disk: MemDisk,
-    pub(crate) device: Lying<MemDevice>,
+pub(crate) struct World<M: Medium = MemDisk> {
+    pub(crate) disk: M,
+    pub(crate) device: Lying<Box<dyn BlockDevice>>,
     pub(crate) log: Log,
     pub(crate) now: Instant,
     pub(crate) pool: Pool,
@@ -122,12 +186,12 @@ fn small_config() -> LogConfig {
     LogConfig { batch: 2048, writes: 3, pending_limit: 16 << 10, recent: 4096, ..LogConfig::default() }
 }
 
-impl World {
+impl<M: Medium> World<M> {
     pub(crate) fn new(seed: u64, config: &MemConfig, lie: Lie) -> Self {
         let pool = Pool::new().unwrap();
-        let disk = MemDisk::new(MemConfig { seed, ..config.clone() });
-        let mut device = Lying::new(MemDevice::open(&disk, &pool).unwrap(), lie);
-        let new = NewLog { geometry: small_geometry(), salt: seed ^ 0x5a17, created: 1, overwrite: false };
+        let disk = M::new(MemConfig { seed, ..config.clone() });
+        let mut device = Lying::new(disk.open(&pool), lie);
+        let new = NewLog { geometry: M::geometry(), salt: seed ^ 0x5a17, created: 1, overwrite: false };
         let opening = Opening::create(small_config(), device.caps(), pool.clone(), new);
         let mut now = Instant::ZERO;
         let (log, _) = open_on(opening, &mut device, &mut now).unwrap();
@@ -234,10 +298,10 @@ impl World {
     }
 
     /// Another world, that begins with what `image` holds of this one.
-    fn fork(&mut self, image: Vec<u8>) -> Result<Self, String> {
+    fn fork(&mut self, image: M::Image) -> Result<Self, String> {
         let (log, _) = self.recover(image.clone())?;
-        let disk = MemDisk::with_image(MemConfig { len: image.len() as u64, ..self.disk_config() }, image);
-        let device = Lying::new(MemDevice::open(&disk, &self.pool).unwrap(), self.lie);
+        let disk = M::with_image(self.disk_config(), image);
+        let device = Lying::new(disk.open(&self.pool), self.lie);
         let mut world = Self {
             disk: disk.clone(),
             device,
@@ -256,11 +320,10 @@ impl World {
         Ok(world)
     }
 
-    fn recover(&self, image: Vec<u8>) -> Result<(Log, Vec<Record>), String> {
-        let len = image.len() as u64;
-        let config = MemConfig { cache: false, len, max_len: len, ..MemConfig::default() };
-        let disk = MemDisk::with_image(config, image);
-        let mut device = MemDevice::open(&disk, &self.pool).unwrap();
+    fn recover(&self, image: M::Image) -> Result<(Log, Vec<Record>), String> {
+        let config = MemConfig { cache: false, max_len: 0, ..MemConfig::default() };
+        let disk = M::with_image(config, image);
+        let mut device = disk.open(&self.pool);
         let mut now = Instant::ZERO;
         let mode = OpenMode { read_only: true, cut: false };
         let opening = Opening::open(small_config(), device.caps(), self.pool.clone(), mode);
@@ -298,7 +361,7 @@ impl World {
         // Opening for writing must accept the same image: nothing of it is taken for damage.
         let mut device = {
             drop(device);
-            MemDevice::open(&disk, &self.pool).unwrap()
+            disk.open(&self.pool)
         };
         let opening = Opening::open(small_config(), device.caps(), self.pool.clone(), OpenMode::default());
         let (again, _) = open_on(opening, &mut device, &mut now).map_err(|e| format!("to write: {e}"))?;
@@ -312,14 +375,12 @@ impl World {
     pub(crate) fn crash(&mut self) -> Result<(), String> {
         let image = self.disk.cut(&mut self.rng);
         self.recover(image.clone())?;
-        let config = self.disk_config();
-        let disk = MemDisk::with_image(MemConfig { len: image.len() as u64, ..config }, image);
+        let disk = M::with_image(self.disk_config(), image);
         self.reopen_on(disk)
     }
 
     fn disk_config(&self) -> MemConfig {
-        let mut config = MemConfig::default();
-        self.disk.configure(|c| config = c.clone());
+        let config = self.disk.config();
         MemConfig { seed: config.seed + 1, ..config }
     }
 
@@ -337,11 +398,11 @@ impl World {
         self.reopen_on(self.disk.clone())
     }
 
-    fn reopen_on(&mut self, disk: MemDisk) -> Result<(), String> {
-        let nothing = MemDisk::new(MemConfig::default());
+    fn reopen_on(&mut self, disk: M) -> Result<(), String> {
+        let nothing = M::new(MemConfig::default());
         // The old device lets go of its disk first.
-        self.device = Lying::new(MemDevice::open(&nothing, &self.pool).unwrap(), self.lie);
-        self.device = Lying::new(MemDevice::open(&disk, &self.pool).unwrap(), self.lie);
+        self.device = Lying::new(nothing.open(&self.pool), self.lie);
+        self.device = Lying::new(disk.open(&self.pool), self.lie);
         self.disk = disk;
         let opening =
             Opening::open(small_config(), self.device.caps(), self.pool.clone(), OpenMode::default());

@@ -1,0 +1,208 @@
+//! [`Scan`]: from the bytes of a zone, in whatever order they were appended, to the order of the log.
+//!
+//! ```text
+//!   zone      │header│ 0..3 │ 7..9 │ 3..7 │ garbage │ 9..10 │ 12..13 │◄ write pointer
+//!   segment   │header│ 0..3 │ 3..7 │ 7..9 │ 9..10 │                      12..13 is behind a gap: cut off, an orphan
+//! ```
+//! Every append begins at a block with a record, or follows the append that it goes on from; records that are whole are
+//! sorted by LSN, and what is reached without a gap from the segment's first is the segment. Orphans come behind it, so that a
+//! recovery can look at what they say, and then what is no record at all.
+
+use std::collections::BTreeMap;
+
+use hemi_queue::Sga;
+
+use super::map::{Map, Place};
+use crate::{Geometry, Lsn, RecordHeader, SegmentHeader, Step, Walker, record::RECORD_HEADER};
+
+/// Bytes per read.
+const CHUNK: u64 = 64 << 10;
+
+/// Reads a zone forward, once.
+///
+/// # How it is driven
+/// Read what [`wants`](Self::wants) says and [`feed`](Self::feed) it, until it wants nothing more.
+#[derive(Debug)]
+pub(super) struct Scan {
+    geometry: Geometry,
+    walker: Walker,
+    /// The write pointer.
+    end: u64,
+    /// Where the stretch in hand begins, or the next one is looked for.
+    at: u64,
+    /// The LSN that the stretch in hand begins with.
+    stretch: Option<Lsn>,
+    /// Whole records of it.
+    records: u64,
+    /// Bytes from `input_at` on that were read and not used.
+    input: Sga,
+    input_at: u64,
+    /// What looks like a long record costs, and anybody may write such bytes.
+    budget: u64,
+    /// Stretches that do not follow what is mapped: by their first LSN; where they lie, how long, and the LSN behind them.
+    waiting: BTreeMap<Lsn, Vec<(u64, u64, Lsn)>>,
+    /// The LSN that the next stretch must begin with, and the byte of the segment where it goes.
+    expected: Lsn,
+    mapped: u64,
+    resumes_at: u64,
+}
+
+impl Scan {
+    /// Of a zone whose first block is `segment`'s header, up to its write pointer `end`.
+    pub(super) fn new(geometry: Geometry, id: (u64, u32), segment: SegmentHeader, end: u64) -> Self {
+        let block = geometry.block();
+        let walker = Walker::new(geometry, id, segment).keep(false);
+        let (expected, budget) = (walker.next_lsn(), 4 * geometry.segment());
+        Self {
+            geometry,
+            walker,
+            end: end.min(geometry.segment()),
+            at: block,
+            stretch: None,
+            records: 0,
+            input: Sga::new(),
+            input_at: block,
+            budget,
+            waiting: BTreeMap::new(),
+            expected,
+            mapped: block,
+            resumes_at: block,
+        }
+    }
+
+    /// The segment's bytes below this are mapped.
+    pub(super) fn mapped(&self) -> u64 {
+        self.mapped
+    }
+
+    /// The byte of the segment behind its last record, once the end is reached.
+    pub(super) fn resumes_at(&self) -> u64 {
+        self.resumes_at
+    }
+
+    /// What to read next, or nothing: the end is reached.
+    pub(super) fn wants(&self) -> Option<(u64, usize)> {
+        let from = self.input_at + self.input.len() as u64;
+        (from < self.end).then(|| (from, (CHUNK - from % CHUNK).min(self.end - from) as usize))
+    }
+
+    /// The bytes that were wanted. A shorter answer is the end.
+    pub(super) fn feed(&mut self, data: Sga, map: &mut Map) {
+        if data.is_empty() {
+            self.end = self.input_at + self.input.len() as u64;
+        }
+        self.input.append(data);
+        loop {
+            let starved = if self.stretch.is_some() { self.walk(map) } else { self.look() };
+            if starved && self.wants().is_some() {
+                return;
+            }
+            if starved {
+                if self.stretch.is_none() {
+                    return self.finish(map);
+                }
+                self.walker.give_up();
+                self.close(map);
+            }
+        }
+    }
+
+    /// Look for a record at the block `at`. True: bytes are missing.
+    fn look(&mut self) -> bool {
+        if self.at >= self.end {
+            return true;
+        }
+        self.go_to(self.at);
+        let mut bytes = [0; RECORD_HEADER];
+        if self.input.copy_to(&mut bytes) < RECORD_HEADER {
+            return true;
+        }
+        let header = RecordHeader::peek(&bytes).filter(|h| {
+            let footprint = h.footprint() as u64;
+            footprint <= self.geometry.segment() - self.at && footprint <= self.budget
+        });
+        let Some(header) = header else {
+            self.at += self.geometry.block();
+            return false;
+        };
+        self.budget -= header.footprint() as u64;
+        // The rest of a record that began in the segment before stands at the very front, as the walker expects it.
+        if self.at > self.geometry.block() || header.lsn != self.walker.next_lsn() {
+            self.walker.skip_to(self.at, header.lsn);
+        }
+        (self.stretch, self.records) = (Some(header.lsn), 0);
+        false
+    }
+
+    /// Go on with the stretch in hand. True: bytes are missing.
+    fn walk(&mut self, map: &mut Map) -> bool {
+        loop {
+            let before = self.input.len();
+            let step = self.walker.next(&mut self.input);
+            self.input_at += (before - self.input.len()) as u64;
+            match step {
+                Step::Record { .. } => self.records += 1,
+                Step::Need => return true,
+                Step::Jump | Step::End(_) => {
+                    self.close(map);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// The stretch in hand has ended: with its last whole record, and what fills that one's block.
+    fn close(&mut self, map: &mut Map) {
+        let Some(first) = self.stretch.take() else { return };
+        let end = self.geometry.round_up(self.walker.offset());
+        if self.records == 0 {
+            self.at += self.geometry.block();
+            return;
+        }
+        let stretch = (self.at, end - self.at, self.walker.next_lsn());
+        self.waiting.entry(first).or_default().push(stretch);
+        self.at = end;
+        while let Some(mut found) = self.waiting.remove(&self.expected) {
+            let (at, len, next) = found.remove(0);
+            map.insert(self.mapped, Place::At(at), len);
+            self.mapped += len;
+            // A record that goes on in the next segment keeps its number: nothing follows it here.
+            let stuck = next == self.expected;
+            if !found.is_empty() {
+                self.waiting.insert(self.expected, found);
+            }
+            self.expected = next;
+            if stuck {
+                break;
+            }
+        }
+    }
+
+    /// Have the input begin at `at`.
+    fn go_to(&mut self, at: u64) {
+        let have = self.input_at..=self.input_at + self.input.len() as u64;
+        if have.contains(&at) {
+            self.input.advance((at - self.input_at) as usize);
+        } else {
+            self.input = Sga::new();
+        }
+        self.input_at = at;
+    }
+
+    /// Orphans and garbage, behind what is mapped.
+    fn finish(&mut self, map: &mut Map) {
+        let mut to = self.mapped;
+        self.resumes_at = to;
+        let mut put = |place, len: u64| {
+            map.insert(to, place, len);
+            to += len;
+        };
+        for (at, len, _) in std::mem::take(&mut self.waiting).into_values().flatten() {
+            put(Place::At(at), len);
+        }
+        if to < self.end {
+            map.insert(to, Place::Garbage, self.end - to);
+        }
+        self.mapped = self.geometry.segment();
+    }
+}
