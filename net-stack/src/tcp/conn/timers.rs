@@ -239,7 +239,7 @@ impl Connection {
             return;
         }
         self.retries += 1;
-        let probes = self.options.keep_alive_probes;
+        let (interval, probes) = (self.options.keep_alive_interval, self.options.keep_alive_probes);
         if self.retries > if probes > 0 { probes } else { cx.config.keep_alive_probes } {
             // Its own segments may get through though ours do not come back: as everyone does, with a last word.
             self.send_reset(cx);
@@ -247,8 +247,8 @@ impl Connection {
         }
         self.keepalive_due = true;
         let usual = cx.config.keep_alive_interval.min(idle.max(Duration::from_secs(1)));
-        let own = Duration::from_millis(self.options.keep_alive_interval.into());
-        self.deadlines.keep_alive = cx.now + if own.is_zero() { usual } else { own };
+        let own = Duration::from_millis(interval.into());
+        self.deadlines.keep_alive = cx.now + if interval > 0 { own } else { usual };
     }
 
     /// (Re)start the keep-alive timer, if there is one.
