@@ -395,6 +395,17 @@ impl Stack {
         self.tcp.set_keep_alive(conn, idle, &mut self.net, now);
     }
 
+    /// See [`TcpOptionsConfig::keep_alive_interval`] and [`TcpOptionsConfig::keep_alive_probes`].
+    pub fn tcp_set_keep_alive_probes(
+        &mut self,
+        conn: ConnId,
+        interval: Option<Duration>,
+        probes: Option<u8>,
+        now: Instant,
+    ) {
+        self.tcp.set_keep_alive_probes(conn, interval, probes, &mut self.net, now);
+    }
+
     /// See [`TcpOptionsConfig::linger`].
     pub fn tcp_set_linger(&mut self, conn: ConnId, linger: Option<Duration>) {
         self.tcp.set_linger(conn, linger);

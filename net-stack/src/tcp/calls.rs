@@ -269,6 +269,19 @@ impl Tcp {
         });
     }
 
+    pub(crate) fn set_keep_alive_probes(
+        &mut self,
+        id: ConnId,
+        interval: Option<std::time::Duration>,
+        probes: Option<u8>,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        self.on_named(id, net, now, |conn, _| {
+            conn.options.set_keep_alive_probes(interval, probes);
+        });
+    }
+
     pub(crate) fn set_linger(&mut self, id: ConnId, linger: Option<std::time::Duration>) {
         if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
             conn.options.linger = linger.into();

@@ -65,6 +65,11 @@ impl RecvWindow {
         self.edge
     }
 
+    /// The peer's FIN took a sequence number, and no room: the window is what it was.
+    pub(crate) fn fin_taken(&mut self) {
+        self.edge += 1;
+    }
+
     /// How many bytes may be held.
     pub(crate) fn limit(&self) -> u32 {
         self.limit
