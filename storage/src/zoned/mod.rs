@@ -336,7 +336,10 @@ impl<D: ZoneDevice> Zoned<D> {
             return self.fail(id, format!("segments of {log} bytes, and zones of {zone}"));
         }
         let known = self.superblock.as_ref();
-        if known.is_none_or(|known| known.salt != superblock.salt) {
+        // The two copies have one generation.
+        let follows =
+            |known: &Superblock| known.salt == superblock.salt && known.generation <= superblock.generation;
+        if !known.is_some_and(follows) {
             // Another log begins: nothing of what was here may pass for its superblock.
             (0..area::ZONES).for_each(|zone| self.reset(zone, None));
             self.current = 0;

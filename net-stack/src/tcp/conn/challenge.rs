@@ -9,14 +9,14 @@ use crate::wire::Flags;
 
 /// RFC 5961 section 7: "an implementation SHOULD include an ACK throttling mechanism [...] no more than 10 challenge ACKs in a 5-second
 /// window", for each connection; all connections together have [`TcpConfig::challenge_acks_per_second`](crate::TcpConfig).
-const MOST: u32 = 10;
+const MOST: u8 = 10;
 const WINDOW: Duration = Duration::from_secs(5);
 
 /// How many challenge ACKs one connection has sent lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Challenges {
     began: Instant,
-    sent: u32,
+    sent: u8,
 }
 
 impl Challenges {
@@ -25,7 +25,7 @@ impl Challenges {
             *self = Self { began: now, sent: 0 };
         }
         let may = self.sent < MOST;
-        self.sent += u32::from(may);
+        self.sent += u8::from(may);
         may
     }
 }

@@ -21,6 +21,13 @@ pub struct MemZone {
     durable: Vec<bool>,
 }
 
+impl MemZone {
+    /// A zone with this content below its write pointer.
+    pub fn new(bytes: Vec<u8>, finished: bool) -> Self {
+        Self { bytes, finished, durable: Vec::new() }
+    }
+}
+
 /// How the medium is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZoneLayout {

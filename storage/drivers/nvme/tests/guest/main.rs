@@ -1,5 +1,8 @@
 //! Logs on real NVMe namespaces, in a guest: `cargo xtask test --only guest`.
 
+mod flushes;
+mod recorder;
+
 mod in_guest {
     use hemi::{Error, LogQueue, Lsn, Pop, Push, Runtime};
 
@@ -142,5 +145,17 @@ mod in_guest {
             let again = LogQueue::create(&uri).await.unwrap_err().to_string();
             assert!(again.contains("here already"), "{again}");
         });
+    }
+
+    #[test]
+    fn every_acknowledged_record_survives_a_cut_at_any_moment() {
+        hemi_guest::needs!(Nvme);
+        super::flushes::honest();
+    }
+
+    #[test]
+    fn skipped_flushes_dropped_fua_and_early_acknowledgements_are_noticed() {
+        hemi_guest::needs!(Nvme);
+        super::flushes::lies();
     }
 }
