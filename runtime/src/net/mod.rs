@@ -6,6 +6,7 @@
 //! | `kernel:` | kernel sockets on io_uring, epoll or busy polling (the default) | crate `hemi-kernel` |
 //! | `mem:` | in-process, virtual time (the default of a simulation) | [`mem`] |
 //! | `packet:` | the user-level stack over `AF_PACKET`: any interface of this machine | crate `hemi-packet` |
+//! | `rdma:` | RDMA queue pairs: libibverbs and librdmacm, loaded at run time | crate `hemi-verbs` |
 //! | `shm:` | the user-level stack over frame rings in memory shared with another process or thread | crate `hemi-shm` |
 //! | `tap:` | the user-level stack over a TAP device: this machine's kernel is the other side | crate `hemi-tap` |
 //! | `sim:` | the user-level stack over simulated links and switches, in virtual or real time | crate `hemi-net-transport`, module `sim` |
@@ -177,6 +178,7 @@ const SCHEMES: &[Scheme] = &[
             )
         },
     },
+    Scheme { name: "rdma", open: rdma },
     Scheme {
         name: "shm",
         open: |core, uri, name| {
@@ -205,6 +207,14 @@ fn kernel(core: &Core, uri: &Uri, _: &str) -> Result<Opened> {
         return Err(uri.error(why).into());
     };
     Ok(Opened::plain(hemi_kernel::Kernel::open(uri, &core.pool, park)?))
+}
+
+fn rdma(core: &Core, uri: &Uri, _: &str) -> Result<Opened> {
+    if core.is_simulated() {
+        let why = "a simulation has no RDMA device; it runs on `mem:` or on simulated networks, `sim:`";
+        return Err(uri.error(why).into());
+    }
+    Ok(Opened::plain(hemi_verbs::Verbs::open(uri, &core.pool)?))
 }
 
 /// The open transports of one runtime.

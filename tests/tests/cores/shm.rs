@@ -56,7 +56,7 @@ fn a_core_that_ends_is_no_black_hole() {
     });
     stop.begin();
     let ends: Vec<Result<()>> = server.join().expect("no panic").expect("set up");
-    assert!(ends.iter().all(|end| end.is_ok()), "{ends:?}");
+    assert!(ends.iter().all(Result::is_ok), "{ends:?}");
 }
 
 async fn there_and_back(number: usize) -> Result<()> {

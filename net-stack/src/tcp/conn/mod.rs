@@ -178,20 +178,22 @@ impl Settings {
     }
 }
 
-/// A length of time or none, in eight bytes: nanoseconds, of which the greatest number is none.
+/// A length of time or none, in four bytes: milliseconds, of which the greatest number is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(u64);
+pub(crate) struct Span(u32);
 
 impl Span {
     /// The length, if there is one.
     pub(crate) fn get(self) -> Option<Duration> {
-        (self.0 != u64::MAX).then(|| Duration::from_nanos(self.0))
+        (self.0 != u32::MAX).then(|| Duration::from_millis(self.0.into()))
     }
 }
 
 impl From<Option<Duration>> for Span {
     fn from(length: Option<Duration>) -> Self {
-        Self(length.map_or(u64::MAX, |d| d.as_nanos().min(u128::from(u64::MAX - 1)) as u64))
+        // Rounded up: only zero is zero.
+        let ms = |d: Duration| d.as_nanos().div_ceil(1_000_000).min(u128::from(u32::MAX - 1)) as u32;
+        Self(length.map_or(u32::MAX, ms))
     }
 }
 

@@ -43,7 +43,11 @@ struct Row {
 }
 
 /// One guest each, in this order.
-const IN_GUEST: &[Row] = &[Row { group: "nvme", package: "hemi-log-nvme", test: "guest", more: &[] }];
+const IN_GUEST: &[Row] = &[
+    Row { group: "nvme", package: "hemi-log-nvme", test: "guest", more: &[] },
+    Row { group: "rdma", package: "hemi-verbs", test: "verbs", more: &["--lib"] },
+    Row { group: "rdma", package: "hemi-tests", test: "rdma", more: &[] },
+];
 
 /// For one test program, in seconds: minutes on a quiet machine become many on a loaded one.
 const TIME_LIMIT: &str = "900";
