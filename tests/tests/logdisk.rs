@@ -57,15 +57,14 @@ impl Scratch {
     fn mount(&mut self, kind: &str) -> std::result::Result<(), String> {
         let on = self.path("on");
         std::fs::create_dir(&on).unwrap();
-        match kind {
-            "tmpfs" => Self::run("mount", &["-t", "tmpfs", "-o", "size=4M", "none", &on])?,
-            _ => {
-                let image = self.path("image");
-                std::fs::File::create(&image).unwrap().set_len(8 << 20).unwrap();
-                Self::run("mkfs.ext4", &["-q", "-O", "^has_journal", &image])?;
-                Self::run("mount", &["-o", "loop", &image, &on])?
-            }
-        };
+        if kind == "tmpfs" {
+            Self::run("mount", &["-t", "tmpfs", "-o", "size=4M", "none", &on])?;
+        } else {
+            let image = self.path("image");
+            std::fs::File::create(&image).unwrap().set_len(8 << 20).unwrap();
+            Self::run("mkfs.ext4", &["-q", "-O", "^has_journal", &image])?;
+            Self::run("mount", &["-o", "loop", &image, &on])?;
+        }
         self.mounted = true;
         Ok(())
     }
