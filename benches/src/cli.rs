@@ -24,7 +24,8 @@ pub struct Options {
     pub peer: Option<SocketAddr>,
 
     /// Who is compared, separated by commas: floor, epoll, hemi-busy, hemi,
-    /// hemi-shm (user-level TCP and UDP at both ends, over shared memory; closed loops only).
+    /// hemi-shm (user-level TCP and UDP at both ends, over shared memory; closed loops only),
+    /// hemi-dpdk (the same over a DPDK memif between two processes; with the feature `dpdk`).
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub contestants: Vec<String>,
 
@@ -120,7 +121,8 @@ impl Options {
     /// The names of those who take part; never none when this process serves.
     pub fn names(&self) -> Vec<String> {
         if self.contestants.is_empty() && (self.role == Role::Server || self.peer.is_none()) {
-            DEFAULT_CONTESTANTS.map(str::to_owned).to_vec()
+            let dpdk = cfg!(feature = "dpdk").then_some("hemi-dpdk");
+            DEFAULT_CONTESTANTS.into_iter().chain(dpdk).map(str::to_owned).collect()
         } else {
             self.contestants.clone()
         }

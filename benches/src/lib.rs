@@ -51,6 +51,7 @@ pub mod contestants;
 pub mod cores;
 pub mod error;
 pub mod lab;
+pub mod log;
 pub mod payload;
 pub mod probe;
 pub mod recorder;

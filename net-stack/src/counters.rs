@@ -38,6 +38,14 @@ counters! {
     drop_eth_not_ours,
     /// A frame of a protocol that the stack does not speak.
     drop_eth_unknown_type,
+    /// Packets of another core's flow, handed over to it.
+    cores_handed_over,
+    /// Packets that other cores have handed over.
+    cores_taken_over,
+    /// A packet for another core whose ring was full.
+    drop_cores_ring_full,
+    /// Neighbours and path MTUs that other cores have told of.
+    cores_facts_learned,
     /// A malformed ARP packet, or one for another protocol.
     drop_arp_malformed,
     /// An ARP or neighbour-discovery message that would have moved an address without our having asked.

@@ -77,6 +77,19 @@ impl TxFrame {
         &self.head[..usize::from(self.head_len).min(Self::MAX_HEAD)]
     }
 
+    /// Bytes of the head.
+    #[inline]
+    pub fn head_len(&self) -> usize {
+        usize::from(self.head_len)
+    }
+
+    /// All the room of the head, with whatever is behind it: a device that has the room copies blocks of fixed sizes, which is faster than to copy
+    /// some bytes.
+    #[inline]
+    pub fn head_and_room(&self) -> &[u8; Self::MAX_HEAD] {
+        &self.head
+    }
+
     /// The head's first `len` bytes (at most [`MAX_HEAD`](Self::MAX_HEAD)), to write; they become the head.
     #[inline]
     pub fn head_mut(&mut self, len: usize) -> &mut [u8] {

@@ -4,6 +4,7 @@ use hemi_queue::{Pool, Progress, time::Instant};
 
 use crate::{
     config::StackConfig,
+    cores::Seat,
     device::{Device, Gone},
     frame::RxFrame,
     stack::Stack,
@@ -18,6 +19,7 @@ pub struct Host<D> {
     pub stack: Stack,
     /// The device.
     pub device: D,
+    seat: Option<Box<Seat>>,
     burst: Vec<RxFrame>,
 }
 
@@ -26,12 +28,33 @@ impl<D: Device> Host<D> {
     pub fn new(mut device: D, config: StackConfig, pool: Pool, seed: u64) -> Self {
         device.register(&pool);
         let stack = Stack::new(config, device.caps(), pool, seed);
-        Self { stack, device, burst: Vec::with_capacity(RX_BURST) }
+        Self { stack, device, seat: None, burst: Vec::with_capacity(RX_BURST) }
+    }
+
+    /// Share the addresses with the stacks of other cores. Before the first turn.
+    pub fn join(&mut self, seat: Seat) {
+        self.stack.join(seat.cores());
+        self.seat = Some(Box::new(seat));
+    }
+
+    /// This core's seat among those with the same addresses.
+    pub fn seat(&mut self) -> Option<&mut Seat> {
+        self.seat.as_deref_mut()
     }
 
     /// One turn: receive a burst, let time pass, send.
     #[inline]
     pub fn poll(&mut self, now: Instant) -> Result<Progress, Gone> {
+        if self.seat.is_some() {
+            return self.poll_shared(now);
+        }
+        let received = self.receive_burst(now)?;
+        let sent = self.flush(now)?;
+        Ok(if received > 0 || sent > 0 { Progress::Busy } else { Progress::Idle })
+    }
+
+    #[inline]
+    fn receive_burst(&mut self, now: Instant) -> Result<usize, Gone> {
         let received = self.device.rx_burst(now, RX_BURST, &mut self.burst)?;
         if received > 0 {
             // Taken from the end: that moves nothing.
@@ -40,8 +63,29 @@ impl<D: Device> Host<D> {
                 self.stack.receive(frame, now);
             }
         }
-        let sent = self.flush(now)?;
-        Ok(if received > 0 || sent > 0 { Progress::Busy } else { Progress::Idle })
+        Ok(received)
+    }
+
+    /// The same with other cores: what they have for us comes first, what we have for them goes out last.
+    fn poll_shared(&mut self, now: Instant) -> Result<Progress, Gone> {
+        let Some(mut seat) = self.seat.take() else { return Ok(Progress::Idle) };
+        let mut busy = seat.take(&mut self.stack, now);
+        let mut turn = || {
+            let received = self.receive_burst(now)?;
+            busy |= seat.give(&mut self.stack, now);
+            let sent = self.flush(now)? + seat.forward(&mut self.device, now)?;
+            busy |= seat.give(&mut self.stack, now);
+            seat.ring();
+            Ok(received + sent)
+        };
+        let outcome = turn().inspect_err(|gone| seat.lose(gone));
+        self.seat = Some(seat);
+        Ok(if outcome? > 0 || busy { Progress::Busy } else { Progress::Idle })
+    }
+
+    /// Whether frames of other cores wait for the device.
+    pub fn is_blocked(&self) -> bool {
+        self.seat.as_ref().is_some_and(|seat| seat.is_blocked())
     }
 
     /// Let time pass and send, without receiving: for calls that should leave in this turn.

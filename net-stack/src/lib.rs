@@ -28,12 +28,13 @@
 //! | `ip` | addresses, routes, paths, fragments, ICMP, path MTU | `ip/mod.rs` |
 //! | [`udp`] | datagram sockets | `udp/mod.rs` |
 //! | [`tcp`] | connections | `tcp/state.rs`, `tcp/conn/mod.rs` |
+//! | [`cores`] | one stack per core with the same addresses | `cores/mod.rs` |
 //! | [`sim`] | wires, faults and virtual time: two hosts as one object | [`sim::Pair`] |
 //!
 //! The life of a received segment: `Host::poll` → [`Device::rx_burst`] → [`Stack::receive`] → `ip/input.rs` (is it for us?) →
 //! `tcp/layer.rs` (whose is it?) → `tcp/conn/input.rs` (RFC 9293's checks, in order) → `conn/ack.rs` and `conn/text.rs` → an event.
-//! The next segment that an established connection expects takes a shorter way, on which every check is still made:
-//! `wire/predicted.rs` → `tcp/predicted.rs` → `tcp/conn/fast.rs`, and out by `ip/express.rs`.
+//! A segment of the common layout takes a shorter way, on which every check is still made: `wire/predicted.rs` → `tcp/predicted.rs`;
+//! and if its connection is calm (`tcp/conn/calm.rs`) and expects it, → `tcp/conn/fast.rs`, and out by `tcp/conn/fast_out.rs` → `ip/express.rs`.
 //! The life of a push: [`Stack::tcp_push`] → send buffer → dirty list → [`Stack::advance`] → `tcp/conn/output.rs` (what may be
 //! sent) → `ip/output.rs` (headers) → [`TxQueue`] → [`Device::tx_burst`].
 //!
@@ -44,6 +45,7 @@
 #![allow(clippy::many_single_char_names)]
 
 mod config;
+pub mod cores;
 mod counters;
 pub mod device;
 pub mod frame;

@@ -9,6 +9,7 @@ use hemi_queue::{Buf, Pool, Sga, time::Instant};
 
 use crate::{
     config::StackConfig,
+    cores::{ClaimError, Cores, Fact, Parcel, Place, Protocol, Told, What},
     counters::Counters,
     device::Caps,
     frame::{RxFrame, TxFrame, TxQueue},
@@ -19,7 +20,7 @@ use crate::{
     },
     timer::Timer,
     udp::{Datagram, Udp, UdpError, UdpId},
-    wire::{EtherType, EthernetHeader, Ipv4Header, Ipv6Header, protocol},
+    wire::{EtherType, EthernetHeader, Flags, Ipv4Header, Ipv6Header, protocol},
 };
 
 /// What has happened to a connection, as flags.
@@ -126,12 +127,20 @@ impl Stack {
     fn receive_any(&mut self, frame: RxFrame, now: Instant) {
         match self.net.receive(frame, now) {
             None => {}
-            Some(Upper::Tcp(packet)) => self.tcp.on_packet(packet, &mut self.net, now),
-            Some(Upper::Udp(packet)) => self.udp.on_packet(packet, &mut self.net, now),
-            Some(Upper::Error(quoted)) if quoted.protocol == protocol::TCP => {
+            Some(upper) if self.net.cores.is_some() => self.sort(upper, 0, now),
+            Some(upper) => self.deliver(upper, now),
+        }
+    }
+
+    fn deliver(&mut self, upper: Upper, now: Instant) {
+        match upper {
+            Upper::Tcp(packet) => self.tcp.on_packet(packet, &mut self.net, now),
+            Upper::Udp(packet) => self.udp.on_packet(packet, &mut self.net, now),
+            Upper::Error(quoted) if quoted.protocol == protocol::TCP => {
                 self.tcp.on_icmp(&quoted, &mut self.net, now);
             }
-            Some(Upper::Error(quoted)) => self.udp.on_icmp(&quoted, &mut self.net, now),
+            Upper::Error(quoted) => self.udp.on_icmp(&quoted, &mut self.net, now),
+            Upper::Fragment(..) => {}
         }
     }
 
@@ -236,7 +245,28 @@ impl Stack {
         only_v6: bool,
         options: TcpOptionsConfig,
     ) -> Result<(ListenerId, SocketAddr), ConnError> {
-        self.tcp.listen(at, backlog, only_v6, options, &mut self.net)
+        self.tcp_listen_as(at, backlog, only_v6, options, true)
+    }
+
+    /// The same; with several cores `shared` says whether others may listen there as well. They then are one listener: port 0 is the same
+    /// port on all, and each connection comes to one of them.
+    pub fn tcp_listen_as(
+        &mut self,
+        at: SocketAddr,
+        backlog: usize,
+        only_v6: bool,
+        options: TcpOptionsConfig,
+        shared: bool,
+    ) -> Result<(ListenerId, SocketAddr), ConnError> {
+        let at = self.claim(Protocol::Tcp, at, only_v6, shared).map_err(|e| match e {
+            ClaimError::InUse => ConnError::AddressInUse,
+            ClaimError::NoPorts => ConnError::NoPorts,
+        })?;
+        let listener = self.tcp.listen(at, backlog, only_v6, options, &mut self.net);
+        if listener.is_err() {
+            self.release(Protocol::Tcp, at);
+        }
+        listener
     }
 
     /// The next established connection of a listener, if one waits.
@@ -256,6 +286,9 @@ impl Stack {
 
     /// Stop listening; connections not yet accepted are reset.
     pub fn tcp_close_listener(&mut self, listener: ListenerId, now: Instant) {
+        if let Some(at) = self.tcp.listener_at(listener) {
+            self.release(Protocol::Tcp, at);
+        }
         self.tcp.close_listener(listener, &mut self.net, now);
     }
 
@@ -362,6 +395,17 @@ impl Stack {
         self.tcp.set_keep_alive(conn, idle, &mut self.net, now);
     }
 
+    /// See [`TcpOptionsConfig::keep_alive_interval`] and [`TcpOptionsConfig::keep_alive_probes`].
+    pub fn tcp_set_keep_alive_probes(
+        &mut self,
+        conn: ConnId,
+        interval: Option<Duration>,
+        probes: Option<u8>,
+        now: Instant,
+    ) {
+        self.tcp.set_keep_alive_probes(conn, interval, probes, &mut self.net, now);
+    }
+
     /// See [`TcpOptionsConfig::linger`].
     pub fn tcp_set_linger(&mut self, conn: ConnId, linger: Option<Duration>) {
         self.tcp.set_linger(conn, linger);
@@ -391,8 +435,29 @@ impl Stack {
         limit: usize,
         broadcast: bool,
     ) -> Result<(UdpId, SocketAddr), UdpError> {
+        self.udp_bind_as(at, limit, broadcast, true)
+    }
+
+    /// The same; with several cores `shared` says whether others may bind the address as well. Each datagram then comes to one of them, by its flow. A
+    /// port that was chosen (0) is this core's alone.
+    pub fn udp_bind_as(
+        &mut self,
+        at: SocketAddr,
+        limit: usize,
+        broadcast: bool,
+        shared: bool,
+    ) -> Result<(UdpId, SocketAddr), UdpError> {
         let ports = self.tcp.config.ephemeral_ports;
-        self.udp.bind(at, limit, broadcast, ports, &mut self.net)
+        let shared = shared && at.port() != 0;
+        let at = self.claim(Protocol::Udp, at, false, shared).map_err(|e| match e {
+            ClaimError::InUse => UdpError::AddressInUse,
+            ClaimError::NoPorts => UdpError::NoPorts,
+        })?;
+        let socket = self.udp.bind(at, limit, broadcast, ports, &mut self.net);
+        if socket.is_err() {
+            self.release(Protocol::Udp, at);
+        }
+        socket
     }
 
     /// Send to and receive from `peer` only.
@@ -428,7 +493,131 @@ impl Stack {
 
     /// Close a socket; what was sent still goes out.
     pub fn udp_close(&mut self, socket: UdpId) {
+        if let Some(at) = self.udp.local(socket) {
+            self.release(Protocol::Udp, at);
+        }
         self.udp.close(socket);
+    }
+
+    // ---- other cores
+
+    /// Share the addresses with other stacks.
+    pub(crate) fn join(&mut self, cores: Cores) {
+        // One of them is enough to tell everybody.
+        self.announced |= cores.index() > 0;
+        self.net.ident = self.net.ident / cores.count() as u32 * cores.count() as u32 + cores.index() as u32;
+        self.net.pmtu.news = Some(std::collections::VecDeque::new());
+        self.net.cores = Some(Box::new(cores));
+    }
+
+    /// A packet that another core has handed over.
+    pub(crate) fn receive_parcel(&mut self, parcel: Parcel, now: Instant) {
+        self.net.counters.cores_taken_over += 1;
+        let visited = parcel.visited;
+        if let Some(upper) = self.open_parcel(parcel, now) {
+            self.sort(upper, visited, now);
+        }
+    }
+
+    /// A packet that was for a core which has just ended: it ends here.
+    pub(crate) fn keep_parcel(&mut self, parcel: Parcel, now: Instant) {
+        if let Some(upper) = self.open_parcel(parcel, now) {
+            self.deliver(upper, now);
+        }
+    }
+
+    fn open_parcel(&mut self, parcel: Parcel, now: Instant) -> Option<Upper> {
+        Some(match parcel.what {
+            What::Tcp(packet) => Upper::Tcp(packet),
+            What::Udp(packet) => Upper::Udp(packet),
+            What::Error(quoted) => Upper::Error(quoted),
+            What::Fragment(fragment) => self.net.receive_fragment(fragment, now)?,
+        })
+    }
+
+    /// Take in what is ours, and keep what is another core's for it.
+    fn sort(&mut self, upper: Upper, visited: u64, now: Instant) {
+        let Some((core, visited)) = self.elsewhere(&upper, visited) else { return self.deliver(upper, now) };
+        let what = match upper {
+            Upper::Tcp(packet) => What::Tcp(packet),
+            Upper::Udp(packet) => What::Udp(packet),
+            Upper::Error(quoted) => What::Error(quoted),
+            Upper::Fragment(_, fragment) => What::Fragment(fragment),
+        };
+        if let Some(cores) = &mut self.net.cores {
+            self.net.counters.cores_handed_over += 1;
+            cores.parcels.push_back((core, Parcel { what, visited }));
+        }
+    }
+
+    fn elsewhere(&self, upper: &Upper, visited: u64) -> Option<(usize, u64)> {
+        let cores = self.net.cores.as_ref()?;
+        let place = match upper {
+            Upper::Fragment(core, _) => return Some((*core, 0)),
+            Upper::Udp(packet) => {
+                let (remote, local, _) = packet.ends()?;
+                cores.place_datagram(remote, local)
+            }
+            Upper::Tcp(packet) => {
+                let (remote, local, flags) = packet.ends()?;
+                let opens = flags.has(Flags::SYN) && !flags.has(Flags::ACK);
+                cores.place_segment(remote, local, opens, visited, || self.tcp.knows(remote, local))
+            }
+            Upper::Error(quoted) => {
+                let (remote, local) = (SocketAddr::from(quoted.remote), SocketAddr::from(quoted.local));
+                if quoted.protocol == protocol::TCP {
+                    cores.place_segment(remote, local, false, visited, || self.tcp.knows(remote, local))
+                } else {
+                    cores.place_datagram(remote, local)
+                }
+            }
+        };
+        match place {
+            Place::Here => None,
+            Place::There(core, visited) => Some((core, visited)),
+        }
+    }
+
+    /// The next packet for another core, and which.
+    pub(crate) fn poll_parcel(&mut self) -> Option<(usize, Parcel)> {
+        self.net.cores.as_mut()?.parcels.pop_front()
+    }
+
+    /// The next thing that all others should know.
+    pub(crate) fn poll_fact(&mut self) -> Option<Fact> {
+        let cores = self.net.cores.as_mut()?;
+        cores.facts.pop_front().or_else(|| {
+            let (to, mtu) = self.net.pmtu.news.as_mut()?.pop_front()?;
+            Some(Fact(Told::PathMtu { to, mtu }))
+        })
+    }
+
+    /// What another core has learned.
+    pub(crate) fn learn(&mut self, fact: Fact, now: Instant) {
+        self.net.learn(fact, now);
+    }
+
+    /// A packet for another core was dropped because its ring was full.
+    pub(crate) fn count_full_ring(&mut self) {
+        self.net.counters.drop_cores_ring_full += 1;
+    }
+
+    fn claim(
+        &mut self,
+        protocol: Protocol,
+        at: SocketAddr,
+        only_v6: bool,
+        shared: bool,
+    ) -> Result<SocketAddr, ClaimError> {
+        let Some(cores) = &self.net.cores else { return Ok(at) };
+        let ports = (self.tcp.config.ephemeral_ports, self.net.rng.next());
+        cores.directory.claim(protocol, at, only_v6, cores.index(), shared, ports)
+    }
+
+    fn release(&self, protocol: Protocol, at: SocketAddr) {
+        if let Some(cores) = &self.net.cores {
+            cores.directory.release(protocol, at, cores.index());
+        }
     }
 
     // ---- looking in

@@ -15,7 +15,7 @@ use crate::{
     Idle, Runtime,
     clock::Clock,
     context::Core,
-    cores::affinity,
+    cores::{Groups, Start, affinity},
     exec::{Alarms, BlockingPool, Exec, Spin},
     names::Names,
     net::{self, Transports},
@@ -55,6 +55,8 @@ pub struct Builder {
 struct Group {
     shutdown: shutdown::Token,
     blocking: Arc<BlockingPool>,
+    start: Arc<Start>,
+    groups: Arc<Groups>,
 }
 
 impl Default for Builder {
@@ -133,6 +135,10 @@ impl Builder {
     }
 
     /// How many cores [`run`](Self::run) uses; 0 is every CPU that this process may use. Default: 1.
+    ///
+    /// Each core opens every transport. Over the user-level stack (`tap:`, `packet:`, `xdp:`, `shm:`, `dpdk:`) that is one stack per core with the same
+    /// addresses: a listener that all cores bind is one listener, port 0 one port, and a connection is accepted on the core that its
+    /// flow hashes to; a UDP socket that all bind shares its datagrams out likewise, and one with port 0 is its core's alone.
     pub fn cores(mut self, cores: usize) -> Self {
         let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
         self.cores = if cores == 0 { all() } else { cores };
@@ -167,9 +173,19 @@ impl Builder {
     }
 
     fn group(&mut self) -> Group {
-        let make =
-            || Group { shutdown: shutdown::Token::new(), blocking: BlockingPool::new(self.blocking_threads) };
+        let seed = *self.seed.get_or_insert_with(rand::fresh_seed);
+        let make = || Group {
+            shutdown: shutdown::Token::new(),
+            blocking: BlockingPool::new(self.blocking_threads),
+            start: Arc::default(),
+            groups: Arc::new(Groups::new(seed)),
+        };
         self.group.get_or_insert_with(make).clone()
+    }
+
+    /// How the cores begin.
+    pub(crate) fn start(&self) -> Arc<Start> {
+        self.group.as_ref().map_or_else(Arc::default, |group| Arc::clone(&group.start))
     }
 
     pub(crate) fn build_core(mut self, index: usize) -> Result<Runtime> {
@@ -197,6 +213,7 @@ impl Builder {
             patience: self.watchdog,
             shutdown: group.shutdown,
             blocking: group.blocking,
+            groups: group.groups,
             deaf: Cell::new(false),
             running: Cell::new(false),
         });

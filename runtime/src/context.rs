@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use hemi_net::DeviceQueue;
 use hemi_park::Park;
 use hemi_queue::{Error, Pool, Reactor, Result, Wakeup, time::Instant};
 
 use crate::{
     clock::Clock,
+    cores::Groups,
     exec::{Alarms, BlockingPool, Exec, Spin, current, watchdog},
     names::Names,
     net::Transports,
@@ -54,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) shutdown: shutdown::Token,
     /// Shared by all cores of the program.
     pub(crate) blocking: Arc<BlockingPool>,
+    /// The user-level stacks with the same addresses, shared by all cores of the program.
+    pub(crate) groups: Arc<Groups>,
     /// A device could not be watched: look at it often.
     pub(crate) deaf: Cell<bool>,
     /// A turn of this core is on the stack.
@@ -65,11 +67,6 @@ impl Core {
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         self.alarms.now()
-    }
-
-    /// Which of a device's queues are this core's.
-    pub(crate) fn device_queue(&self) -> DeviceQueue {
-        DeviceQueue { index: self.core_index, of: self.cores.max(1) }
     }
 
     /// Poll `reactor` once per turn from now on.

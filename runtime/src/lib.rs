@@ -82,8 +82,8 @@ pub use hemi_queue::{
 };
 pub use memory::pool;
 pub use queues::{
-    Conn, Listener, Options, PopHalf, PushHalf, TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener,
-    UnixQueue,
+    Conn, ExportedRegion, Listener, Options, PopHalf, PushHalf, RdmaQueue, RegionError, RemoteRegion, Rights,
+    TcpListener, TcpQueue, UdpQueue, UnixDatagram, UnixListener, UnixQueue,
     memory::{Queue, queue, queue_unbounded},
 };
 pub use runtime::Runtime;

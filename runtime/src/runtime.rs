@@ -152,6 +152,7 @@ impl Drop for Runtime {
         core.names.close_all(); // begun pushes still go out, waiting tasks learn of the end
         core.exec.close();
         core.quiesce(QUIET_WITHIN);
+        core.serve_others();
     }
 }
 

@@ -19,6 +19,9 @@ use crate::{context::Core, exec::Verdict};
 /// The most polls between two looks at the devices.
 pub(crate) const BATCH: u32 = 64;
 
+/// Turns at the end of a program of several cores, at most.
+const LAST_TURNS: u32 = 64;
+
 /// The longest sleep of a core with a device that cannot wake it and should have been able to.
 const DEAF: Duration = Duration::from_millis(1);
 
@@ -148,6 +151,29 @@ impl Core {
             }
             if progress == Progress::Idle {
                 self.doze(now, deadline);
+            }
+        }
+    }
+
+    /// The program on this core has ended; those on others go on, and the devices here may receive what is theirs.
+    pub(crate) fn serve_others(&self) {
+        if self.is_simulated() {
+            return; // its cores are transports of one runtime, and all have ended
+        }
+        // Every one is told, not only the first that is needed.
+        while self.reactors.borrow().iter().fold(false, |any, r| any | r.stands_by()) {
+            let now = self.clock.read();
+            self.alarms.set_now(now);
+            self.pool.collect();
+            self.exec.collect_remote();
+            if self.poll_devices(now) == Progress::Idle {
+                self.sleep(now, self.next_deadline().unwrap_or(Instant::FAR_FUTURE));
+            }
+        }
+        // What the last of them has left behind for us to send.
+        for _ in 0..LAST_TURNS {
+            if self.poll_devices(self.clock.read()) == Progress::Idle {
+                return;
             }
         }
     }

@@ -165,7 +165,7 @@ impl Appender {
             fragment: 0,
             more: false,
         };
-        record[..RECORD_HEADER].copy_from_slice(&header.unsealed());
+        header.unsealed_into(record);
         unit.copy_to(&mut record[RECORD_HEADER..]);
         record[RECORD_HEADER + len..].fill(0);
         RecordHeader::seal(self.seed, &mut record[..RECORD_HEADER + len]);

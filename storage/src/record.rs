@@ -19,7 +19,7 @@ impl Lsn {
     /// The next record's.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1)) // what a device says may be anything
     }
 }
 
@@ -111,7 +111,20 @@ impl RecordHeader {
     /// The header's bytes without a checksum.
     #[inline]
     pub(crate) fn unsealed(&self) -> [u8; RECORD_HEADER] {
-        let layout = Layout {
+        zerocopy::transmute!(self.layout())
+    }
+
+    /// The same, written where it belongs, to the front of `record`.
+    #[inline]
+    pub(crate) fn unsealed_into(&self, record: &mut [u8]) {
+        if let Ok((place, _)) = Layout::mut_from_prefix(record) {
+            *place = self.layout();
+        }
+    }
+
+    #[inline]
+    fn layout(&self) -> Layout {
+        Layout {
             crc: 0.into(),
             length: self.length.into(),
             lsn: self.lsn.0.into(),
@@ -125,8 +138,7 @@ impl RecordHeader {
             },
             flags: u8::from(self.more),
             zero: 0.into(),
-        };
-        zerocopy::transmute!(layout)
+        }
     }
 
     /// What the header says, not yet believed.

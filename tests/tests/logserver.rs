@@ -13,7 +13,7 @@ use hemi_examples::{
 };
 
 /// How often the server is killed here; `logserver prove --kills 300` takes two minutes.
-const KILLS: u32 = 12;
+const KILLS: u32 = 25;
 
 struct Scratch(PathBuf);
 

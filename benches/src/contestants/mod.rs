@@ -1,6 +1,8 @@
 //! Who is compared. A contestant is one small file: an echo server behind [`Contestant`], and a line
 //! in [`all`].
 
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 pub mod epoll;
 pub mod floor;
 pub mod hemi;
@@ -70,6 +72,8 @@ pub fn all(net: Option<&str>) -> Vec<Box<dyn Contestant>> {
         Box::new(hemi::Hemi::busy(net)),
         Box::new(hemi::Hemi::adaptive(net)),
         Box::new(shm::Shm::new()),
+        #[cfg(feature = "dpdk")]
+        Box::new(dpdk::Dpdk::new()),
     ]
 }
 

@@ -19,7 +19,7 @@ mod bindings {
         ["rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_kvargs"];
 
     /// What of DPDK is bound, besides the shim.
-    const FUNCTIONS: [&str; 34] = [
+    const FUNCTIONS: [&str; 39] = [
         "rte_eal_init",
         "rte_eal_hotplug_add",
         "rte_eal_hotplug_remove",
@@ -54,6 +54,11 @@ mod bindings {
         "rte_pktmbuf_free_bulk",
         "rte_mempool_free",
         "rte_mempool_avail_count",
+        "rte_zmalloc",
+        "rte_free",
+        "rte_eal_iova_mode",
+        "rte_thread_unregister",
+        "rte_eth_tx_done_cleanup",
     ];
 
     pub(crate) fn make() -> Result<(), String> {
@@ -72,11 +77,12 @@ mod bindings {
             .header("shim/shim.h")
             .clang_args(&flags)
             .allowlist_function("hemi_dpdk_.*")
+            .allowlist_type("hemi_dpdk_mbuf")
             .allowlist_function(FUNCTIONS.join("|"))
-            .allowlist_var(
-                "RTE_ETH_(TX|RX)_OFFLOAD_.*|RTE_ETH_NAME_MAX_LEN|RTE_PKTMBUF_HEADROOM|SOCKET_ID_ANY",
+            .allowlist_var("RTE_PKTMBUF_HEADROOM")
+            .opaque_type(
+                "rte_mbuf|rte_mbuf_ext_shared_info|rte_mempool|rte_device|_IO_FILE|rte_eth_dev_portconf",
             )
-            .opaque_type("rte_mbuf|rte_mempool|rte_device|_IO_FILE|rte_eth_dev_portconf")
             .prepend_enum_name(false)
             .layout_tests(false)
             .derive_default(true)

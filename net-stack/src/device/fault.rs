@@ -4,6 +4,7 @@ use hemi_queue::{Buf, Pool, Progress, Wakeup, time::Instant};
 
 use super::{Caps, Device, Gone};
 use crate::{
+    cores::{Steered, Steering},
     frame::{RxChecksum, RxFrame, TxFrame, TxQueue},
     sim::{
         LinkConfig, WireStats,
@@ -131,6 +132,10 @@ impl<D: Device> Device for Fault<D> {
 
     fn register(&mut self, pool: &Pool) {
         self.device.register(pool);
+    }
+
+    fn steer(&mut self, rule: &Steering) -> Steered {
+        self.device.steer(rule)
     }
 
     fn wakeup(&self) -> Wakeup {

@@ -16,6 +16,7 @@ pub use pcap::{Direction, Pcap, PcapWriter};
 pub use trace::{Summary, Trace};
 
 use crate::{
+    cores::{Steered, Steering},
     frame::{RxFrame, TxQueue},
     wire::MacAddr,
 };
@@ -41,6 +42,9 @@ impl Caps {
 }
 
 /// Which of a device's receive and transmit queue pairs a core opens: one per core, each core its own.
+///
+/// Queues are opened in the order of the cores, from one thread each; the first configures the device. Then each is told by [`Device::steer`] how flows
+/// should be spread over them. When a core ends, its queue may go on to receive: the core is driven until the programs on all cores have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceQueue {
     /// This core's, from 0.
@@ -84,6 +88,17 @@ pub trait Device {
     /// pool has grown. A device that needs no registration ignores it.
     fn register(&mut self, pool: &Pool) {
         let _ = pool;
+    }
+
+    /// Spread received packets over the queues by `rule`, so that each core gets those of its own flows. Called on every queue once, after it
+    /// was opened, in the order of the cores; queue 0's answer counts.
+    ///
+    /// A NIC takes the key, and the table as its indirection table (repeated, if its own is longer), and hashes TCP and UDP over
+    /// addresses and ports, fragments over addresses. What a device does otherwise is right too: packets are then handed over in
+    /// software, which costs each of them a hop between cores. Default: [`Steered::Unknown`].
+    fn steer(&mut self, rule: &Steering) -> Steered {
+        let _ = rule;
+        Steered::Unknown
     }
 
     /// Drop received datagrams that a rule is about and whose payload fails its test, and count them, by these rules instead of those
@@ -133,6 +148,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn register(&mut self, pool: &Pool) {
         (**self).register(pool);
+    }
+    fn steer(&mut self, rule: &Steering) -> Steered {
+        (**self).steer(rule)
     }
     fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
         (**self).filter_datagrams(rules)

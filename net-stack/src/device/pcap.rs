@@ -9,6 +9,7 @@ use hemi_queue::{Pool, Progress, Wakeup, time::Instant};
 
 use super::{Caps, DatagramRule, Device, Gone};
 use crate::{
+    cores::{Steered, Steering},
     frame::{RxFrame, TxFrame, TxQueue},
     sim,
     wire::Sum,
@@ -71,6 +72,10 @@ impl<D: Device, W: Write> Device for Pcap<D, W> {
 
     fn register(&mut self, pool: &Pool) {
         self.device.register(pool);
+    }
+
+    fn steer(&mut self, rule: &Steering) -> Steered {
+        self.device.steer(rule)
     }
 
     fn wakeup(&self) -> Wakeup {

@@ -6,6 +6,7 @@ use hemi_queue::{Pool, Progress, Wakeup, time::Instant};
 
 use super::{Caps, DatagramRule, Device, Gone};
 use crate::{
+    cores::{Steered, Steering},
     frame::{RxFrame, TxQueue},
     wire::{EtherType, EthernetHeader, Flags, Ipv4Header, Ipv6Header, TcpHeader, UdpHeader, protocol},
 };
@@ -58,6 +59,10 @@ impl<D: Device> Device for Trace<D> {
 
     fn register(&mut self, pool: &Pool) {
         self.device.register(pool);
+    }
+
+    fn steer(&mut self, rule: &Steering) -> Steered {
+        self.device.steer(rule)
     }
 
     fn wakeup(&self) -> Wakeup {

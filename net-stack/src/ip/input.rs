@@ -1,6 +1,6 @@
 //! Packets in: from the frame to the transport's bytes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hemi_queue::{Buf, time::Instant};
 
@@ -14,7 +14,7 @@ use crate::{
     frame::{RxChecksum, RxFrame},
     timer::Timer,
     wire::{
-        Ecn, EtherType, EthernetHeader, Ipv4Header, Ipv6Header, Malformed, Sum,
+        Ecn, EtherType, EthernetHeader, Flags, Ipv4Header, Ipv6Header, Malformed, Sum,
         ipv4::Ipv4OptionError,
         ipv6::{ExtensionError, FragmentHeader, follow_extensions},
         protocol,
@@ -37,12 +37,33 @@ pub(crate) struct Packet {
     pub(crate) whole: Option<Buf>,
 }
 
+impl Packet {
+    /// Who sent it and to whom, if it has ports; and, of a segment, the flags.
+    pub(crate) fn ends(&self) -> Option<(SocketAddr, SocketAddr, Flags)> {
+        let [a, b, c, d] = *self.bytes.first_chunk()?;
+        let flags = Flags((*self.bytes).get(13).copied().unwrap_or(0));
+        let (from, to) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        Some((SocketAddr::new(self.src, from), SocketAddr::new(self.dst, to), flags))
+    }
+}
+
 /// What a frame held for the layers above.
 #[derive(Debug)]
 pub(crate) enum Upper {
     Tcp(Packet),
     Udp(Packet),
     Error(Quoted),
+    /// It is another core's to put together.
+    Fragment(usize, Fragment),
+}
+
+/// A packet that is a fragment, from its IP header on.
+#[derive(Debug)]
+pub(crate) struct Fragment {
+    pub(crate) packet: Buf,
+    pub(crate) verified: bool,
+    /// It came to a group's address on the link.
+    pub(crate) link_group: bool,
 }
 
 impl Net {
@@ -97,6 +118,9 @@ impl Net {
             return None;
         }
         bytes.advance(header_len);
+        if let Some(core) = self.assembles_elsewhere(header.is_fragment(), src, dst) {
+            return Some(Upper::Fragment(core, Fragment { packet: whole, verified, link_group }));
+        }
         let mut packet = Packet { src, dst, ecn: header.ecn, verified, unicast, bytes, whole: Some(whole) };
         if header.is_fragment() {
             let id = DatagramId { src, dst, ident: u32::from(header.ident), protocol: header.protocol };
@@ -173,6 +197,10 @@ impl Net {
         if let Some(fragment) = upper.fragment {
             // RFC 6946: an atomic fragment is complete by itself.
             if fragment.more || fragment.offset != 0 {
+                if let Some(core) = self.assembles_elsewhere(true, src, dst) {
+                    let packet = packet.whole?;
+                    return Some(Upper::Fragment(core, Fragment { packet, verified, link_group }));
+                }
                 if let Some(complaint) = unfit_fragment(fragment, upper.offset, &packet.bytes) {
                     self.counters.drop_ip_bad_fragment += 1;
                     if let Some(whole) = packet.whole.filter(|_| unicast) {
@@ -222,6 +250,21 @@ impl Net {
                 None
             }
         }
+    }
+
+    /// A fragment that another core has received, and that is ours to put together.
+    pub(crate) fn receive_fragment(&mut self, fragment: Fragment, now: Instant) -> Option<Upper> {
+        let Fragment { packet, verified, link_group } = fragment;
+        match packet.first()? >> 4 {
+            4 => self.on_ipv4(packet, verified, link_group, now),
+            _ => self.on_ipv6(packet, verified, link_group, now),
+        }
+    }
+
+    /// The core that puts the fragments from `src` to `dst` together, if another one does.
+    #[inline]
+    fn assembles_elsewhere(&self, is_fragment: bool, src: IpAddr, dst: IpAddr) -> Option<usize> {
+        if is_fragment { self.cores.as_ref()?.assembles_elsewhere(src, dst) } else { None }
     }
 
     /// Whether a packet from `src` to `dst` is for us; `Some(true)` when for us alone.

@@ -33,7 +33,7 @@ pub use addresses::Cidr;
 pub(crate) use addresses::{ALL_NODES, Addresses, solicited_node};
 pub(crate) use express::Express;
 pub(crate) use icmp::{Complaint, IcmpError, Quoted};
-pub(crate) use input::{Packet, Upper};
+pub(crate) use input::{Fragment, Packet, Upper};
 pub(crate) use output::TcpSegment;
 pub(crate) use path::Path;
 pub(crate) use pmtu::PathMtus;
@@ -42,6 +42,7 @@ pub use routes::Route;
 pub(crate) use routes::Routes;
 
 use crate::{
+    cores::Cores,
     counters::Counters,
     device::Caps,
     frame::{RxFrame, TxQueue},
@@ -76,6 +77,8 @@ pub(crate) struct Net {
     /// Bumped when a cached path may have become wrong.
     pub(crate) epoch: u32,
     pub(crate) ttl: u8,
+    /// The other stacks with the same addresses, if there are any.
+    pub(crate) cores: Option<Box<Cores>>,
     /// The way that was resolved last: a handshake and the connection that follows from it take the same.
     last_path: Option<Path>,
 }
@@ -104,6 +107,7 @@ impl Net {
             ident,
             epoch: 0,
             ttl: 64,
+            cores: None,
             last_path: None,
         }
     }

@@ -91,7 +91,9 @@ impl Net {
         let v4 = path.remote.is_ipv4();
         let extra = if v4 { 0 } else { FragmentHeader::LEN };
         let room = (usize::from(path.mtu) - path.ip_len() - extra) & !7;
-        self.ident = self.ident.wrapping_add(1);
+        // Cores with the same addresses take turns.
+        let step = self.cores.as_ref().map_or(1, |cores| cores.count() as u32);
+        self.ident = self.ident.wrapping_add(step);
         let mut offset = 0_usize;
         loop {
             let lead: &[u8] = if offset == 0 { header } else { &[] };

@@ -1,6 +1,10 @@
 //! Path MTUs that routers told us of (RFC 1191, RFC 8201).
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    time::Duration,
+};
 
 use hemi_queue::time::Instant;
 
@@ -8,11 +12,15 @@ use hemi_queue::time::Instant;
 const LIFETIME: Duration = Duration::from_secs(600);
 /// Destinations remembered. A peer can add entries only for addresses that we really send to.
 const LIMIT: usize = 4096;
+/// What waits to be told. A core that misses it is told by the router.
+const NEWS: usize = 64;
 
 /// A bounded cache of what is less than the link's MTU.
 #[derive(Debug, Default)]
 pub(crate) struct PathMtus {
     by_destination: BTreeMap<IpAddr, (u16, Instant)>,
+    /// What other cores are to be told, if there are any.
+    pub(crate) news: Option<VecDeque<(IpAddr, u16)>>,
 }
 
 impl PathMtus {
@@ -29,6 +37,14 @@ impl PathMtus {
 
     /// A router said that `mtu` is all that passes.
     pub(crate) fn learn(&mut self, dst: IpAddr, mtu: u16, now: Instant) {
+        if let Some(news) = self.news.as_mut().filter(|news| news.len() < NEWS) {
+            news.push_back((dst, mtu));
+        }
+        self.learn_of(dst, mtu, now);
+    }
+
+    /// The same, heard of from another core.
+    pub(crate) fn learn_of(&mut self, dst: IpAddr, mtu: u16, now: Instant) {
         if self.by_destination.len() >= LIMIT && !self.by_destination.contains_key(&dst) {
             self.by_destination.retain(|_, (_, at)| now - *at < LIFETIME);
             if self.by_destination.len() >= LIMIT {

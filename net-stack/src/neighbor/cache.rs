@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use hemi_queue::time::Instant;
 
-use crate::{frame::TxFrame, ip::Net, timer::Timer, wire::MacAddr};
+use crate::{cores::Told, frame::TxFrame, ip::Net, timer::Timer, wire::MacAddr};
 
 /// RFC 4861 section 10: REACHABLE_TIME, DELAY_FIRST_PROBE_TIME, RETRANS_TIMER, MAX_UNICAST_SOLICIT.
 const REACHABLE: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ pub(crate) struct Neighbors {
 
 /// How an address was learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Learnt {
+pub(crate) enum Learnt {
     /// It answered a question of ours.
     Answer,
     /// It asked for one of our addresses: it will want an answer.
@@ -174,7 +174,36 @@ impl Net {
             self.counters.drop_neighbor_unsolicited += 1;
             return;
         }
+        if self.cores.is_some() {
+            // Another core may have asked; or it knows the station, which has moved.
+            let known = self.neighbors.entries.get(&ip).is_some_and(|e| e.mac == mac);
+            if how == Learnt::Answer && self.neighbors.is_asked(ip) {
+                self.tell(Told::Resolved { ip, mac });
+            } else if how == Learnt::Answer || !known {
+                self.tell(Told::Seen { ip, mac, how });
+            }
+        }
+        self.neighbor_overheard(ip, mac, how, now);
+    }
+
+    /// The same; it was another core that saw it, and has told the others.
+    pub(crate) fn neighbor_overheard(&mut self, ip: IpAddr, mac: MacAddr, how: Learnt, now: Instant) {
         let answers = how == Learnt::Answer && self.neighbors.is_asked(ip);
+        if answers && self.cores.is_some() {
+            self.tell(Told::Resolved { ip, mac });
+        }
+        self.neighbor_learnt(ip, mac, how, answers, now);
+    }
+
+    /// It has answered the question of another core, by whose rules that was an answer: as good as our own.
+    pub(crate) fn neighbor_resolved(&mut self, ip: IpAddr, mac: MacAddr, now: Instant) {
+        if !self.neighbors.entries.contains_key(&ip) {
+            self.neighbor_learnt(ip, mac, Learnt::Question, false, now);
+        }
+        self.neighbor_learnt(ip, mac, Learnt::Answer, true, now);
+    }
+
+    fn neighbor_learnt(&mut self, ip: IpAddr, mac: MacAddr, how: Learnt, answers: bool, now: Instant) {
         let Some(entry) = self.neighbors.entries.get_mut(&ip) else {
             if how == Learnt::Question {
                 // RFC 826: if the target is us, "add the triplet to the translation table". It will want an answer.
@@ -230,6 +259,18 @@ impl Net {
     /// A neighbour answered a question of ours without telling its MAC address, or with another one that it says not to take.
     /// `solicited`: in answer to a question, which proves that the way there works.
     pub(super) fn neighbor_answered(
+        &mut self,
+        ip: IpAddr,
+        mac: Option<MacAddr>,
+        solicited: bool,
+        now: Instant,
+    ) {
+        self.tell(Told::Answered { ip, mac, solicited });
+        self.neighbor_confirmed(ip, mac, solicited, now);
+    }
+
+    /// The same, whichever core had asked.
+    pub(crate) fn neighbor_confirmed(
         &mut self,
         ip: IpAddr,
         mac: Option<MacAddr>,

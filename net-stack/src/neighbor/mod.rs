@@ -23,4 +23,4 @@ mod arp;
 mod cache;
 mod ndp;
 
-pub(crate) use cache::{Neighbors, Resolved};
+pub(crate) use cache::{Learnt, Neighbors, Resolved};

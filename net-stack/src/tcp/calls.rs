@@ -11,7 +11,7 @@ use super::{
     listen::Listener,
     state::State,
 };
-use crate::ip::Net;
+use crate::{cores::Cores, ip::Net};
 
 /// A unit has fewer bytes than this: what is sent and not acknowledged must stay far below 2³¹ (RFC 9293 section 3.4).
 const MAX_UNIT: usize = 512 << 20;
@@ -66,6 +66,18 @@ impl Tcp {
         }
     }
 
+    /// Where a listener is.
+    pub(crate) fn listener_at(&self, id: ListenerId) -> Option<SocketAddr> {
+        self.listeners.slab.named(id.slot, id.generation).map(|l| l.at)
+    }
+
+    /// Whether a connection, half-open or past ones included, is the one between these ends.
+    pub(crate) fn knows(&self, remote: SocketAddr, local: SocketAddr) -> bool {
+        let (local_port, remote_port) = (local.port(), remote.port());
+        let tuple = Tuple { local: local.ip(), remote: remote.ip(), local_port, remote_port };
+        self.find(self.demux.hash(&tuple), &tuple).is_some()
+    }
+
     pub(crate) fn set_listener_options(&mut self, id: ListenerId, options: TcpOptionsConfig) {
         if let Some(listener) = self.listeners.slab.named_mut(id.slot, id.generation) {
             listener.options = options;
@@ -118,7 +130,9 @@ impl Tcp {
         };
         let chosen = tuple.local_port != 0;
         if !chosen {
-            tuple.local_port = self.ephemeral_port(&tuple).ok_or(ConnError::NoPorts)?;
+            tuple.local_port = self.ephemeral_port(&tuple, net.cores.as_deref()).ok_or(ConnError::NoPorts)?;
+        } else if let Some(cores) = &net.cores {
+            cores.will_live_here(tuple.remote(), tuple.local());
         }
         let hash = self.demux.hash(&tuple);
         match if chosen { self.find(hash, &tuple) } else { None } {
@@ -140,7 +154,7 @@ impl Tcp {
         Ok(ConnId { slot, generation })
     }
 
-    fn ephemeral_port(&mut self, tuple: &Tuple) -> Option<u16> {
+    fn ephemeral_port(&mut self, tuple: &Tuple, cores: Option<&Cores>) -> Option<u16> {
         let (demux, conns, listeners) = (&self.demux, &self.conns, &self.listeners);
         let range = self.config.ephemeral_ports;
         self.secrets.ephemeral_port(tuple, range, |port| {
@@ -150,7 +164,9 @@ impl Tcp {
                 // Half-open and TIME-WAIT: leave the port alone, whoever's it is.
                 Target::HalfOpen(_) | Target::TimeWait(_) => true,
             });
-            taken.is_none() && !listeners.has_port(port)
+            // With several cores: one whose segments come to this core, by the rule that all go by.
+            let ours = cores.is_none_or(|cores| cores.may_open(tuple.remote(), tuple.local()));
+            taken.is_none() && !listeners.has_port(port) && ours
         })
     }
 
@@ -165,7 +181,8 @@ impl Tcp {
         let Some(conn) = self.conns.named_mut(id.slot, id.generation) else {
             return Err((ConnError::Closed, unit));
         };
-        if let Err(error) = conn.may_push() {
+        let calm = conn.is_known_calm();
+        if !calm && let Err(error) = conn.may_push() {
             return Err((error, unit));
         }
         if unit.len() >= MAX_UNIT {
@@ -176,7 +193,7 @@ impl Tcp {
         }
         conn.push(unit);
         // Nothing but output follows from a push.
-        if !conn.dirty && conn.has_output() {
+        if !conn.dirty && (calm || conn.has_output()) {
             conn.dirty = true;
             self.dirty.push_back(id.slot);
         }
@@ -249,6 +266,19 @@ impl Tcp {
         self.on_named(id, net, now, |conn, cx| {
             conn.options.keep_alive = idle.into();
             conn.arm_keep_alive(cx.now);
+        });
+    }
+
+    pub(crate) fn set_keep_alive_probes(
+        &mut self,
+        id: ConnId,
+        interval: Option<std::time::Duration>,
+        probes: Option<u8>,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        self.on_named(id, net, now, |conn, _| {
+            conn.options.set_keep_alive_probes(interval, probes);
         });
     }
 

@@ -101,6 +101,10 @@ pub struct TcpOptionsConfig {
     pub nodelay: bool,
     /// Probe an idle peer after this long. Default: never (RFC 9293, MUST-24).
     pub keep_alive: Option<Duration>,
+    /// Time between keep-alive probes. Default: as [`TcpConfig::keep_alive_interval`] says, and no longer than `keep_alive`.
+    pub keep_alive_interval: Option<Duration>,
+    /// Keep-alive probes sent in vain before the connection fails. Default: as [`TcpConfig::keep_alive_probes`] says.
+    pub keep_alive_probes: Option<u8>,
     /// Fail when data stays unacknowledged this long (RFC 5482), instead of after
     /// [`retries`](TcpConfig::retries) timeouts. It is also told to the peer. Default: none.
     pub user_timeout: Option<Duration>,
@@ -121,6 +125,8 @@ impl Default for TcpOptionsConfig {
         Self {
             nodelay: true,
             keep_alive: None,
+            keep_alive_interval: None,
+            keep_alive_probes: None,
             user_timeout: None,
             linger: None,
             congestion: None,

@@ -1,6 +1,6 @@
 //! From a segment's addresses and ports to what it is for.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::util::rng::Rng;
 
@@ -11,6 +11,18 @@ pub(crate) struct Tuple {
     pub(crate) remote: IpAddr,
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
+}
+
+impl Tuple {
+    /// Our end.
+    pub(crate) fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.local, self.local_port)
+    }
+
+    /// The other end.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        SocketAddr::new(self.remote, self.remote_port)
+    }
 }
 
 /// What a segment is for.

@@ -65,6 +65,11 @@ impl RecvWindow {
         self.edge
     }
 
+    /// The peer's FIN took a sequence number, and no room: the window is what it was.
+    pub(crate) fn fin_taken(&mut self) {
+        self.edge += 1;
+    }
+
     /// How many bytes may be held.
     pub(crate) fn limit(&self) -> u32 {
         self.limit
@@ -81,14 +86,20 @@ impl RecvWindow {
         if edge.saturating_since(self.edge) >= (self.limit / 2).min(mss) {
             self.edge = edge;
         }
-        // RFC 9293 section 3.8.6 (SHLD-14): a receiver SHOULD NOT shrink the window: the edge never moves left, and rounding by
-        // the scale must not make it (RFC 7323 section 2.4), so the edge is what the peer will compute.
+        // An edge that is before `next` wraps to more than any field holds.
+        let field = self.edge.since(next) >> self.shift;
+        u16::try_from(field).unwrap_or_else(|_| self.advertise_most(next))
+    }
+
+    /// The edge is farther away than can be told, or `next` has passed it.
+    ///
+    /// RFC 9293 section 3.8.6 (SHLD-14): a receiver SHOULD NOT shrink the window: the edge never moves left, and what the field can't
+    /// hold must not make it (RFC 7323 section 2.4), so the edge is what the peer will compute, to one unit of the scale.
+    #[cold]
+    fn advertise_most(&mut self, next: Seq) -> u16 {
         let window = self.edge.saturating_since(next);
         let field = (window >> self.shift).min(u32::from(u16::MAX));
-        let told = next + (field << self.shift);
-        if told.after(self.edge) || self.edge.since(told) >= 1 << self.shift {
-            self.edge = told;
-        }
+        self.edge = next + (field << self.shift);
         field as u16
     }
 

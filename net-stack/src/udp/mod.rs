@@ -167,6 +167,11 @@ impl Udp {
         }
     }
 
+    /// Where it is bound.
+    pub(crate) fn local(&self, id: UdpId) -> Option<SocketAddr> {
+        Some(self.sockets.named(id.slot, id.generation)?.at)
+    }
+
     pub(crate) fn peer(&self, id: UdpId) -> Option<SocketAddr> {
         self.sockets.named(id.slot, id.generation)?.peer
     }

@@ -331,6 +331,8 @@ impl World {
             "send" => self.options.send_buffer = Some(parse(Some(value))?),
             "nodelay" => self.options.nodelay = on,
             "keep_alive" => self.options.keep_alive = Some(duration(value)?),
+            "keep_alive_interval" => self.options.keep_alive_interval = Some(duration(value)?),
+            "keep_alive_count" => self.options.keep_alive_probes = Some(parse(Some(value))?),
             "user_timeout" => self.options.user_timeout = Some(duration(value)?),
             "probes" => tcp.keep_alive_probes = parse(Some(value))?,
             "backlog" => self.backlog = parse(Some(value))?,

@@ -39,7 +39,7 @@ pub(crate) fn listen(inner: &Rc<Inner>, at: &Endpoint, options: &SocketOptions) 
     let backlog = options.backlog.clamp(1, 1 << 16) as usize;
     let only_v6 = options.only_v6.unwrap_or(false);
     let (id, at) = inner
-        .stack(|stack, _| stack.tcp_listen(wanted, backlog, only_v6, tcp))
+        .stack(|stack, _| stack.tcp_listen_as(wanted, backlog, only_v6, tcp, options.reuse_port))
         .map_err(|e| error::of_conn("listen", wanted, e))?;
     let listening = Rc::new(Listening {
         inner: Rc::clone(inner),

@@ -46,7 +46,7 @@ pub(crate) fn bind(
     let wanted = options::ip(at, "bind")?;
     let limit = options.recv_buffer.unwrap_or(0).max(options.recv_limit).max(1);
     let (id, at) = inner
-        .stack(|stack, _| stack.udp_bind(wanted, limit, options.broadcast))
+        .stack(|stack, _| stack.udp_bind_as(wanted, limit, options.broadcast, options.reuse_port))
         .map_err(|e| error::of_udp("bind", wanted, e))?;
     let socket = Rc::new(Datagram {
         inner: Rc::clone(inner),

@@ -42,6 +42,10 @@ impl Inner {
                 self.stack(|stack, _| (stack.udp_destinations(socket.id), stack.udp_peer(socket.id)));
             rules.extend(to.into_iter().map(|to| DatagramRule { to, from, program: program.clone() }));
         }
+        if self.shares_device() {
+            // A rule is for all queues of a device: ours would drop what is for sockets of other cores.
+            return rules.is_empty().then_some("nothing");
+        }
         self.device(|device| device.filter_datagrams(&rules))
     }
 }

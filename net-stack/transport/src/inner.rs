@@ -224,8 +224,10 @@ impl Inner {
             return Progress::Idle;
         }
         let mut host = self.host.borrow_mut();
-        let waiting =
-            host.stack.wants_tx() || !host.stack.tx_queue().is_empty() || !self.blocked.borrow().is_empty();
+        let waiting = host.is_blocked()
+            || host.stack.wants_tx()
+            || !host.stack.tx_queue().is_empty()
+            || !self.blocked.borrow().is_empty();
         // A device that is full and says when it will be worth trying again is taken at its word.
         if waiting && host.device.deadline().is_none() {
             return Progress::Busy;
@@ -318,6 +320,19 @@ impl Inner {
         let sent = !host.stack.wants_tx() && host.stack.tx_queue().is_empty();
         drop(host);
         sent && self.blocked.borrow().is_empty() && self.streams.is_empty()
+    }
+
+    /// Whether other cores have queues of the same device.
+    pub(crate) fn shares_device(&self) -> bool {
+        self.host.borrow_mut().seat().is_some()
+    }
+
+    /// Nothing more comes from this core. Whether programs on others go on, whose packets may arrive here, or leave through here.
+    pub(crate) fn stands_by(&self) -> bool {
+        let mut host = self.host.borrow_mut();
+        let Some(seat) = host.seat() else { return false };
+        seat.finish();
+        !self.lost.get() && seat.is_needed()
     }
 
     /// The transport is dropped: what is not sent is lost, and peers are told by resets.

@@ -39,6 +39,7 @@
 //! | `reorder`, `reorder_by=1ms` | a frame is held back, by up to so long |
 //! | `path_mtu` | larger packets vanish without a word |
 //!
+//! With several cores each has its own capture, `FILE`, `FILE.1`, `FILE.2`, and the link's faults are each queue's own.
 //! With an IPv6 address comes the interface's link-local one. What it deliberately leaves out: framing, tokens, descriptors (the
 //! runtime's), protocols (the stack's), Unix sockets and names (other transports').
 #![forbid(unsafe_code)]
@@ -58,7 +59,7 @@ mod wrap;
 
 use std::{fmt, rc::Rc};
 
-use hemi_net::{Device, Host, tcp::Snapshot};
+use hemi_net::{Device, Host, StackConfig, cores::Seat, tcp::Snapshot};
 use hemi_queue::{
     Pool, Progress, Reactor, Result, Uri, Wakeup,
     time::Instant,
@@ -119,14 +120,64 @@ impl UserTransport {
         seed: u64,
     ) -> Result<Rc<Self>> {
         let config = params::stack(uri, &device.caps())?;
-        let device = wrap::wrap(uri, device, pool, seed)?;
-        let stats = uri.take::<String>("stats")?;
+        let device = wrap::wrap(uri, device, pool, seed, 0)?;
+        let stats = stats_socket(uri)?;
         uri.finish()?;
-        let stats = stats.map(|path| StatsSocket::open(&path)).transpose()?;
+        Ok(Self::start(scheme, device, config, stats, pool, seed, None))
+    }
+
+    /// The same on one of several cores with the same addresses, opened in the order of their [`Seat`]s. `device` is this core's queue; a core that has
+    /// none sends by core 0's, and is given `None`.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); and when the cores' queues have different MAC addresses.
+    pub fn open_on_core(
+        scheme: &'static str,
+        uri: &Uri,
+        device: Option<Box<dyn Device>>,
+        pool: &Pool,
+        seed: u64,
+        mut seat: Seat,
+    ) -> Result<Rc<Self>> {
+        let owned = device.is_some();
+        let mut device = if let Some(device) = device {
+            device
+        } else {
+            let why = "core 0 opens the device, and has not done so";
+            Box::new(seat.borrow_device().ok_or_else(|| uri.error(why))?)
+        };
+        let config = params::stack(uri, &device.caps())?;
+        let stats = stats_socket(uri)?;
+        // The parameters of device, link and captures are those of the cores that have a queue.
+        if owned {
+            seat.steer(&mut *device);
+            if seat.group().caps().is_some_and(|first| first.mac != device.caps().mac) {
+                let why = "the queues of one device must have one MAC address; give it by `mac=`";
+                return Err(uri.error(why).into());
+            }
+            device = wrap::wrap(uri, device, pool, seed, seat.index())?;
+            uri.finish()?;
+        }
+        Ok(Self::start(scheme, device, config, stats, pool, seed, Some(seat)))
+    }
+
+    fn start(
+        scheme: &'static str,
+        device: Box<dyn Device>,
+        config: StackConfig,
+        stats: Option<StatsSocket>,
+        pool: &Pool,
+        seed: u64,
+        seat: Option<Seat>,
+    ) -> Rc<Self> {
         let mut about: Vec<_> = config.addresses.iter().map(ToString::to_string).collect();
         about.push(config.tcp.congestion.to_string());
-        let host = Host::new(device, config, pool.clone(), seed);
-        Ok(Rc::new(Self { inner: Inner::new(host), scheme, about: about.join(", "), stats }))
+        let mut host = Host::new(device, config, pool.clone(), seed);
+        if let Some(seat) = seat {
+            about.push(format!("core {} of {}", seat.index(), seat.group().cores()));
+            host.join(seat);
+        }
+        Rc::new(Self { inner: Inner::new(host), scheme, about: about.join(", "), stats })
     }
 
     fn about(&self) -> String {
@@ -156,6 +207,12 @@ pub struct StackSnapshot {
     pub counters: hemi_net::Counters,
     /// The device's own counters.
     pub device: Vec<(String, u64)>,
+}
+
+/// The socket for viewers that `stats=` asks for; each core has its own.
+fn stats_socket(uri: &Uri) -> Result<Option<StatsSocket>> {
+    let path = uri.take::<String>("stats")?;
+    path.map(|path| StatsSocket::open(&path)).transpose()
 }
 
 impl Reactor for UserTransport {
@@ -191,6 +248,10 @@ impl Reactor for UserTransport {
 
     fn is_quiet(&self) -> bool {
         self.inner.is_quiet()
+    }
+
+    fn stands_by(&self) -> bool {
+        self.inner.stands_by()
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn wrap(
     mut device: Box<dyn Device>,
     pool: &Pool,
     seed: u64,
+    core: usize,
 ) -> Result<Box<dyn Device>> {
     let link = link(uri)?;
     if link != LinkConfig::default() {
@@ -29,7 +30,10 @@ pub(crate) fn wrap(
     if let Some(Flag(true)) = uri.take("trace")? {
         device = Box::new(Trace::new(device));
     }
-    if let Some(path) = uri.take::<String>("pcap")? {
+    if let Some(mut path) = uri.take::<String>("pcap")? {
+        if core > 0 {
+            path = format!("{path}.{core}");
+        }
         let failed = |e| Error::io("write the capture", &path, e);
         let file = File::create(&path).map_err(failed)?;
         device = Box::new(Pcap::new(device, BufWriter::new(file), epoch(uri)).map_err(failed)?);

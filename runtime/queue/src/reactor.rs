@@ -58,6 +58,12 @@ pub trait Reactor {
     /// `poll` until [`is_quiet`](Self::is_quiet).
     fn shutdown(&self) {}
 
+    /// The runtime on this core is shut down and quiet. True while programs on other cores go on, to whom what arrives here may belong: the
+    /// reactor is then polled for their sake, and asked again before each time.
+    fn stands_by(&self) -> bool {
+        false
+    }
+
     /// Whether nothing is in flight any more, so that memory lent to the device has come back.
     fn is_quiet(&self) -> bool {
         true

@@ -9,6 +9,7 @@
 //! This module deliberately knows nothing of framing, tokens or descriptors: those are the runtime's.
 
 use std::{
+    any::Any,
     fmt,
     net::SocketAddr,
     path::PathBuf,
@@ -239,6 +240,11 @@ pub trait StreamSocket {
 
     /// Change an option.
     fn set_option(&self, option: StreamOption) -> Result<()>;
+
+    /// The driver's own type, for what only its transport has (RDMA's one-sided operations). Default: nothing of that kind.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 }
 
 /// A datagram socket of a transport.

@@ -6,6 +6,7 @@
 //! | `kernel:` | kernel sockets on io_uring, epoll or busy polling (the default) | crate `hemi-kernel` |
 //! | `mem:` | in-process, virtual time (the default of a simulation) | [`mem`] |
 //! | `packet:` | the user-level stack over `AF_PACKET`: any interface of this machine | crate `hemi-packet` |
+//! | `rdma:` | RDMA queue pairs: libibverbs and librdmacm, loaded at run time | crate `hemi-verbs` |
 //! | `shm:` | the user-level stack over frame rings in memory shared with another process or thread | crate `hemi-shm` |
 //! | `tap:` | the user-level stack over a TAP device: this machine's kernel is the other side | crate `hemi-tap` |
 //! | `sim:` | the user-level stack over simulated links and switches, in virtual or real time | crate `hemi-net-transport`, module `sim` |
@@ -38,7 +39,10 @@ pub mod mem;
 use std::{cell::RefCell, fmt, rc::Rc};
 
 pub use address::Address;
-use hemi_net::{Device, DeviceQueue};
+use hemi_net::{
+    Device, DeviceQueue,
+    cores::{Seat, Steering},
+};
 pub use hemi_net_transport::{StackSnapshot, stats};
 use hemi_net_transport::{UserTransport, sim};
 use hemi_queue::{
@@ -51,11 +55,40 @@ use crate::context::Core;
 /// How a scheme is opened.
 struct Scheme {
     name: &'static str,
-    open: fn(&Core, &Uri) -> Result<Opened>,
+    open: fn(&Core, &Uri, &str) -> Result<Opened>,
 }
 
 /// What a driver's crate offers: it takes its own parameters of the URI, the stack takes the rest.
-type Driver = fn(&Uri, &Pool, DeviceQueue) -> Result<Box<dyn Device>>;
+#[derive(Clone, Copy)]
+struct Driver {
+    open: fn(&Uri, &Pool, DeviceQueue) -> Result<Box<dyn Device>>,
+    queues: Queues,
+}
+
+/// How many queues a device has for the cores that share it. Cores beyond that send by core 0's.
+#[derive(Clone, Copy)]
+enum Queues {
+    /// One for each core.
+    EachCore,
+    /// One.
+    One,
+    /// As many as it says.
+    Found(fn(&Uri) -> Result<usize>),
+}
+
+impl Driver {
+    /// This core's queue, if there is one for it.
+    fn open(self, core: &Core, uri: &Uri) -> Result<Option<Box<dyn Device>>> {
+        let of = match self.queues {
+            Queues::EachCore => core.cores,
+            Queues::One => 1,
+            Queues::Found(_) if core.cores == 1 => 1,
+            Queues::Found(queues) => queues(uri)?.clamp(1, core.cores),
+        };
+        let queue = DeviceQueue { index: core.core_index, of };
+        if queue.index < of { (self.open)(uri, &core.pool, queue).map(Some) } else { Ok(None) }
+    }
+}
 
 /// A transport, and what else is known of it.
 struct Opened {
@@ -70,48 +103,118 @@ impl Opened {
     }
 
     /// The user-level stack on this core's queue of the device that `driver` opens.
-    fn over(core: &Core, uri: &Uri, scheme: &'static str, driver: Driver) -> Result<Self> {
+    fn over(core: &Core, uri: &Uri, name: &str, scheme: &'static str, driver: Driver) -> Result<Self> {
         if core.is_simulated() {
             let why = "a simulation has no such device; it runs on `mem:` or on simulated networks, `sim:`";
             return Err(uri.error(why).into());
         }
-        Self::user(core, uri, scheme, driver(uri, &core.pool, core.device_queue())?)
+        let device = driver.open(core, uri)?;
+        Self::user(core, uri, scheme, device, seat(core, uri, name)?)
     }
 
-    /// The user-level stack on `device`.
-    fn user(core: &Core, uri: &Uri, scheme: &'static str, device: Box<dyn Device>) -> Result<Self> {
+    /// The user-level stack on a port of a simulated switch.
+    fn simulated(core: &Core, uri: &Uri, name: &str) -> Result<Self> {
+        if core.cores > 1 {
+            let device = (core.core_index == 0).then(|| sim::open(uri, &core.pool, core.seed)).transpose()?;
+            return Self::user(core, uri, "sim", device, seat(core, uri, name)?);
+        }
+        let sim::Place { device, seat } = sim::place(uri, &core.pool, core.seed)?;
+        Self::user(core, uri, "sim", device, seat)
+    }
+
+    /// The user-level stack on `device`, with those of other cores if this core has a seat among them.
+    fn user(
+        core: &Core,
+        uri: &Uri,
+        scheme: &'static str,
+        device: Option<Box<dyn Device>>,
+        seat: Option<Seat>,
+    ) -> Result<Self> {
         // Hosts of one runtime must not draw the same numbers.
         let text = uri.to_string();
         let mixed = text
             .bytes()
             .fold(core.seed, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        let user = UserTransport::open(scheme, uri, device, &core.pool, mixed)?;
+        let user = match (device, seat) {
+            (device, Some(seat)) => {
+                UserTransport::open_on_core(scheme, uri, device, &core.pool, mixed, seat)?
+            }
+            (Some(device), None) => UserTransport::open(scheme, uri, device, &core.pool, mixed)?,
+            (None, None) => return Err(uri.error("there is no such queue").into()),
+        };
         Ok(Self { transport: Rc::clone(&user) as Rc<dyn Transport>, user: Some(user) })
     }
+}
+
+/// This core's seat among those of the program, if there are several.
+fn seat(core: &Core, uri: &Uri, name: &str) -> Result<Option<Seat>> {
+    if core.cores == 1 {
+        return Ok(None);
+    }
+    let why = || uri.error(format!("at most {} cores share addresses", Steering::CORES));
+    Ok(Some(core.groups.seat(name, core).ok_or_else(why)?))
 }
 
 /// What this build knows.
 const SCHEMES: &[Scheme] = &[
     #[cfg(feature = "dpdk")]
-    Scheme { name: "dpdk", open: |core, uri| Opened::over(core, uri, "dpdk", hemi_dpdk::open) },
-    Scheme { name: "kernel", open: kernel },
-    Scheme { name: "mem", open: |core, uri| Ok(Opened::plain(Rc::new(mem::Mem::open(uri, core.seed)?))) },
-    Scheme { name: "packet", open: |core, uri| Opened::over(core, uri, "packet", hemi_packet::open) },
-    Scheme { name: "shm", open: |core, uri| Opened::over(core, uri, "shm", hemi_shm::open) },
-    Scheme { name: "tap", open: |core, uri| Opened::over(core, uri, "tap", hemi_tap::open) },
-    Scheme { name: "xdp", open: |core, uri| Opened::over(core, uri, "xdp", hemi_xdp::open) },
     Scheme {
-        name: "sim",
-        open: |core, uri| Opened::user(core, uri, "sim", sim::open(uri, &core.pool, core.seed)?),
+        name: "dpdk",
+        open: |core, uri, name| {
+            Opened::over(core, uri, name, "dpdk", Driver { open: hemi_dpdk::open, queues: Queues::EachCore })
+        },
     },
+    Scheme { name: "kernel", open: kernel },
+    Scheme { name: "mem", open: |core, uri, _| Ok(Opened::plain(Rc::new(mem::Mem::open(uri, core.seed)?))) },
+    Scheme {
+        name: "packet",
+        open: |core, uri, name| {
+            Opened::over(
+                core,
+                uri,
+                name,
+                "packet",
+                Driver { open: hemi_packet::open, queues: Queues::EachCore },
+            )
+        },
+    },
+    Scheme { name: "rdma", open: rdma },
+    Scheme {
+        name: "shm",
+        open: |core, uri, name| {
+            Opened::over(core, uri, name, "shm", Driver { open: hemi_shm::open, queues: Queues::One })
+        },
+    },
+    Scheme {
+        name: "tap",
+        open: |core, uri, name| {
+            Opened::over(core, uri, name, "tap", Driver { open: hemi_tap::open, queues: Queues::EachCore })
+        },
+    },
+    Scheme {
+        name: "xdp",
+        open: |core, uri, name| {
+            let queues = Queues::Found(hemi_xdp::queues);
+            Opened::over(core, uri, name, "xdp", Driver { open: hemi_xdp::open, queues })
+        },
+    },
+    Scheme { name: "sim", open: Opened::simulated },
 ];
 
-fn kernel(core: &Core, uri: &Uri) -> Result<Opened> {
+fn kernel(core: &Core, uri: &Uri, _: &str) -> Result<Opened> {
     let Some(park) = &core.park else {
         let why = "a simulation has no kernel; it runs on `mem:` or on simulated wires";
         return Err(uri.error(why).into());
     };
     Ok(Opened::plain(hemi_kernel::Kernel::open(uri, &core.pool, park)?))
+}
+
+fn rdma(core: &Core, uri: &Uri, _: &str) -> Result<Opened> {
+    if core.is_simulated() {
+        let why = "a simulation has no RDMA device; it runs on `mem:` or on simulated networks, `sim:`";
+        return Err(uri.error(why).into());
+    }
+    Ok(Opened::plain(hemi_verbs::Verbs::open(uri, &core.pool)?))
 }
 
 /// The open transports of one runtime.
@@ -166,9 +269,9 @@ fn add(core: &Core, name: &str, text: &str) -> Result<()> {
     let Some(scheme) = SCHEMES.iter().find(|s| s.name == uri.scheme()) else {
         return Err(unknown(text));
     };
-    let opened = (scheme.open)(core, &uri)?;
-    let transport = &opened.transport;
     let name = if name.is_empty() { scheme.name } else { name };
+    let opened = (scheme.open)(core, &uri, name)?;
+    let transport = &opened.transport;
     let mut open = core.transports.open.borrow_mut();
     if open.iter().any(|n| n.name == name) {
         let why = format!("the name `{name}` is taken; give this one another with net_as(name, uri)");

@@ -80,6 +80,11 @@ impl Conn {
         self
     }
 
+    /// The socket below.
+    pub(super) fn socket(&self) -> &dyn StreamSocket {
+        &*self.handle.socket
+    }
+
     /// This end's address.
     pub fn local_addr(&self) -> Result<Endpoint> {
         self.handle.socket.local_addr()

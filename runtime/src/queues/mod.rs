@@ -6,6 +6,7 @@
 //! | [`Listener`], [`Conn`] | connections; units ([`Sga`](hemi_queue::Sga)) | every transport |
 //! | [`TcpListener`], [`TcpQueue`] | connections; bytes ([`Buf`](hemi_queue::Buf)) | transports with TCP |
 //! | [`UdpQueue`] | datagrams | transports with UDP |
+//! | [`RdmaQueue`] | units, and the peer's memory | `rdma:` |
 //! | [`UnixListener`], [`UnixQueue`], [`UnixDatagram`] | connections; bytes; datagrams | transports with Unix sockets |
 //!
 //! How they are cut: a socket of a transport (`hemi_queue::transport`) ► an object that makes units of it (`stream.rs`,
@@ -43,6 +44,7 @@ mod listener;
 pub mod memory;
 mod open;
 mod options;
+mod rdma;
 mod split;
 pub(crate) mod stream;
 mod tcp;
@@ -57,6 +59,7 @@ pub use handle::StreamQueue;
 use hemi_queue::{Error, Result, transport::Endpoint};
 pub use listener::Listener;
 pub use options::Options;
+pub use rdma::{ExportedRegion, RdmaQueue, RegionError, RemoteRegion, Rights};
 pub use split::{PopHalf, PushHalf};
 pub use tcp::{TcpListener, TcpQueue};
 pub use udp::UdpQueue;

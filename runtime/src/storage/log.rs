@@ -174,7 +174,7 @@ impl LogQueue {
 
     /// Records from the head to the tail.
     pub fn len(&self) -> u64 {
-        self.with(|log| log.tail().0 - log.head().0)
+        self.with(|log| log.tail().0.saturating_sub(log.head().0))
     }
 
     /// Whether there are none.

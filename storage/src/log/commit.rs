@@ -240,7 +240,7 @@ impl Log {
             return false;
         };
         let header = self.appender.next_segment(self.next_sequence, self.last_time);
-        self.next_sequence += 1;
+        self.next_sequence = self.next_sequence.saturating_add(1);
         (self.turning, self.header_at_risk) = (false, true);
         self.commits = (0, 0);
         self.written_offset = 0;

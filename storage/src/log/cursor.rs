@@ -269,10 +269,11 @@ impl Log {
         let expected = walk.walker.next_lsn();
         let Some(next) = self.space.segments.get(at + 1) else { return Err(lost(cursor, visible)) };
         let header = next.header;
-        let begins = if header.continues { Lsn(header.first.0 - 1) } else { header.first };
+        let begins = if header.continues { Lsn(header.first.0.saturating_sub(1)) } else { header.first };
         if begins > expected && header.first > cursor.next {
-            let from = expected.max(cursor.next);
-            (cursor.next, cursor.walk) = (header.first, None);
+            // Not from what the walk expected: of a unit whose front is damaged it may have passed the rest.
+            let from = std::mem::replace(&mut cursor.next, header.first);
+            cursor.walk = None;
             return Err(LogError::Unreadable { from, to: header.first });
         }
         let base = self.geometry.slot_offset(next.slot);

@@ -87,7 +87,7 @@ impl Log {
             return;
         }
         let mut block = master.current.clone();
-        block.generation += 1;
+        block.generation = block.generation.saturating_add(1);
         block.head = master.wanted_head;
         block.tail = self.durable;
         master.wants_tail = false;

@@ -471,7 +471,7 @@ impl Log {
             master: Master::new(superblock, newest),
             appender,
             turning: end.turn,
-            next_sequence: last.map_or(0, |s| s.sequence + 1),
+            next_sequence: last.map_or(0, |s| s.sequence.saturating_add(1)),
             header_at_risk: false,
             // Nothing is in the segment that was found: its loss would not be seen.
             turned_at: last.filter(|s| s.first >= end.lsn).map(|_| end.lsn),

@@ -68,8 +68,10 @@ struct Known {
     segments: Vec<Segment>,
     slots: u64,
     end: End,
-    /// Slots of segments behind a hole, to be given up.
+    /// Slots of segments behind a hole, or cut off by the device's end: to be given up.
     beyond: Vec<u64>,
+    /// What such a segment says: records below were durable.
+    told: Lsn,
     /// The slot that was filled with zeros.
     prepared: Option<u64>,
 }
@@ -79,6 +81,8 @@ struct Headers {
     superblock: Superblock,
     newest: usize,
     slots: u64,
+    /// With the one that the device's end cuts off, if there is one: what is there would be found again when the device grows.
+    stubs: u64,
     next: u64,
     asked: VecDeque<(CommandId, u64)>,
     found: Vec<Found>,
@@ -246,8 +250,10 @@ impl Opening {
             return Err(LogError::Sector { block, sector: self.caps.sector });
         }
         let slots = superblock.geometry.slots_in(self.caps.len);
+        let stub = superblock.geometry.slot_offset(slots) + block <= self.caps.len;
+        let stubs = slots + u64::from(stub);
         let (asked, found) = (VecDeque::new(), Vec::new());
-        self.headers(Headers { superblock, newest, slots, next: 0, asked, found })
+        self.headers(Headers { superblock, newest, slots, stubs, next: 0, asked, found })
     }
 
     fn create_on(&mut self, new: NewLog, area: &[u8]) -> Result<State, LogError> {
@@ -277,7 +283,8 @@ impl Opening {
         };
         let end = End { lsn: Lsn(0), offset: 0, turn: true, time: new.created };
         let (segments, beyond) = (Vec::new(), Vec::new());
-        let mut known = Known { superblock, newest: 1, segments, slots, end, beyond, prepared: None };
+        let (newest, told, prepared) = (1, Lsn(0), None);
+        let mut known = Known { superblock, newest, segments, slots, end, beyond, told, prepared };
         if !self.caps.slow_when_new || slots == 0 {
             return Ok(self.write(known));
         }
@@ -300,7 +307,7 @@ impl Opening {
     /// Read the first block of every slot.
     fn headers(&mut self, mut headers: Headers) -> Result<State, LogError> {
         let geometry = headers.superblock.geometry;
-        while headers.asked.len() < HEADERS && headers.next < headers.slots {
+        while headers.asked.len() < HEADERS && headers.next < headers.stubs {
             let slot = headers.next;
             let read = Command::Read { offset: geometry.slot_offset(slot), len: geometry.block() as usize };
             headers.asked.push_back((self.commands.push(Owner::Read(0), read), slot));
@@ -322,38 +329,46 @@ impl Opening {
 
     /// All headers are known: put them in order, and walk the last segment.
     fn indexed(&mut self, headers: Headers) -> Result<State, LogError> {
-        let Headers { superblock, newest, slots, found, .. } = headers;
+        let Headers { mut superblock, newest, slots, mut found, .. } = headers;
+        let cut = self.mode.cut && !self.mode.read_only;
         let (head, tail) = (superblock.head, superblock.tail);
+        let stub = found.iter().position(|s| s.slot >= slots).map(|at| found.swap_remove(at));
         let (segments, hole) = index::until_hole(found, head);
+        let newest_sequence = segments.last().map(|s| s.header.sequence);
+        let stub = stub.filter(|s| newest_sequence.is_none_or(|last| s.header.sequence > last));
+        let mut beyond: Vec<u64> = stub.iter().map(|s| s.slot).collect();
+        let told = stub.map_or(Lsn(0), |s| s.header.first);
         self.report.head = head;
         self.report.segments = segments.len() as u64;
         let Some(last) = segments.last().copied() else {
             // Nothing was ever appended; or the segments are gone.
+            let tail = tail.max(told);
             if tail > head || head > Lsn(0) {
                 self.damaged(head, tail, 0)?;
             }
+            if cut {
+                // What is given up is below the head from now on, or every later opening would miss it again.
+                superblock.head = head.max(tail);
+                self.report.head = superblock.head;
+            }
             let end = End { lsn: head.max(tail), offset: 0, turn: true, time: superblock.created };
-            let known = Known {
-                superblock,
-                newest,
-                segments: Vec::new(),
-                slots,
-                end,
-                beyond: Vec::new(),
-                prepared: None,
-            };
+            let known =
+                Known { superblock, newest, segments: Vec::new(), slots, end, beyond, told, prepared: None };
             return Ok(self.found(known));
         };
         let first = segments[0].header;
-        if first.first > head && !(first.continues && first.first.0 - 1 == head.0) {
+        if first.first > head && !(first.continues && first.first.0.saturating_sub(1) == head.0) {
             self.damaged(head, first.first, 0)?;
+            if cut {
+                superblock.head = first.first;
+                self.report.head = first.first;
+            }
         }
-        let mut beyond = Vec::new();
         if let Some(index::Hole { error: hole, behind }) = hole {
             let FormatError::SegmentMissing { from, .. } = hole else { return Err(hole.into()) };
-            beyond = behind.iter().map(|s| s.slot).collect();
+            beyond.extend(behind.iter().map(|s| s.slot));
             self.report.cut = Some(Cut {
-                segment: last.header.sequence + 1,
+                segment: last.header.sequence.saturating_add(1),
                 offset: 0,
                 lsn: Lsn(from),
                 torn: false,
@@ -371,7 +386,7 @@ impl Opening {
         let ahead = ReadAhead::new(Owner::Read(0), base, block, block, self.config.read_ahead);
         let end = End { lsn: walker.next_lsn(), offset: block, turn: false, time: last.header.time };
         let segments = segments.iter().map(|s| Segment::new(s.slot, s.header)).collect();
-        let known = Known { superblock, newest, segments, slots, end, beyond, prepared: None };
+        let known = Known { superblock, newest, segments, slots, end, beyond, told, prepared: None };
         self.walk(Box::new(Walking { known, walker, ahead, input: Sga::new() }))
     }
 
@@ -471,7 +486,7 @@ impl Opening {
             });
             cut.behind = behind;
         }
-        let acknowledged = behind.durable.max(known.superblock.tail);
+        let acknowledged = behind.durable.max(known.superblock.tail).max(known.told);
         if acknowledged > known.end.lsn {
             self.damaged(known.end.lsn, acknowledged, behind.records)?;
         }
@@ -497,7 +512,7 @@ impl Opening {
             return State::Done(Ok(Box::new(known)));
         }
         known.superblock.epoch = known.superblock.epoch.saturating_add(1);
-        known.superblock.generation += 1;
+        known.superblock.generation = known.superblock.generation.saturating_add(1);
         known.superblock.tail = known.end.lsn;
         self.clear(Clearing { known, asked: Vec::new() })
     }

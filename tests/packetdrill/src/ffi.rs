@@ -189,6 +189,17 @@ unsafe fn put_address(to: *mut sockaddr, len: *mut socklen_t, at: SocketAddr) {
     }
 }
 
+/// A control message `TCP_CM_INQ`, padded.
+fn control_message(queued: i32) -> Vec<u8> {
+    let len = size_of::<libc::cmsghdr>() + size_of::<i32>();
+    let mut bytes = len.to_ne_bytes().to_vec();
+    bytes.extend(libc::IPPROTO_TCP.to_ne_bytes());
+    bytes.extend(crate::options::TCP_INQ.to_ne_bytes());
+    bytes.extend(queued.to_ne_bytes());
+    bytes.resize(len.next_multiple_of(size_of::<usize>()), 0);
+    bytes
+}
+
 /// The pieces of an I/O vector.
 ///
 /// # Safety
@@ -376,7 +387,10 @@ unsafe extern "C" fn recvmsg(user: *mut c_void, fd: c_int, message: *mut msghdr,
             // SAFETY: the module's contract.
             unsafe { put_address(message.msg_name.cast(), &raw mut message.msg_namelen, peer) };
         }
-        message.msg_controllen = 0;
+        let more = at_once(handle, move |world| world.queue_to_tell(fd))?;
+        let control = more.map(control_message).unwrap_or_default();
+        // SAFETY: the module's contract; the length is that of the room, and becomes that of what was put there.
+        message.msg_controllen = unsafe { put(message.msg_control, message.msg_controllen, &control) };
         message.msg_flags = 0;
         // SAFETY: the module's contract.
         Ok(unsafe { scatter(&p, &bytes) })
@@ -659,4 +673,27 @@ unsafe extern "C" fn splice(
     _: c_uint,
 ) -> ssize_t {
     count(Err(libc::ENOSYS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_message_is_laid_out_as_the_c_library_reads_it() {
+        let mut bytes = control_message(9000);
+        // SAFETY: a message header of zeroes is a valid one.
+        let mut message: msghdr = unsafe { std::mem::zeroed() };
+        (message.msg_control, message.msg_controllen) = (bytes.as_mut_ptr().cast(), bytes.len() as _);
+        // SAFETY: the control buffer is valid for its length, as long as `bytes` lives.
+        let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+        assert!(!first.is_null());
+        // SAFETY: not null: the library has found a whole header, which may lie at any address.
+        let (header, value) =
+            unsafe { (first.read_unaligned(), libc::CMSG_DATA(first).cast::<i32>().read_unaligned()) };
+        assert_eq!(
+            (header.cmsg_level, header.cmsg_type, value),
+            (libc::IPPROTO_TCP, crate::options::TCP_INQ, 9000)
+        );
+    }
 }

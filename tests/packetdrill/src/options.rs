@@ -17,6 +17,12 @@ pub(crate) struct Options {
     pub(crate) cork: bool,
     keep_alive: bool,
     keep_idle: Option<u32>,
+    keep_interval: Option<u32>,
+    keep_count: Option<u8>,
+    /// `TCP_INQ`: `recvmsg` tells how much more there is.
+    pub(crate) tell_queue: bool,
+    /// `TCP_NOTSENT_LOWAT`: room is there while less than this has not been sent.
+    not_sent_low: Option<u32>,
     user_timeout: Option<u32>,
     linger: Option<u32>,
     pub(crate) receive_buffer: Option<usize>,
@@ -29,8 +35,14 @@ pub(crate) struct Options {
     reuse_address: bool,
 }
 
-/// How long until keep-alive, when it is on and nothing else was said.
+/// How long until keep-alive, when it is on and nothing else was said; then how often, and how many times.
 const KEEP_IDLE: u32 = 7200;
+const KEEP_INTERVAL: u32 = 75;
+const KEEP_COUNT: u8 = 9;
+/// `TCP_INQ` of `linux/tcp.h`, which is the name of the control message, too.
+pub(crate) const TCP_INQ: i32 = 36;
+/// `TCP_NOTSENT_LOWAT`.
+const TCP_NOTSENT_LOWAT: i32 = 25;
 
 impl Options {
     /// As the stack takes them.
@@ -38,6 +50,8 @@ impl Options {
         let mut options = TcpOptionsConfig::default();
         options.nodelay = self.nodelay;
         options.keep_alive = self.idle();
+        options.keep_alive_interval = self.interval();
+        options.keep_alive_probes = self.keep_count;
         options.user_timeout =
             self.user_timeout.filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
         options.linger = self.linger.map(|s| Duration::from_secs(s.into()));
@@ -46,6 +60,15 @@ impl Options {
         options.send_buffer = self.send_buffer;
         options.max_segment = self.max_segment;
         options
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        self.keep_interval.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// How much may wait unsent before there is no room.
+    pub(crate) fn not_sent_low(&self) -> usize {
+        self.not_sent_low.unwrap_or(u32::MAX) as usize
     }
 
     fn idle(&self) -> Option<Duration> {
@@ -81,11 +104,30 @@ impl World {
             (libc::SOL_SOCKET, libc::SO_PRIORITY | libc::SO_MARK | libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
                 return Err(libc::EOPNOTSUPP);
             }
-            (libc::IPPROTO_TCP, libc::TCP_NODELAY) => options.nodelay = on()?,
+            (libc::IPPROTO_TCP, libc::TCP_NODELAY) => {
+                options.nodelay = on()?;
+                if options.nodelay {
+                    // As Linux has it: what a cork keeps back goes now, and only now.
+                    self.uncork(fd)?;
+                }
+            }
             (libc::IPPROTO_TCP, libc::TCP_CORK) => options.cork = on()?,
             (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => {
                 options.keep_idle = Some(u32::try_from(number()?).map_err(|_| libc::EINVAL)?);
             }
+            (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => match u32::try_from(number()?) {
+                Ok(seconds @ 1..=32_767) => options.keep_interval = Some(seconds),
+                _ => return Err(libc::EINVAL),
+            },
+            (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => match u8::try_from(number()?) {
+                Ok(count @ 1..=127) => options.keep_count = Some(count),
+                _ => return Err(libc::EINVAL),
+            },
+            (libc::IPPROTO_TCP, TCP_INQ) => match number()? {
+                on @ 0..=1 => options.tell_queue = on == 1,
+                _ => return Err(libc::EINVAL),
+            },
+            (libc::IPPROTO_TCP, TCP_NOTSENT_LOWAT) => options.not_sent_low = Some(number()? as u32),
             (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
                 options.user_timeout = Some(u32::try_from(number()?).map_err(|_| libc::EINVAL)?);
             }
@@ -124,6 +166,7 @@ impl World {
         let stack = self.stack(None);
         stack.tcp_set_nodelay(conn, options.nodelay, now);
         stack.tcp_set_keep_alive(conn, options.idle(), now);
+        stack.tcp_set_keep_alive_probes(conn, options.interval(), options.keep_count, now);
         let config = options.for_tcp();
         stack.tcp_set_linger(conn, config.linger);
         stack.tcp_set_user_timeout(conn, config.user_timeout);
@@ -164,6 +207,12 @@ impl World {
             (libc::IPPROTO_TCP, libc::TCP_NODELAY) => number(o.nodelay.into()),
             (libc::IPPROTO_TCP, libc::TCP_CORK) => number(o.cork.into()),
             (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => number(o.keep_idle.unwrap_or(KEEP_IDLE) as i32),
+            (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => {
+                number(o.keep_interval.unwrap_or(KEEP_INTERVAL) as i32)
+            }
+            (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => number(o.keep_count.unwrap_or(KEEP_COUNT).into()),
+            (libc::IPPROTO_TCP, TCP_INQ) => number(o.tell_queue.into()),
+            (libc::IPPROTO_TCP, TCP_NOTSENT_LOWAT) => number(o.not_sent_low.unwrap_or(0) as i32),
             (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => number(o.user_timeout.unwrap_or(0) as i32),
             (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => {
                 let told = o.max_segment.unwrap_or(536);

@@ -43,6 +43,7 @@ impl World {
     fn reading(&mut self, fd: i32) -> Result<Reading, Errno> {
         let socket = self.sock(fd)?;
         let low = socket.options.receive_low.max(1);
+        let low_unsent = socket.options.not_sent_low();
         let mut events = 0_i16;
         let mut received = 0;
         match &socket.kind {
@@ -78,6 +79,10 @@ impl World {
                 if ended || deaf || error {
                     events |= libc::POLLRDHUP;
                 }
+                let unsent = stack
+                    .snapshot(conn)
+                    .map_or(0, |s| s.send_queue.saturating_sub(s.unacknowledged as usize));
+                let room = if unsent < low_unsent { room } else { 0 };
                 if state.may_send() && !shut && room > limit / 2 || error || shut && state != State::SynSent {
                     events |= libc::POLLOUT | libc::POLLWRNORM;
                 }
@@ -189,6 +194,16 @@ impl World {
                 epoll.members.remove(&fd);
             }
         }
+    }
+
+    /// What `TCP_INQ` asks for: bytes that are left to read, or one for the end that is.
+    pub(crate) fn queue_to_tell(&mut self, fd: i32) -> Result<Option<i32>, Errno> {
+        let socket = self.sock(fd)?;
+        let (true, Kind::Stream(stream)) = (socket.options.tell_queue, &socket.kind) else { return Ok(None) };
+        let conn = stream.conn;
+        let (unread, ..) = self.queued(fd)?;
+        let ended = peer_finished(self.stack(None).tcp_state(conn));
+        Ok(Some(if unread == 0 { ended.into() } else { unread as i32 }))
     }
 
     /// `FIONREAD` and `SIOCOUTQ`, `SIOCOUTQNSD`: bytes to be read; not acknowledged; not sent.

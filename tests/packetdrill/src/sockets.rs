@@ -36,7 +36,7 @@ pub(crate) enum Kind {
     /// A TCP socket that neither listens nor is connected.
     Fresh,
     Listener(ListenerId),
-    Stream(Stream),
+    Stream(Box<Stream>),
     /// A UDP socket; opened in the stack when it is bound, or first sends.
     Datagrams(Datagrams),
 }
@@ -144,7 +144,7 @@ impl World {
         match socket.kind {
             Kind::Fresh => {}
             Kind::Listener(id) => self.stack(None).tcp_close_listener(id, now),
-            Kind::Stream(stream) => self.close_stream(stream),
+            Kind::Stream(stream) => self.close_stream(*stream),
             Kind::Datagrams(d) => self.close_datagrams(&d),
         }
         Ok(())

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 use hemi_net::{ConnError, ConnId, tcp::State};
-use hemi_queue::Buf;
+use hemi_queue::{Buf, time::Instant};
 
 use crate::{
     sockets::{Descriptor, Kind, Socket, errno_of, plain},
     world::{Errno, Step, World},
 };
+
+/// How long a cork keeps a segment back.
+const CORKED: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// A connection behind a descriptor.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct Stream {
     state: State,
     /// `MSG_MORE` or `TCP_CORK`: kept back until a full segment is there, or the rest comes.
     pub(crate) corked: Vec<u8>,
+    /// When the first of that was written.
+    corked_since: Option<Instant>,
     /// Bytes written and read, for `TCP_INFO`.
     pub(crate) written: u64,
     pub(crate) read: u64,
@@ -43,6 +48,7 @@ impl Stream {
             shut: false,
             state: State::Closed,
             corked: Vec::new(),
+            corked_since: None,
             written: 0,
             read: 0,
         }
@@ -100,8 +106,13 @@ impl World {
             Some((local, remote)) => (Some(local), remote),
             None => (bound, Self::any(v6)),
         };
-        let socket =
-            Socket { v6, nonblocking, options, bound: local, kind: Kind::Stream(Stream::new(conn, false)) };
+        let socket = Socket {
+            v6,
+            nonblocking,
+            options,
+            bound: local,
+            kind: Kind::Stream(Box::new(Stream::new(conn, false))),
+        };
         let shown = socket.shown(remote);
         Ok((self.open(Descriptor::Socket(socket)), shown)).into()
     }
@@ -138,7 +149,7 @@ impl World {
         };
         let local = self.stack(None).tcp_addresses(conn).map(|a| a.0);
         if let Ok(socket) = self.sock(fd) {
-            socket.kind = Kind::Stream(Stream::new(conn, true));
+            socket.kind = Kind::Stream(Box::new(Stream::new(conn, true)));
             socket.bound = local;
         }
         if wait { Step::Wait(None) } else { Err(libc::EINPROGRESS).into() }
@@ -277,6 +288,7 @@ impl World {
         };
         let wait = !socket.nonblocking && flags & libc::MSG_DONTWAIT == 0;
         let corked = socket.options.cork || flags & libc::MSG_MORE != 0;
+        let low = socket.options.not_sent_low();
         let stream = match &socket.kind {
             Kind::Stream(stream) => stream,
             Kind::Datagrams(_) => return Err(libc::EINVAL).into(),
@@ -291,12 +303,19 @@ impl World {
             return if *done > 0 { Ok(*done) } else { Err(errno) }.into();
         }
         let connecting = !state.may_send();
-        let n = (bytes.len() - *done).min(room.saturating_sub(held));
-        if n > 0 && (wait || !connecting) {
+        let mut room = room.saturating_sub(held);
+        let may = wait || !connecting;
+        loop {
+            // With `TCP_NOTSENT_LOWAT` it goes on as far as what is written leaves at once.
+            let n = (bytes.len() - *done).min(room).min(low.saturating_sub(self.unsent(fd)));
+            if n == 0 || !may {
+                break;
+            }
             if let Err(errno) = self.hand_over(fd, &bytes[*done..*done + n], corked) {
                 return if *done > 0 { Ok(*done) } else { Err(errno) }.into();
             }
-            *done += n;
+            (*done, room) = (*done + n, room - n);
+            self.flush();
         }
         match *done {
             n if n == bytes.len() => Ok(n).into(),
@@ -306,6 +325,14 @@ impl World {
         }
     }
 
+    /// Bytes that were written and have not been sent.
+    pub(crate) fn unsent(&mut self, fd: i32) -> usize {
+        let Ok(Socket { kind: Kind::Stream(stream), .. }) = self.sock(fd) else { return 0 };
+        let conn = stream.conn;
+        let snapshot = self.stack(None).snapshot(conn);
+        snapshot.map_or(0, |s| s.send_queue.saturating_sub(s.unacknowledged as usize))
+    }
+
     /// Give bytes to the stack, but what a cork keeps back.
     fn hand_over(&mut self, fd: i32, bytes: &[u8], corked: bool) -> Result<(), Errno> {
         let Ok(Socket { kind: Kind::Stream(stream), .. }) = self.sock(fd) else { return Err(libc::EBADF) };
@@ -313,10 +340,13 @@ impl World {
         let conn = stream.conn;
         stream.corked.extend_from_slice(bytes);
         let mut ready = std::mem::take(&mut stream.corked);
+        let since = stream.corked_since.take();
         if corked {
             let mss = self.stack(None).snapshot(conn).map_or(1, |s| usize::from(s.mss)).max(1);
             let rest = ready.split_off(ready.len() / mss * mss);
+            let now = self.now;
             if let Ok(Socket { kind: Kind::Stream(stream), .. }) = self.sock(fd) {
+                stream.corked_since = (!rest.is_empty()).then(|| since.unwrap_or(now));
                 stream.corked = rest;
             }
         }
@@ -326,6 +356,29 @@ impl World {
         let now = self.now;
         self.stack(None).tcp_push(conn, Buf::from(ready).into(), now).map_err(|(e, _)| errno_of(e))?;
         Ok(())
+    }
+
+    /// When the first cork is to be pulled: Linux keeps nothing back for longer than 200 ms.
+    pub(crate) fn cork_alarm(&self) -> Option<Instant> {
+        self.corks().map(|(_, at)| at).min()
+    }
+
+    fn corks(&self) -> impl Iterator<Item = (i32, Instant)> + '_ {
+        self.descriptors.iter().filter_map(|(fd, descriptor)| match descriptor {
+            Descriptor::Socket(Socket { kind: Kind::Stream(stream), .. }) if !stream.corked.is_empty() => {
+                Some((*fd, stream.corked_since? + CORKED))
+            }
+            _ => None,
+        })
+    }
+
+    /// Pull the corks whose time has come.
+    pub(crate) fn pull_corks(&mut self) {
+        let due: Vec<i32> = self.corks().filter(|(_, at)| *at <= self.now).map(|(fd, _)| fd).collect();
+        for fd in due {
+            // A connection that takes no more has an error to tell by itself.
+            let _ = self.uncork(fd);
+        }
     }
 
     /// The cork is pulled.

@@ -195,7 +195,7 @@ impl World {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.stack.as_ref().and_then(Stack::deadline)
+        [self.stack.as_ref().and_then(Stack::deadline), self.cork_alarm()].into_iter().flatten().min()
     }
 
     /// When the first blocked call gives up.
@@ -206,6 +206,7 @@ impl World {
     /// Let the stack send, and try the blocked calls again, until nothing moves.
     pub(crate) fn settle(&mut self) {
         loop {
+            self.pull_corks();
             self.flush();
             let before = self.blocked.len();
             let mut blocked = std::mem::take(&mut self.blocked);
@@ -224,7 +225,7 @@ impl World {
         }
     }
 
-    fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         let Some(stack) = &mut self.stack else { return };
         for _ in 0..1000 {
             stack.advance(self.now);

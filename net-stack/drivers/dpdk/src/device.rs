@@ -1,56 +1,88 @@
 //! [`Dpdk`]: one queue pair of a port as a [`Device`].
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    ops::Range,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use dpdk_sys as sys;
-use hemi_net::{Caps, Device, Gone, RxFrame, RxPool, TxFrame, TxQueue, frame::RxChecksum};
-use hemi_queue::{BufMut, Pool, Wakeup, time::Instant};
+use hemi_net::{Caps, Device, Gone, RxFrame, TxQueue};
+use hemi_queue::{Pool, Result, Wakeup, buf::Region, time::Instant};
 
-use crate::port::Port;
+use crate::{
+    counters::Counters,
+    exposure::Reach,
+    mbuf::Mbuf,
+    mempool::Heap,
+    port::{Offers, Port, Queue},
+    rx::{BURST, RxPath},
+    setup,
+    tx::{TxPath, TxShape},
+    xstats,
+};
 
-/// Packets per call of a driver.
-const BURST: usize = 32;
 /// How often link and removal are asked for.
 const PERIOD: Duration = Duration::from_millis(100);
+/// The same while there is no link.
+const SOON: Duration = Duration::from_millis(10);
+/// How long a memif client waits for a server that it has called, before it calls again.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a parked core sleeps at most: a poll-mode driver does not wake it.
 const NAP_US: u32 = 50;
-/// The largest packet that is believed: 64 KiB of merged segments, and a header.
-const LARGEST: usize = (64 << 10) + 256;
+/// The most payload that the stack hands over in one frame: an IPv4 packet's 65,535 bytes, less the headers.
+const TSO: u32 = 65_000;
 
 /// A queue pair of a DPDK port.
 pub(crate) struct Dpdk {
-    port: Arc<Port>,
-    queue: u16,
-    rx: RxPool,
-    caps: Caps,
-    next_look: Instant,
-    link_up: bool,
+    rx: RxPath,
+    tx: TxPath,
+    index: u16,
+    link: Link,
     counters: Counters,
+    /// Closed after the paths above have let go.
+    port: Arc<Port>,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    rx_copied: u64,
-    rx_no_memory: u64,
-    rx_bad_packet: u64,
-    tx_copied: u64,
-    tx_full: u64,
-    tx_no_mbufs: u64,
-    tx_too_large: u64,
-    tx_no_carrier: u64,
+/// What is known of the link.
+#[derive(Debug)]
+struct Link {
+    up: bool,
+    /// When to look again.
+    next: Instant,
+    /// When to call a memif server again.
+    call: Instant,
 }
 
 impl Dpdk {
-    pub(crate) fn new(port: Arc<Port>, queue: u16, pool: &Pool) -> Self {
-        let caps = Caps { mtu: port.mtu, tx_checksum: port.tx_checksum, ..Caps::ethernet(port.mac) };
-        let rx = RxPool::new(pool.clone());
-        let counters = Counters::default();
-        Self { port, queue, rx, caps, next_look: Instant::ZERO, link_up: true, counters }
+    /// Make a device of `queue`, whose buffers a driver may send from are added to `pool`.
+    pub(crate) fn new(port: Arc<Port>, queue: Queue, pool: &Pool, heap: usize) -> Result<Self> {
+        let Offers { chains, most_pieces, reach, tso, keep, rx_checksum, .. } = port.offers;
+        let Queue { index, received, heads, carriers } = queue;
+        let mut memory = Vec::new();
+        if reach == Reach::Eal {
+            memory.push(received.span());
+            memory.extend(provide(pool, heap)?);
+        }
+        let rx = RxPath::new(received, keep, pool, rx_checksum)?;
+        let shape = TxShape {
+            port: port.id,
+            queue: index,
+            chains,
+            most_pieces: most_pieces.into(),
+            reach,
+            memory,
+            prepare: tso,
+        };
+        let tx = TxPath::new(shape, heads, carriers);
+        let link = Link { up: true, next: Instant::ZERO, call: Instant::ZERO };
+        Ok(Self { rx, tx, index, link, counters: Counters::default(), port })
     }
 
     /// Link and removal, now and then.
+    #[cold]
     fn look(&mut self, now: Instant) -> Result<(), Gone> {
-        self.next_look = now + PERIOD;
         let mut link = sys::rte_eth_link::default();
         // SAFETY: the port is open while `self.port` is; the link is a local.
         let (removed, told) = unsafe {
@@ -63,98 +95,72 @@ impl Dpdk {
             let source = io::Error::from_raw_os_error(libc::ENODEV);
             return Err(Gone { name: self.port.name.clone(), source });
         }
-        self.link_up = told < 0 || link.link_status() != 0;
+        self.tx.hurry();
+        let up = told < 0 || link.link_status() != 0;
+        if up != self.link.up {
+            self.link.up = up;
+            self.link.call = now + PERIOD;
+            let change = |n: u32| if up { n.wrapping_sub(1) } else { n.wrapping_add(1) };
+            let _ = self.port.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| Some(change(n)));
+        }
+        // A memif client is alone until it calls. While it does, no queue may be in use: those without a link are not.
+        let all_wait =
+            || self.port.waiting.load(Ordering::Acquire) == self.port.taken.load(Ordering::Acquire);
+        if !up && self.port.offers.calls_once && now >= self.link.call && self.index == 0 && all_wait() {
+            self.counters.reconnects += 1;
+            let (there, log) = setup::call_again(self.port.id);
+            tracing::trace!("{}: called again: {log}", self.port.name);
+            self.link.call = now + if there { PATIENCE } else { PERIOD };
+        }
+        self.link.next = now + if up { PERIOD } else { SOON };
         Ok(())
     }
+}
 
-    /// A received packet in one buffer of the pool; `None` when it was dropped (and counted).
-    fn take(&mut self, mbuf: *const sys::rte_mbuf) -> Option<RxFrame> {
-        let first = segment(mbuf);
-        let len = first.packet_len as usize;
-        if len > LARGEST || len > self.rx.pool().largest() {
-            self.counters.rx_bad_packet += 1;
-            return None;
-        }
-        let Some(mut copy) = self.rx.alloc(len) else {
-            self.counters.rx_no_memory += 1;
-            return None;
+/// Add `bytes` of EAL's heap to the pool, in buffers of several sizes; where they lie.
+fn provide(pool: &Pool, bytes: usize) -> Result<Vec<Range<usize>>> {
+    let mut added = Vec::new();
+    for (size, bytes) in [(256, bytes / 16), (2048, bytes / 4), (16 << 10, bytes / 4), (64 << 10, bytes / 4)]
+    {
+        let Some(heap) = (bytes >= size && size <= pool.largest()).then(|| Heap::new(bytes)).flatten() else {
+            continue;
         };
-        if !gather(&first, len, &mut copy) {
-            self.counters.rx_bad_packet += 1;
-            return None;
-        }
-        self.counters.rx_copied += 1;
-        // SAFETY: any number.
-        let good = self.port.rx_checksum && unsafe { sys::hemi_dpdk_checksum_good(first.flags) } != 0;
-        let checksum = if good { RxChecksum::Good } else { RxChecksum::Unknown };
-        Some(RxFrame { bytes: copy.freeze(), checksum })
+        let start = heap.base().addr().get();
+        added.push(start..start + heap.len());
+        let (base, len) = (heap.base(), heap.len());
+        // SAFETY: zeroed memory of EAL's that is nobody else's, freed by its owner. Devices read from it what they are given.
+        let region = unsafe { Region::provided(base, len, Box::new(heap)) };
+        pool.add_region(region, size)?;
     }
-}
-
-fn segment(mbuf: *const sys::rte_mbuf) -> sys::hemi_dpdk_segment {
-    let mut out = sys::hemi_dpdk_segment::default();
-    // SAFETY: an mbuf that the driver handed over, or the next of its chain; read field by field.
-    unsafe { sys::hemi_dpdk_segment(mbuf, &raw mut out) };
-    out
-}
-
-/// Copy the pieces of a packet behind each other; whether they are within their buffers and are `len` bytes in all.
-fn gather(first: &sys::hemi_dpdk_segment, len: usize, out: &mut BufMut) -> bool {
-    let mut piece = *first;
-    let mut at = 0;
-    loop {
-        let n = piece.len as usize;
-        let inside = piece.offset.checked_add(piece.len).is_some_and(|end| end <= piece.buffer_len);
-        let Some(room) = out.spare_mut()[at..].get_mut(..n).filter(|_| inside && at + n <= len) else {
-            return false;
-        };
-        // SAFETY: checked to be within the mbuf's buffer, which is ours until it is freed; copied once, never referred to.
-        unsafe {
-            std::ptr::copy_nonoverlapping(piece.buffer.add(piece.offset as usize), room.as_mut_ptr(), n);
-        }
-        at += n;
-        if piece.next.is_null() || at == len {
-            break;
-        }
-        piece = segment(piece.next);
-    }
-    out.set_len(at);
-    at == len
-}
-
-/// What of a frame's checksum the device has to finish: TCP (or UDP), IPv4 (or IPv6), the IP header's length.
-fn checksum_of(frame: &TxFrame) -> Option<(bool, bool, u16)> {
-    let request = frame.checksum?;
-    let v4 = frame.head().get(12..14) == Some(&[8, 0]);
-    Some((request.offset == 16, v4, u16::from(request.start).saturating_sub(14)))
+    Ok(added)
 }
 
 impl Device for Dpdk {
     fn caps(&self) -> Caps {
-        self.caps
+        let Offers { mtu, tx_checksum, tso, .. } = self.port.offers;
+        Caps { mtu, tx_checksum, tso: if tso { TSO } else { 0 }, ..Caps::ethernet(self.port.mac) }
     }
 
     fn rx_burst(&mut self, now: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {
-        if now >= self.next_look {
+        if now >= self.link.next {
             self.look(now)?;
         }
+        if !self.link.up {
+            return Ok(0);
+        }
+        self.rx.give_back();
+        self.tx.release();
         let before = frames.len();
         let mut left = max;
         while left > 0 {
-            let mut mbufs = [std::ptr::null_mut(); BURST];
+            let mut mbufs = [Mbuf::NONE; BURST];
             let wanted = left.min(BURST);
             // SAFETY: room for `wanted`; the queue is this core's alone.
             let n = unsafe {
-                sys::hemi_dpdk_rx_burst(self.port.id, self.queue, mbufs.as_mut_ptr(), wanted as u16)
+                sys::hemi_dpdk_rx_burst(self.port.id, self.index, mbufs.as_mut_ptr().cast(), wanted as u16)
             };
             let n = usize::from(n).min(wanted);
-            for &mbuf in &mbufs[..n] {
-                frames.extend(self.take(mbuf));
-            }
-            if n > 0 {
-                // SAFETY: received above, copied, and used no more.
-                unsafe { sys::rte_pktmbuf_free_bulk(mbufs.as_mut_ptr(), n as u32) };
-            }
+            self.rx.take(&mbufs[..n], frames, &mut self.counters);
             left -= n;
             if n < wanted {
                 break;
@@ -164,69 +170,23 @@ impl Device for Dpdk {
     }
 
     fn tx_burst(&mut self, now: Instant, frames: &mut TxQueue) -> Result<usize, Gone> {
-        let mut taken = 0;
-        while !frames.is_empty() {
-            let mut mbufs = [std::ptr::null_mut(); BURST];
-            let wanted = frames.len().min(BURST);
-            // SAFETY: room for `wanted`; the pool lives while the port does.
-            let code =
-                unsafe { sys::hemi_dpdk_alloc_bulk(self.port.mbufs.0, mbufs.as_mut_ptr(), wanted as u32) };
-            if code != 0 {
-                self.counters.tx_no_mbufs += 1;
-                break; // they come back as the device sends
-            }
-            let mut filled = 0;
-            for (frame, &mbuf) in frames.iter().zip(&mbufs[..wanted]) {
-                // SAFETY: a new mbuf of one piece. The answer is where to write `len` bytes, or null.
-                let at =
-                    unsafe { sys::hemi_dpdk_append(mbuf, frame.len().min(usize::from(u16::MAX)) as u16) };
-                if at.is_null() || frame.len() > usize::from(u16::MAX) {
-                    break;
-                }
-                // SAFETY: as appended; nobody else has the mbuf.
-                let room = unsafe { std::slice::from_raw_parts_mut(at, frame.len()) };
-                frame.copy_to(room);
-                if let Some((tcp, v4, ip_len)) = checksum_of(frame) {
-                    // SAFETY: as above.
-                    unsafe { sys::hemi_dpdk_ask_checksum(mbuf, tcp.into(), v4.into(), ip_len) };
-                }
-                filled += 1;
-            }
-            // SAFETY: `filled` packets; those that are taken are the driver's from then on. The queue is this core's alone.
-            let sent = unsafe {
-                sys::hemi_dpdk_tx_burst(self.port.id, self.queue, mbufs.as_mut_ptr(), filled as u16)
-            };
-            let sent = usize::from(sent).min(filled);
-            if sent < wanted {
-                // SAFETY: not taken, and used no more.
-                unsafe { sys::rte_pktmbuf_free_bulk(mbufs[sent..].as_mut_ptr(), (wanted - sent) as u32) };
-            }
-            (0..sent).for_each(|_| frames.discard());
-            self.counters.tx_copied += sent as u64;
-            taken += sent;
-            if filled < wanted && sent == filled {
-                self.counters.tx_too_large += 1; // the stack keeps to the MTU, so this is nothing that can be sent
-                frames.discard();
-                taken += 1;
-                continue;
-            }
-            if sent < filled {
-                self.counters.tx_full += 1;
-                break;
+        if self.link.up {
+            let taken = self.tx.burst(frames, &mut self.counters);
+            if taken > 0 || frames.is_empty() {
+                return Ok(taken);
             }
         }
-        if taken == 0 && !frames.is_empty() {
-            if now >= self.next_look {
-                self.look(now)?;
-            }
-            // Without a carrier nothing ever goes out: as a NIC whose cable is pulled.
-            while !self.link_up && !frames.is_empty() {
-                self.counters.tx_no_carrier += 1;
-                frames.discard();
-                taken += 1;
-            }
+        if now >= self.link.next {
+            self.look(now)?;
         }
-        Ok(taken)
+        // Without a carrier nothing ever goes out: as a NIC whose cable is pulled.
+        let mut dropped = 0;
+        while !self.link.up && !frames.is_empty() {
+            frames.discard();
+            dropped += 1;
+        }
+        self.counters.tx_no_carrier += dropped as u64;
+        Ok(dropped)
     }
 
     fn wakeup(&self) -> Wakeup {
@@ -234,51 +194,40 @@ impl Device for Dpdk {
     }
 
     fn counters(&self, each: &mut dyn FnMut(&str, u64)) {
-        let c = &self.counters;
-        for (name, value) in [
-            ("rx_copied", c.rx_copied),
-            ("rx_no_memory", c.rx_no_memory),
-            ("rx_bad_packet", c.rx_bad_packet),
-            ("tx_copied", c.tx_copied),
-            ("tx_full", c.tx_full),
-            ("tx_no_mbufs", c.tx_no_mbufs),
-            ("tx_too_large", c.tx_too_large),
-            ("tx_no_carrier", c.tx_no_carrier),
-        ] {
-            each(name, value);
-        }
-        self.xstats(each);
+        self.counters.each(each);
+        xstats::each(self.port.id, each);
     }
 
     fn describe(&self) -> String {
-        let Caps { mac, mtu, tx_checksum, .. } = self.caps;
-        let offload = if tx_checksum { "checksums by the device" } else { "no offloads" };
-        format!("DPDK port {} queue {}, {mac}, mtu {mtu}, {offload}", self.port.name, self.queue)
+        let Offers { mtu, tx_checksum, rx_checksum, tso, lro, chains, reach, .. } = self.port.offers;
+        let mut does = vec![match reach {
+            _ if !chains => "sends copies",
+            Reach::None => "sends copies",
+            Reach::Eal => "sends from EAL's memory",
+            Reach::Any => "sends from any memory",
+        }];
+        let offloads = [
+            (tx_checksum, "finishes checksums"),
+            (rx_checksum, "verifies checksums"),
+            (tso, "cuts segments"),
+            (lro, "joins segments"),
+            (chains, "multi-segment"),
+        ];
+        does.extend(offloads.iter().filter(|(has, _)| *has).map(|(_, what)| *what));
+        let (name, mac) = (&self.port.name, self.port.mac);
+        format!("DPDK port {name} queue {}, {mac}, mtu {mtu}: {}", self.index, does.join(", "))
     }
 }
 
-impl Dpdk {
-    /// The driver's own statistics, those that are not zero.
-    fn xstats(&self, each: &mut dyn FnMut(&str, u64)) {
-        let id = self.port.id;
-        // SAFETY: a null list of no entries asks for the number.
-        let count = unsafe { sys::rte_eth_xstats_get_names(id, std::ptr::null_mut(), 0) };
-        let Ok(count) = usize::try_from(count) else { return };
-        let mut names = vec![sys::rte_eth_xstat_name { name: [0; 64] }; count];
-        let mut values = vec![sys::rte_eth_xstat::default(); count];
-        // SAFETY: the lists have as many entries as is said.
-        let (named, valued) = unsafe {
-            (
-                sys::rte_eth_xstats_get_names(id, names.as_mut_ptr(), count as u32),
-                sys::rte_eth_xstats_get(id, values.as_mut_ptr(), count as u32),
-            )
-        };
-        let got = usize::try_from(valued.min(named)).unwrap_or(0).min(count);
-        for stat in values[..got].iter().filter(|stat| stat.value > 0) {
-            let Some(name) = names.get(stat.id as usize) else { continue };
-            let name = name.name.map(|c| c as u8);
-            let name = name.split(|&c| c == 0).next().unwrap_or_default();
-            each(&String::from_utf8_lossy(name), stat.value);
+impl Drop for Dpdk {
+    fn drop(&mut self) {
+        self.tx.hurry();
+        // What the driver still reads lives until the port is closed.
+        let left = self.tx.in_flight().map(hemi_queue::Buf::into_send);
+        self.port.leftovers.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
+        self.port.taken.fetch_sub(1, Ordering::AcqRel);
+        if !self.link.up {
+            self.port.waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }

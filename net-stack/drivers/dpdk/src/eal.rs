@@ -86,6 +86,9 @@ pub(crate) fn start(device: &str, arguments: Option<&str>) -> Result<()> {
     }
     let shown = words[1..].join(" ");
     let words: Vec<CString> = words.into_iter().map(|word| CString::new(word).unwrap_or_default()).collect();
+    // Only what goes wrong: some drivers tell of every message.
+    // SAFETY: a level (RTE_LOG_WARNING); arguments may set another.
+    unsafe { sys::rte_log_set_global_level(5) };
     // EAL binds the thread that starts it to a core. That shall not be ours, and it may end.
     let start = move || {
         let mut pointers: Vec<*mut c_char> = words.iter().map(|word| word.as_ptr().cast_mut()).collect();

@@ -3,12 +3,18 @@
 use std::{os::fd::AsRawFd, time::Duration};
 
 use hemi_link::LinkWatch;
-use hemi_net::{Caps, Device, Gone, RxFrame, TxQueue, wire::MacAddr};
+use hemi_net::{
+    Caps, Device, Gone, RxFrame, TxQueue,
+    cores::{Steered, Steering},
+    wire::MacAddr,
+};
 use hemi_queue::{Pool, Progress, Result, Wakeup, time::Instant};
 
 use crate::{
     counters::Counters,
+    fanout,
     ring::RxRing,
+    rss,
     rx::{self, RxPath},
     socket::Socket,
     tx::{Sent, TxPath},
@@ -38,6 +44,8 @@ pub(crate) struct Packet {
     stuck: Option<Instant>,
     /// Frames go past the queueing discipline, where nobody cuts what the interface cannot.
     bypass: bool,
+    /// Sockets of the fanout group; 1: there is none.
+    members: usize,
 }
 
 impl Packet {
@@ -53,7 +61,24 @@ impl Packet {
         let caps = Caps { mac, mtu, tx_checksum: offload, tso: if offload { TSO } else { 0 } };
         let (rx, tx) = (RxPath::new(pool)?, TxPath::new());
         let counters = Counters::default();
-        Ok(Self { socket, ring, rx, tx, watch, caps, counters, retry: None, stuck: None, bypass: true })
+        Ok(Self {
+            socket,
+            ring,
+            rx,
+            tx,
+            watch,
+            caps,
+            counters,
+            retry: None,
+            stuck: None,
+            bypass: true,
+            members: 1,
+        })
+    }
+
+    /// Its socket is one of `members` in a fanout group.
+    pub(crate) fn in_group_of(self, members: usize) -> Self {
+        Self { members, ..self }
     }
 
     /// The interface has taken no frame at `now`. When that lasts, and no cable is plugged in, the frames go nowhere: so many were thrown away.
@@ -137,6 +162,19 @@ impl Device for Packet {
                 Ok(n + lost)
             }
             Sent::Gone(source) => Err(self.watch.gone(source)),
+        }
+    }
+
+    fn steer(&mut self, rule: &Steering) -> Steered {
+        let Some(program) = rss::program(rule, self.members).filter(|_| self.members > 1) else {
+            return Steered::Unknown;
+        };
+        match fanout::choose_by(&self.socket, &program) {
+            Ok(()) => Steered::Exactly,
+            Err(e) => {
+                tracing::warn!("{}: the fanout group takes no program: {e}", self.watch.name());
+                Steered::Unknown
+            }
         }
     }
 

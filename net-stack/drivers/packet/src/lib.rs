@@ -25,7 +25,7 @@
 //! * Every frame has a `virtio_net_hdr` before it (`vnet.rs`), in both directions. It tells that a checksum is verified, or unfinished because
 //!   the frame never left this machine (a veth pair), and of frames that hold several packets: TCP's go up as they are, UDP's are cut
 //!   (`uso.rs`). Towards the kernel it asks for checksums and for TCP segmentation, so that a push leaves in frames of up to 64 KB.
-//! * With several queues, a fanout group gives each flow to one of them (`fanout.rs`).
+//! * With several queues, a fanout group gives each flow to the core that it belongs to (`fanout.rs`, `rss.rs`).
 //!
 //! # What it leaves out
 //! Reaching the kernel's stack on the same interface: what we send goes out, and what the kernel sends is not shown to us. (A veth pair
@@ -36,6 +36,7 @@ mod device;
 mod fanout;
 mod filter;
 mod ring;
+mod rss;
 mod rx;
 mod socket;
 mod tx;
@@ -88,7 +89,8 @@ pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device
         ring.discard_all(|| rx::skip(&socket)); // of the frames since the bind, the others of the group have copies
     }
     let watch = LinkWatch::new(&interface).map_err(fail("watch interface"))?;
-    Ok(Box::new(Packet::new(socket, ring, watch, pool, mac, mtu, offload == Switch::On)?))
+    let device = Packet::new(socket, ring, watch, pool, mac, mtu, offload == Switch::On)?;
+    Ok(Box::new(device.in_group_of(queue.of)))
 }
 
 /// The value of a parameter that is on or off.

@@ -17,7 +17,8 @@
 //!   where that is possible.
 //! * `mac`: the stack's address on the wire, by default the interface's own.
 //! * `mtu`: no more than the interface's, and 3,822: a frame is in one chunk of at most a page.
-//! * `queue`: the interface's first receive queue that is ours, 0 by default; each core takes one. An interface that spreads its frames over
+//! * `queue`: the interface's first receive queue that is ours, 0 by default; each core takes one; cores beyond them send by the first core's.
+//!   An interface that spreads its frames over
 //!   more queues than we open is refused unless `queue` is given: frames on the others go to the kernel, and we would wait for them in vain.
 //! * `umem`: memory for received frames, 8 MiB by default.
 //! * `checksum=trust`: received checksums are not verified. For virtual links whose other end leaves them to be finished by the hardware
@@ -143,6 +144,14 @@ pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device
         retry: None,
         _membership: membership,
     }))
+}
+
+/// How many receive queues the interface that `uri` names spreads its frames over: so many cores can have one each.
+///
+/// # Errors
+/// [`Uri`](Error::Uri) for an interface that does not exist.
+pub fn queues(uri: &Uri) -> Result<usize> {
+    Ok(Interface::of(uri)?.receive_queues().map_or(1, |n| n as usize))
 }
 
 /// The parameter `checksum=`.

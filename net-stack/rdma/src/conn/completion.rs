@@ -13,16 +13,20 @@ impl Connection {
     /// A work request has ended, and with it all before it.
     #[inline]
     pub fn completed(&mut self, id: WorkId, result: Result<(), Status>, now: Instant) {
-        let ending = self.flight.ending_with(id.sequence());
-        for left in (0..ending).rev() {
-            let Some(slot) = self.flight.pop() else { return };
-            match result {
-                Err(status) if left == 0 => {
-                    self.work_failed(slot.operation, status);
-                    break;
-                }
-                _ => self.work_done(slot),
+        if !self.flight.complete(id.sequence()) {
+            return;
+        }
+        // What has no slot is a SEND that holds nothing.
+        let mut operation = Operation::Send;
+        while let Some((sequence, slot)) = self.flight.next_ended() {
+            if result.is_err() && sequence == id.sequence() {
+                operation = slot.operation;
+            } else {
+                self.work_done(slot);
             }
+        }
+        if let Err(status) = result {
+            self.work_failed(operation, status);
         }
         if self.flight.is_empty() {
             self.end_reading();
@@ -34,15 +38,7 @@ impl Connection {
         }
     }
 
-    #[inline]
     fn work_done(&mut self, slot: Slot) {
-        match slot.hold {
-            Hold::Unit(_) | Hold::Nothing if slot.operation == Operation::Send => (),
-            _ => self.work_done_slowly(slot),
-        }
-    }
-
-    fn work_done_slowly(&mut self, slot: Slot) {
         match slot.hold {
             Hold::Nothing | Hold::Unit(_) => self.probing &= slot.operation != Operation::Probe,
             Hold::Target { bytes, full } => self.read_done(bytes, full),

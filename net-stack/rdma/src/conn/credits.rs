@@ -26,6 +26,10 @@ pub(super) struct Credits {
     granted: u16,
     /// Free, and not promised.
     idle: u16,
+    /// Free, and not announced.
+    untold: u16,
+    /// So many of them are to be announced by a message for nothing else.
+    owe_at: u16,
     ended: bool,
 }
 
@@ -42,6 +46,8 @@ impl Credits {
             announced: 0,
             granted: 0,
             idle: window,
+            untold: window,
+            owe_at: (window - RESERVE).div_ceil(2),
             ended: false,
         }
     }
@@ -54,6 +60,7 @@ impl Credits {
     pub(super) fn first(&mut self) -> u16 {
         self.promise();
         self.announced = self.granted;
+        self.untold = self.idle;
         self.granted.wrapping_sub(self.received)
     }
 
@@ -91,9 +98,9 @@ impl Credits {
     /// Whether the peer waits for credits, or soon will.
     #[inline]
     pub(super) fn owes(&self) -> bool {
-        let untold = self.idle + self.granted.wrapping_sub(self.announced);
-        let theirs = self.announced.wrapping_sub(self.received);
-        untold * 2 >= self.window - RESERVE || theirs <= RESERVE / 2 && untold >= 2
+        // A message that goes anyway tells of one.
+        self.untold >= 2
+            && (self.untold >= self.owe_at || self.announced.wrapping_sub(self.received) <= RESERVE / 2)
     }
 
     fn raises(&mut self) -> bool {
@@ -115,6 +122,7 @@ impl Credits {
     pub(super) fn send(&mut self, kind: Kind, more: bool) -> u32 {
         self.promise();
         self.announced = self.granted;
+        self.untold = self.idle;
         let sequence = self.sent as u8;
         self.sent = self.sent.wrapping_add(1);
         Header { kind, more, sequence, limit: self.announced }.encode()
@@ -151,6 +159,7 @@ impl Credits {
     #[inline]
     pub(super) fn give_back(&mut self, n: u16) {
         self.idle += n;
+        self.untold += n;
     }
 
     /// The queue pair receives no more.

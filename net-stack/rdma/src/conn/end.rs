@@ -56,6 +56,7 @@ impl Connection {
     pub fn finish(&mut self) {
         if self.sending == Sending::Open {
             self.sending = Sending::Finishing;
+            self.calm = false;
             self.work = true;
         }
     }
@@ -68,6 +69,7 @@ impl Connection {
         }
         if self.close_by.is_none() {
             self.close_by = Some(now + self.config.close_timeout);
+            self.calm = false;
             self.discard_incoming();
             self.sending = self.sending.max(Sending::Closing);
             self.work = true;
@@ -98,6 +100,7 @@ impl Connection {
     /// Nothing more is to be sent.
     pub(super) fn stop(&mut self) {
         self.phase = Phase::Stopping;
+        self.calm = false;
         self.outgoing.clear();
         self.queued = 0;
         self.fail_one_sided();
@@ -149,7 +152,9 @@ impl Connection {
     /// The queue pair is destroyed: no completion comes any more, and the device has no memory of it.
     pub fn destroyed(&mut self) {
         self.stopped();
-        while self.flight.pop().is_some() {}
+        self.flight.complete_all();
+        self.flight.set_posted();
+        while self.flight.next_ended().is_some() {}
         self.end_reading();
         self.work = false;
     }
@@ -201,6 +206,7 @@ impl Connection {
             && self.heard + after <= now
         {
             self.probe_wanted = true;
+            self.calm = false;
             self.work = true;
         }
     }

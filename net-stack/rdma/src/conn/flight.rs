@@ -8,9 +8,10 @@ use crate::Operation;
 
 /// What a work request keeps until it has completed (free-protection, HotOS '19).
 #[derive(Debug)]
+#[expect(dead_code, reason = "what is held is not looked at")]
 pub(super) enum Hold {
     Nothing,
-    /// What is sent or written. Inline, it is let go when it was posted.
+    /// What is sent.
     Unit(Sga),
     /// Bytes that are read of an announcement; the buffer, where these are the last for it.
     Target {
@@ -35,21 +36,23 @@ pub(super) enum Hold {
 pub(super) struct Slot {
     pub(super) operation: Operation,
     pub(super) hold: Hold,
-    pub(super) inline: bool,
-    pub(super) signalled: bool,
 }
 
 /// The send queue as this end knows it: in order, because a reliable connection completes in order. One signalled
 /// completion stands for all before it.
 #[derive(Debug)]
 pub(super) struct Flight {
-    slots: VecDeque<Slot>,
-    /// The number of the first of them.
+    /// Those that hold something or mean something when they end, by their number. A SEND of inline data is neither: most are.
+    slots: VecDeque<(u32, Slot)>,
+    /// Inline data that was given out and is not posted.
+    fresh: Vec<Sga>,
+    /// The number of the first that has not completed, and of the next that is given out.
     oldest: u32,
+    next: u32,
+    /// All before it are posted.
+    posted: u32,
     /// One less than the queue holds: the last is for the request that drains it.
-    depth: usize,
-    /// How many of the slots were posted.
-    posted: usize,
+    depth: u32,
     /// Unsignalled ones since the last signalled.
     unsignalled: u16,
     /// Some of these hold memory.
@@ -61,10 +64,12 @@ impl Flight {
     pub(super) fn new(depth: u16) -> Self {
         let depth = depth - 1;
         Self {
-            slots: VecDeque::with_capacity(usize::from(depth) + 1),
+            slots: VecDeque::new(),
+            fresh: Vec::new(),
             oldest: 0,
-            depth: depth.into(),
+            next: 0,
             posted: 0,
+            depth: depth.into(),
             unsignalled: 0,
             holding: false,
             quarter: depth / 4,
@@ -73,18 +78,18 @@ impl Flight {
 
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.slots.len() >= self.depth
+        self.next.wrapping_sub(self.oldest) >= self.depth
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.next == self.oldest
     }
 
     /// Whether everything was posted.
     #[inline]
     pub(super) fn is_posted(&self) -> bool {
-        self.posted == self.slots.len()
+        self.posted == self.next
     }
 
     /// Whether some have no signalled one behind them.
@@ -100,52 +105,66 @@ impl Flight {
         self.unsignalled >= self.quarter || last && (holds || self.holding)
     }
 
-    /// Add one; returns its number.
     #[inline]
-    pub(super) fn push(&mut self, slot: Slot) -> u32 {
-        let sequence = self.oldest.wrapping_add(self.slots.len() as u32);
-        if slot.signalled {
+    fn number(&mut self, signalled: bool, holds: bool) -> u32 {
+        if signalled {
             self.unsignalled = 0;
             self.holding = false;
         } else {
             self.unsignalled += 1;
-            self.holding |= !slot.inline;
+            self.holding |= holds;
         }
-        self.slots.push_back(slot);
+        let sequence = self.next;
+        self.next = sequence.wrapping_add(1);
+        sequence
+    }
+
+    /// A SEND of inline data, which is let go when it was posted; returns its number.
+    #[inline]
+    pub(super) fn push_inline(&mut self, data: Sga, signalled: bool) -> u32 {
+        self.fresh.push(data);
+        self.number(signalled, false)
+    }
+
+    /// Any other; returns its number.
+    pub(super) fn push(&mut self, slot: Slot, signalled: bool) -> u32 {
+        let sequence = self.number(signalled, !matches!(slot.hold, Hold::Nothing | Hold::End));
+        self.slots.push_back((sequence, slot));
         sequence
     }
 
     /// All are posted: inline data was copied.
     #[inline]
     pub(super) fn set_posted(&mut self) {
-        while let Some(slot) = self.slots.get_mut(self.posted) {
-            self.posted += 1;
-            if slot.inline {
-                match &mut slot.hold {
-                    Hold::Unit(data) | Hold::Written { data, .. } => *data = Sga::new(),
-                    _ => (),
-                }
+        self.posted = self.next;
+        self.fresh.clear();
+    }
+
+    /// Number `sequence` has completed, and all before it; `false` where that is none of ours. [`next_ended`](Self::next_ended) tells which.
+    #[inline]
+    pub(super) fn complete(&mut self, sequence: u32) -> bool {
+        let known = sequence.wrapping_sub(self.oldest) < self.next.wrapping_sub(self.oldest);
+        if known {
+            self.oldest = sequence.wrapping_add(1);
+            if self.is_empty() {
+                self.unsignalled = 0;
+                self.holding = false;
             }
         }
+        known
     }
 
-    /// How many end with the completion of number `sequence`; 0 where that is none of ours.
-    #[inline]
-    pub(super) fn ending_with(&self, sequence: u32) -> usize {
-        let before = sequence.wrapping_sub(self.oldest) as usize;
-        if before < self.slots.len() { before + 1 } else { 0 }
+    /// Everything has ended.
+    pub(super) fn complete_all(&mut self) {
+        self.complete(self.next.wrapping_sub(1));
     }
 
-    /// The oldest has completed.
+    /// One that has completed, in order, and its number.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Slot> {
-        let slot = self.slots.pop_front()?;
-        self.oldest = self.oldest.wrapping_add(1);
-        self.posted = self.posted.saturating_sub(1);
-        if self.slots.is_empty() {
-            self.unsignalled = 0;
-        }
-        Some(slot)
+    pub(super) fn next_ended(&mut self) -> Option<(u32, Slot)> {
+        let (sequence, _) = self.slots.front()?;
+        let ended = self.oldest.wrapping_sub(*sequence).wrapping_sub(1) < u32::MAX / 2;
+        if ended { self.slots.pop_front() } else { None }
     }
 }
 
@@ -155,9 +174,8 @@ mod tests {
 
     use super::*;
 
-    fn send(inline: bool, signalled: bool) -> Slot {
-        let hold = Hold::Unit(Buf::from_static(b"unit").into());
-        Slot { operation: Operation::Send, hold, inline, signalled }
+    fn send() -> Slot {
+        Slot { operation: Operation::Send, hold: Hold::Unit(Buf::from_static(b"unit").into()) }
     }
 
     #[test]
@@ -167,30 +185,43 @@ mod tests {
             assert_eq!(flight.is_full(), n == 8);
             assert_eq!(flight.wants_signal(false, false), flight.unsignalled >= 2);
             assert_eq!(flight.wants_signal(false, true), flight.unsignalled > 0, "for what is held");
-            assert_eq!(flight.push(send(false, n == 3)), n);
+            assert_eq!(flight.push(send(), n == 3), n);
         }
         assert!(flight.is_full() && flight.has_unsignalled() && !flight.is_posted());
         flight.set_posted();
-        assert!(flight.is_posted());
-        assert_eq!((flight.ending_with(3), flight.ending_with(8), flight.ending_with(u32::MAX)), (4, 0, 0));
-        for _ in 0..4 {
-            flight.pop();
-        }
-        assert_eq!((flight.ending_with(3), flight.ending_with(7)), (0, 4));
+        assert!(flight.is_posted() && flight.next_ended().is_none());
+        assert!(!flight.complete(8) && !flight.complete(u32::MAX));
+        assert!(flight.complete(3) && !flight.complete(3) && !flight.is_full());
+        let ended: Vec<_> = std::iter::from_fn(|| flight.next_ended()).map(|(n, _)| n).collect();
+        assert_eq!(ended, [0, 1, 2, 3]);
+        flight.complete_all();
+        assert!(flight.is_empty() && !flight.has_unsignalled());
+        assert_eq!(std::iter::from_fn(|| flight.next_ended()).count(), 4);
     }
 
     #[test]
     fn inline_data_is_let_go_once_posted() {
         let mut flight = Flight::new(8);
-        flight.push(send(true, false));
-        flight.push(send(false, false));
+        let unit = Buf::from_static(b"unit");
+        flight.push_inline(unit.clone().into(), false);
+        flight.push(Slot { operation: Operation::Send, hold: Hold::Unit(unit.clone().into()) }, false);
+        assert_eq!(unit.holders(), 3);
         flight.set_posted();
-        let lengths: Vec<_> = std::iter::from_fn(|| flight.pop())
-            .map(|slot| match slot.hold {
-                Hold::Unit(unit) => unit.len(),
-                _ => panic!("what was pushed"),
-            })
-            .collect();
-        assert_eq!((lengths, flight.has_unsignalled()), (vec![0, 4], false));
+        assert_eq!(unit.holders(), 2);
+        assert!(flight.complete(1));
+        drop(flight.next_ended());
+        assert_eq!((unit.holders(), flight.is_empty(), flight.has_unsignalled()), (1, true, false));
+    }
+
+    #[test]
+    fn numbers_wrap_around() {
+        let mut flight = Flight::new(9);
+        (flight.oldest, flight.next, flight.posted) = (u32::MAX - 1, u32::MAX - 1, u32::MAX - 1);
+        for _ in 0..4 {
+            flight.push(send(), false);
+        }
+        assert!(flight.complete(0));
+        assert_eq!(std::iter::from_fn(|| flight.next_ended()).count(), 3);
+        assert!(flight.complete(1) && flight.is_empty());
     }
 }

@@ -70,6 +70,10 @@ pub struct Connection {
     flight: Flight,
     /// There may be something to send.
     work: bool,
+    /// Nothing but units of one message is under way: see `is_calm` in `send.rs`.
+    calm: bool,
+    /// Units of up to so many bytes, in one buffer, go inline.
+    small: usize,
     changes: Changes,
 
     sending: Sending,
@@ -191,6 +195,8 @@ impl Connection {
             credits: Credits::new(Rc::clone(budget), window),
             flight: Flight::new(config.send_depth),
             work: false,
+            calm: false,
+            small: 0,
             changes: Changes::default(),
             sending: Sending::Open,
             outgoing: VecDeque::new(),
@@ -235,6 +241,7 @@ impl Connection {
     fn meet(&mut self, hello: Hello) {
         let below = usize::try_from(hello.rendezvous_from).unwrap_or(usize::MAX).saturating_sub(1);
         self.whole = below.min(hello.buffer as usize);
+        self.small = self.whole.min(self.config.inline.into());
         self.credits.begin(hello.window, hello.credits);
         self.peer = Some(hello);
     }

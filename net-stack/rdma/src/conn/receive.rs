@@ -20,6 +20,9 @@ use crate::{
     header::{Header, Kind},
 };
 
+/// The upper byte of the header of a unit that is whole in one message.
+const WHOLE_UNIT: u32 = (Kind::Data as u32) << 4;
+
 /// A unit that can be popped.
 #[derive(Debug)]
 struct Ready {
@@ -55,6 +58,11 @@ impl Incoming {
         self.held + claimed < limit
     }
 
+    /// Whether no unit arrives in pieces.
+    pub(super) fn is_calm(&self) -> bool {
+        !self.begun && !self.assembling && self.withheld == 0
+    }
+
     pub(super) fn is_popped(&self) -> bool {
         self.ready.is_empty()
     }
@@ -70,6 +78,28 @@ impl Connection {
     /// A message arrived: its immediate data (in host byte order; `None` if it has none, or came by another verb than SEND), and its bytes.
     #[inline]
     pub fn received(&mut self, imm: Option<u32>, data: Buf, now: Instant) {
+        match imm {
+            // A whole unit, and nothing else under way.
+            Some(imm)
+                if self.calm && imm >> 24 == WHOLE_UNIT && data.len() as u64 <= self.config.largest_unit =>
+            {
+                let header =
+                    Header { kind: Kind::Data, more: false, sequence: (imm >> 16) as u8, limit: imm as u16 };
+                if let Err(violation) = self.credits.arrived(header) {
+                    return self.fail(violation.into());
+                }
+                self.heard = now;
+                self.stats.received += 1;
+                self.place(data, false);
+                self.work |= !self.outgoing.is_empty() || self.credits.owes();
+            }
+            _ => self.received_slowly(imm, data, now),
+        }
+    }
+
+    #[inline(never)]
+    fn received_slowly(&mut self, imm: Option<u32>, data: Buf, now: Instant) {
+        self.calm = false;
         if self.phase >= Phase::Stopping && !self.still_hears() {
             return self.credits.lost();
         }
@@ -98,7 +128,6 @@ impl Connection {
             || matches!(self.sending, Sending::Finishing | Sending::Closing)
     }
 
-    #[inline]
     fn take_message(&mut self, imm: Option<u32>, data: Buf) -> Result<(), Violation> {
         let Some(header) = imm.and_then(Header::parse) else {
             self.credits.lost();
@@ -115,7 +144,6 @@ impl Connection {
         self.take_control(header, data)
     }
 
-    #[inline]
     fn take_data(&mut self, more: bool, data: Buf) -> Result<(), Violation> {
         self.count_unit(data.len() as u64, more)?;
         if more {
@@ -149,7 +177,6 @@ impl Connection {
         Ok(())
     }
 
-    #[cold]
     fn take_control(&mut self, header: Header, data: Buf) -> Result<(), Violation> {
         let bare = matches!(header.kind, Kind::Grant | Kind::Finish | Kind::Close);
         if bare && !data.is_empty() {
@@ -250,10 +277,11 @@ impl Connection {
         self.incoming.held -= ready.pinned;
         self.credits.give_back(ready.credit.into());
         self.stats.popped += 1;
-        if self.incoming.withheld > 0 {
+        if !self.calm {
             self.settle();
+            self.work |= self.reading.is_active();
         }
-        self.work |= self.credits.owes() || self.reading.is_active();
+        self.work |= self.credits.owes();
         Ok(Popped::Unit(ready.unit))
     }
 

@@ -14,9 +14,9 @@ use super::{
     Changes, Connection,
     end::{PeerEnd, Phase, Sending},
     flight::{Hold, Slot},
-    gather::gather,
+    gather::{element, gather},
 };
-use crate::{Data, Failure, Memory, Operation, Remote, Verb, Work, WorkId, control, header::Kind};
+use crate::{Data, Failure, Keys, Memory, Operation, Remote, Verb, Work, WorkId, control, header::Kind};
 
 /// What was accepted and not sent.
 #[derive(Debug)]
@@ -84,9 +84,8 @@ impl Connection {
     #[inline]
     pub fn push(&mut self, unit: Sga) -> Result<(), (PushRefusal, Sga)> {
         let len = unit.len();
-        let room = self.queued + self.announced_bytes < 2 * self.config.send_limit;
-        let open = self.sending == Sending::Open && self.phase == Phase::Open;
-        if !(room && open && len <= self.whole)
+        // Below the limit there is room: it is refused at twice as much.
+        if !(self.calm && self.is_ready() && len <= self.whole)
             && let Some(refusal) = self.refusal(len)
         {
             return Err((refusal, unit));
@@ -135,6 +134,7 @@ impl Connection {
         }
         if self.outgoing.is_empty() && self.flight.has_unsignalled() {
             self.barrier = true;
+            self.calm = false;
             self.work = true;
         }
         false
@@ -155,8 +155,54 @@ impl Connection {
     /// The next work request to post; `None` when there is none, or none can be now.
     #[inline]
     pub fn next_work<'c>(&'c mut self, memory: &impl Memory) -> Option<Work<'c>> {
+        if self.calm {
+            debug_assert!(self.is_calm());
+            match self.outgoing.front() {
+                Some(Outgoing::Unit(unit)) => {
+                    if unit.parts() == 1
+                        && let Some(only) = unit.first()
+                        && only.len() <= self.small
+                        && self.credits.allow_unit()
+                        && !self.flight.is_full()
+                    {
+                        self.sges[0] = element(only.as_ptr(), only.len(), Keys::default());
+                        return self.send_small();
+                    }
+                }
+                None if !self.credits.owes() => {
+                    self.work = false;
+                    return None;
+                }
+                _ => (),
+            }
+        }
+        self.next_work_slowly(memory)
+    }
+
+    /// A unit of one small buffer, inline, when nothing else is to be done.
+    #[inline]
+    fn send_small(&mut self) -> Option<Work<'_>> {
+        let Some(Outgoing::Unit(unit)) = self.outgoing.pop_front() else { return None };
+        self.queued -= self.sges[0].length as usize;
+        self.stats.sent += 1;
+        let imm = self.credits.send(Kind::Data, false);
+        let signalled = self.flight.wants_signal(false, self.outgoing.is_empty());
+        let sequence = self.flight.push_inline(unit, signalled);
+        Some(Work {
+            id: WorkId::new(self.tag, sequence),
+            verb: Verb::Send { imm },
+            data: Data::Gather(&self.sges[..1]),
+            signalled,
+            inline: true,
+        })
+    }
+
+    #[inline(never)]
+    fn next_work_slowly<'c>(&'c mut self, memory: &impl Memory) -> Option<Work<'c>> {
+        self.calm = false;
         let Some(planned) = self.plan(memory) else {
             self.work = false;
+            self.calm = self.is_calm();
             return None;
         };
         let data = match planned.data {
@@ -170,6 +216,19 @@ impl Connection {
             signalled: planned.signalled,
             inline: planned.inline,
         })
+    }
+
+    /// Whether units of one message go to and fro and nothing else is under way or owed. Whoever changes that clears
+    /// [`calm`](Self), and here it is set again: most of the time one flag answers for all of these.
+    fn is_calm(&self) -> bool {
+        self.phase == Phase::Open
+            && self.sending == Sending::Open
+            && self.peer_end == PeerEnd::Open
+            && !self.is_closing()
+            && self.done_owed == 0
+            && self.reading.is_empty()
+            && self.incoming.is_calm()
+            && !(self.begun || self.barrier || self.probe_wanted || self.starved || self.out_of_credit)
     }
 
     /// What `next_work` gave is posted.
@@ -224,8 +283,12 @@ impl Connection {
         self.stats.sent += 1;
         self.out_of_credit = false;
         let signalled = self.flight.wants_signal(!inline, self.outgoing.is_empty());
-        let slot = Slot { operation: Operation::Send, hold: Hold::Unit(data), inline, signalled };
-        let sequence = self.flight.push(slot);
+        let sequence = if inline {
+            self.flight.push_inline(data, signalled)
+        } else {
+            let slot = Slot { operation: Operation::Send, hold: Hold::Unit(data) };
+            self.flight.push(slot, signalled)
+        };
         Planned { sequence, verb: Verb::Send { imm }, data: Gathered::Sges(count), signalled, inline }
     }
 
@@ -235,8 +298,7 @@ impl Connection {
         self.stats.sent += 1;
         let last = self.outgoing.is_empty();
         let signalled = self.flight.wants_signal(false, last) || matches!(hold, Hold::End);
-        let slot = Slot { operation: Operation::Send, hold, inline: true, signalled };
-        let sequence = self.flight.push(slot);
+        let sequence = self.flight.push(Slot { operation: Operation::Send, hold }, signalled);
         Planned { sequence, verb: Verb::Send { imm }, data: Gathered::Control(len), signalled, inline: true }
     }
 
@@ -250,7 +312,7 @@ impl Connection {
         signalled: bool,
         inline: bool,
     ) -> Planned {
-        let sequence = self.flight.push(Slot { operation, hold, inline, signalled });
+        let sequence = self.flight.push(Slot { operation, hold }, signalled);
         Planned { sequence, verb, data: Gathered::Sges(count), signalled, inline }
     }
 
@@ -338,6 +400,7 @@ impl Connection {
         self.queued = 0;
         self.begun = false;
         self.peer_end = PeerEnd::Closed;
+        self.calm = false;
         self.sending = self.sending.max(Sending::Closing);
         self.work = true;
         self.changes.note(Changes::ALL);

@@ -16,6 +16,12 @@ impl Connection {
         self.calm = false;
     }
 
+    /// Whether nothing was out of the ordinary when it was last looked, and nothing has happened since.
+    #[inline(always)]
+    pub(crate) fn is_known_calm(&self) -> bool {
+        self.calm
+    }
+
     /// Whether nothing is out of the ordinary.
     #[inline(always)]
     pub(super) fn is_calm(&mut self) -> bool {

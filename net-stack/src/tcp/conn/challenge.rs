@@ -9,23 +9,20 @@ use crate::wire::Flags;
 
 /// RFC 5961 section 7: "an implementation SHOULD include an ACK throttling mechanism [...] no more than 10 challenge ACKs in a 5-second
 /// window", for each connection; all connections together have [`TcpConfig::challenge_acks_per_second`](crate::TcpConfig).
-const MOST: u32 = 10;
+const MOST: u64 = 10;
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// How many challenge ACKs one connection has sent lately.
+/// How many challenge ACKs one connection has sent lately: when the window began, in nanoseconds, and in its last eight bits how many.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Challenges {
-    began: Instant,
-    sent: u32,
-}
+pub(super) struct Challenges(u64);
 
 impl Challenges {
     fn take(&mut self, now: Instant) -> bool {
-        if now - self.began >= WINDOW {
-            *self = Self { began: now, sent: 0 };
+        if now - Instant::from_nanos(self.0) >= WINDOW {
+            self.0 = now.as_nanos() & !0xff;
         }
-        let may = self.sent < MOST;
-        self.sent += u32::from(may);
+        let may = self.0 & 0xff < MOST;
+        self.0 += u64::from(may);
         may
     }
 }

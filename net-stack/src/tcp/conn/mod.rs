@@ -144,6 +144,9 @@ pub(crate) struct Agreed {
 pub(crate) struct Settings {
     pub(crate) nodelay: bool,
     pub(crate) keep_alive: Span,
+    /// In milliseconds, 0: the usual one; and how many, 0: the usual number.
+    keep_alive_interval: u32,
+    keep_alive_probes: u8,
     pub(crate) user_timeout: Span,
     pub(crate) linger: Span,
     pub(crate) max_segment: Option<u16>,
@@ -153,24 +156,44 @@ impl Settings {
     fn of(options: &TcpOptionsConfig) -> Self {
         let TcpOptionsConfig { nodelay, keep_alive, user_timeout, linger, max_segment, .. } = *options;
         let [keep_alive, user_timeout, linger] = [keep_alive, user_timeout, linger].map(Span::from);
-        Self { nodelay, keep_alive, user_timeout, linger, max_segment }
+        let (keep_alive_interval, keep_alive_probes) = (0, 0);
+        let mut settings = Self {
+            nodelay,
+            keep_alive,
+            keep_alive_interval,
+            keep_alive_probes,
+            user_timeout,
+            linger,
+            max_segment,
+        };
+        settings.set_keep_alive_probes(options.keep_alive_interval, options.keep_alive_probes);
+        settings
+    }
+
+    /// How often, and how many times, an idle peer that does not answer is probed.
+    pub(crate) fn set_keep_alive_probes(&mut self, interval: Option<Duration>, probes: Option<u8>) {
+        let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
+        self.keep_alive_interval = interval.map_or(0, ms);
+        self.keep_alive_probes = probes.unwrap_or(0);
     }
 }
 
-/// A length of time or none, in eight bytes: nanoseconds, of which the greatest number is none.
+/// A length of time or none, in four bytes: milliseconds, of which the greatest number is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(u64);
+pub(crate) struct Span(u32);
 
 impl Span {
     /// The length, if there is one.
     pub(crate) fn get(self) -> Option<Duration> {
-        (self.0 != u64::MAX).then(|| Duration::from_nanos(self.0))
+        (self.0 != u32::MAX).then(|| Duration::from_millis(self.0.into()))
     }
 }
 
 impl From<Option<Duration>> for Span {
     fn from(length: Option<Duration>) -> Self {
-        Self(length.map_or(u64::MAX, |d| d.as_nanos().min(u128::from(u64::MAX - 1)) as u64))
+        // Rounded up: only zero is zero.
+        let ms = |d: Duration| d.as_nanos().div_ceil(1_000_000).min(u128::from(u32::MAX - 1)) as u32;
+        Self(length.map_or(u32::MAX, ms))
     }
 }
 

@@ -33,7 +33,8 @@ impl Connection {
         if self.closed && !seg.payload.is_empty() && end.after(self.rcv_nxt) {
             // RFC 1122 section 4.2.2.13: data after CLOSE: its TCP SHOULD send a RST to show that data was lost.
             cx.net.counters.drop_tcp_after_close += 1;
-            self.send_reset(cx);
+            // At what it has acknowledged: a peer that has not yet got all that we sent finds it in order (RFC 5961 section 3.2).
+            self.send_reset_at(seg.header.ack, cx);
             return self.end(Some(ConnError::Aborted));
         }
         if fin && self.fin_at.is_none_or(|known| known == end) {
@@ -109,6 +110,7 @@ impl Connection {
     fn on_fin(&mut self, cx: &mut Cx<'_>) {
         // "advance RCV.NXT over the FIN, and send an acknowledgment for the FIN"
         self.rcv_nxt += 1;
+        self.window.fin_taken();
         self.acks.at_once();
         self.events.add(Events::READABLE);
         match self.state {

@@ -239,14 +239,16 @@ impl Connection {
             return;
         }
         self.retries += 1;
-        if self.retries > cx.config.keep_alive_probes {
+        let (interval, probes) = (self.options.keep_alive_interval, self.options.keep_alive_probes);
+        if self.retries > if probes > 0 { probes } else { cx.config.keep_alive_probes } {
             // Its own segments may get through though ours do not come back: as everyone does, with a last word.
             self.send_reset(cx);
             return self.fail(ConnError::TimedOut, cx);
         }
         self.keepalive_due = true;
-        self.deadlines.keep_alive =
-            cx.now + cx.config.keep_alive_interval.min(idle.max(Duration::from_secs(1)));
+        let usual = cx.config.keep_alive_interval.min(idle.max(Duration::from_secs(1)));
+        let own = Duration::from_millis(interval.into());
+        self.deadlines.keep_alive = cx.now + if interval > 0 { own } else { usual };
     }
 
     /// (Re)start the keep-alive timer, if there is one.

@@ -5,7 +5,7 @@
 //! several transports with one path, take `PATH`, `PATH.1`, `PATH.2` and so on.
 //!
 //! # How it is driven
-//! [`StatsSocket::turn`] is called in the reactor's turn and does nothing until [`StatsSocket::deadline`], so a parked core wakes
+//! `StatsSocket::turn` is called in the reactor's turn and does nothing until `StatsSocket::deadline`, so a parked core wakes
 //! up four times a second while this is on. Nothing blocks: a viewer that does not read misses samples.
 //!
 //! What it deliberately leaves out: commands. Whoever can open the socket can look, and nothing else.

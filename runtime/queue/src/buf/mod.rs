@@ -20,6 +20,7 @@
 mod buf_mut;
 mod inbox;
 mod io;
+mod lent;
 mod pool;
 mod region;
 mod send;
@@ -30,6 +31,7 @@ mod slot;
 mod tests;
 
 pub use buf_mut::BufMut;
+pub use lent::Lent;
 pub use pool::{Alloc, AllocError, ClassConfig, Pool, PoolConfig, PoolStats};
 pub use region::{Region, RegionId};
 pub use send::SendBuf;

@@ -9,14 +9,14 @@
 //! ```
 //!
 //! Files are opened with `O_DIRECT` where the file system can: a write that completed is then in the device, not in the page
-//! cache, and durable when it carried `RWF_DSYNC` (the default) or after an `fdatasync`. One process may write: a lock (`flock`) is
+//! cache, and durable when it carried `RWF_DSYNC` or after an `fdatasync`. One process may write: a lock (`flock`) is
 //! held on the very description that writes go through, and in-flight operations of a process that was killed hold it too, so
 //! that its last writes cannot land after a successor has read the log.
 //!
 //! # URI
-//! `log:PATH?direct=true&sync=dsync&mode=rw`. `direct=false` goes through the page cache (and writes units from where they are,
+//! `log:PATH?direct=true&sync=auto&mode=rw`. `direct=false` goes through the page cache (and writes units from where they are,
 //! without a copy; opening to write then drops what is cached of the file, which may never have reached the device);
-//! `sync=flush` uses `fdatasync` in place of `RWF_DSYNC`; `mode=ro` opens for reading, without the lock.
+//! `sync=dsync` writes with `RWF_DSYNC`, `sync=flush` uses `fdatasync`, `sync=auto` the first where the device has FUA; `mode=ro` opens for reading, without the lock.
 //!
 //! It leaves out the log itself: what is written where, and when to flush, is `hemi-storage`'s matter.
 

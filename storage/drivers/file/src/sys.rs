@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd, RawFd},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
 };
 
 /// The lock of the one that writes, on this very open file description.
@@ -57,6 +60,19 @@ pub(crate) fn device_size(fd: RawFd) -> io::Result<(u64, u32)> {
         libc::ioctl(fd, BLKGETSIZE64, &raw mut len) == 0 && libc::ioctl(fd, BLKSSZGET, &raw mut sector) == 0
     };
     if ok { Ok((len, sector.max(512) as u32)) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether the device below can make a single write durable by itself: it has FUA, or no cache that loses anything. Not known: no.
+pub(crate) fn writes_through(file: &File) -> bool {
+    let Ok(meta) = file.metadata() else { return false };
+    let device = if meta.file_type().is_block_device() { meta.rdev() } else { meta.dev() };
+    let says = |name: &str| {
+        let at = format!("/sys/dev/block/{}:{}", libc::major(device), libc::minor(device));
+        // A partition's queue is its disk's.
+        let queue = [format!("{at}/queue/{name}"), format!("{at}/../queue/{name}")];
+        queue.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
+    };
+    says("fua").trim() == "1" || says("write_cache").trim() == "write through"
 }
 
 /// What direct I/O on this file must be aligned to, where the kernel tells (Linux 6.1).

@@ -31,8 +31,11 @@ pub enum Access {
 /// How a write is made durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sync {
-    /// By the write itself (`RWF_DSYNC`: FUA where the device has it).
+    /// As suits the device: `Dsync` where it has FUA, or no cache that loses anything; else `Flush`, because a direct write with
+    /// `RWF_DSYNC` is then a write and a flush too, the second of which waits for a kernel worker: milliseconds on a busy machine.
     #[default]
+    Auto,
+    /// By the write itself (`RWF_DSYNC`: FUA where the device has it).
     Dsync,
     /// By an `fdatasync` after it.
     Flush,
@@ -43,9 +46,10 @@ impl FromStr for Sync {
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         match s {
+            "auto" => Ok(Self::Auto),
             "dsync" => Ok(Self::Dsync),
             "flush" => Ok(Self::Flush),
-            _ => Err("must be `dsync` or `flush`"),
+            _ => Err("must be `auto`, `dsync` or `flush`"),
         }
     }
 }
@@ -65,7 +69,7 @@ pub struct FileOptions {
 
 impl Default for FileOptions {
     fn default() -> Self {
-        Self { direct: true, sync: Sync::Dsync, len: (0, u64::MAX), lock: true }
+        Self { direct: true, sync: Sync::Auto, len: (0, u64::MAX), lock: true }
     }
 }
 
@@ -157,7 +161,11 @@ impl Target {
         };
         let max_len = if is_device { len } else { options.len.1.max(len) };
         let (path, read_only) = (path.to_owned(), access == Access::Read);
-        let sync = options.sync;
+        let sync = match options.sync {
+            Sync::Auto if sys::writes_through(&file) => Sync::Dsync,
+            Sync::Auto => Sync::Flush,
+            chosen => chosen,
+        };
         Ok(Self { file, path, direct, is_device, read_only, len, sector, sync, max_len })
     }
 

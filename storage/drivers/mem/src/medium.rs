@@ -3,7 +3,7 @@
 use hemi_queue::Sga;
 
 /// Bytes that are allocated at a time.
-const EXTENT: usize = 256 << 10;
+const EXTENT: usize = 32 << 10;
 /// Copied at a time: small enough that the compiler's memory copy uses vector registers, which begin at once.
 const PIECE: usize = 2 << 10;
 

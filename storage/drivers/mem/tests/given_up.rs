@@ -205,3 +205,30 @@ fn a_lost_end_below_the_head_begins_a_segment_of_its_own() {
     let mut life = Life::on(life.disk.image(), OpenMode::default()).unwrap();
     assert_eq!((life.log.head(), life.units()), (head, vec![b"goes on".to_vec()]));
 }
+
+#[test]
+fn what_the_end_of_a_shortened_file_cuts_off_is_not_found_when_it_grows_again() {
+    let (mut life, mut units) = (Life::new(disk(None, false), None).unwrap(), Vec::new());
+    while life.log.segments().0 < 4 {
+        let unit = format!("first life {} {}", units.len(), "x".repeat(700)).into_bytes();
+        life.push(&unit);
+        units.push(unit);
+    }
+    // The fourth segment loses its last block, and the third a record.
+    let mut image = life.disk.image();
+    image.truncate(slot(4) - BLOCK);
+    image[slot(2) + 3 * BLOCK + 10] ^= 1;
+    assert!(matches!(
+        Life::on(image.clone(), OpenMode::default()).map(|_| ()),
+        Err(LogError::Damaged { .. })
+    ));
+    let mut life = Life::on(image, CUT).unwrap();
+    let mut kept = life.units();
+    assert!(units.starts_with(&kept) && kept.len() < units.len());
+    for n in 0..8_u8 {
+        life.push(&[n]);
+        kept.push(vec![n]);
+        life = Life::on(life.disk.image(), OpenMode::default()).unwrap();
+        assert_eq!(life.units(), kept, "opening {n}");
+    }
+}

@@ -74,8 +74,9 @@ impl Library {
     pub(crate) fn open() -> Self {
         let folder: PathBuf = std::env::current_exe().expect("a path").parent().expect("a folder").into();
         let candidates = [folder.join("libhemi_packetdrill.so"), folder.join("../libhemi_packetdrill.so")];
-        let path =
-            candidates.iter().find(|p| p.exists()).unwrap_or_else(|| panic!("{candidates:?}: not built"));
+        let built = |p: &&PathBuf| p.metadata().and_then(|m| m.modified()).ok();
+        let path = candidates.iter().filter(|p| p.exists()).max_by_key(built);
+        let path = path.unwrap_or_else(|| panic!("{candidates:?}: not built"));
         let path = CString::new(path.to_str().expect("UTF-8")).expect("no zero in it");
         // SAFETY: C strings; the symbol has the type that this crate exports it with.
         let init = unsafe {

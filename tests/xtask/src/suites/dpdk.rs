@@ -9,13 +9,14 @@ use crate::runner::Runner;
 
 pub(super) const SUITE: Suite = Suite {
     name: "dpdk",
-    about: "the user-level stack over DPDK: memif between two processes, TAP to the kernel",
+    about: "the user-level stack over DPDK: memif and vhost between processes; TAP, AF_PACKET, AF_XDP to the kernel",
     // Libraries have no programs to look for.
     tools: &[
         Tool { program: "pkg-config", package: "pkg-config" },
         Tool { program: "/usr/include/dpdk/rte_ethdev.h", package: "libdpdk-dev" },
         Tool { program: "/var/lib/dpkg/info/libclang-dev.list", package: "libclang-dev" },
         Tool { program: "ip", package: "iproute2" },
+        Tool { program: "ethtool", package: "ethtool" },
     ],
     limit: minutes(20),
     quick: false,
@@ -23,7 +24,9 @@ pub(super) const SUITE: Suite = Suite {
 };
 
 fn run(runner: &mut Runner<'_>) -> Result<()> {
-    let lints = ["clippy", "-p", "hemi-dpdk", "--features", "dpdk", "--all-targets", "--", "-D", "warnings"];
+    let features = "hemi-dpdk/dpdk,hemi-bench/dpdk";
+    let packages = ["-p", "hemi-dpdk", "-p", "hemi-bench", "--features", features, "--all-targets"];
+    let lints = [&["clippy"][..], &packages, &["--", "-D", "warnings"]].concat();
     runner.step(runner.cargo(&lints), "clippy with the feature `dpdk`")?;
     runner.tests(runner.cargo(&[
         "test",

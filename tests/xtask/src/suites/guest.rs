@@ -47,6 +47,8 @@ const IN_GUEST: &[Row] = &[
     Row { group: "nvme", package: "hemi-log-nvme", test: "guest", more: &[] },
     Row { group: "nvme", package: "hemi", test: "device_logs", more: &[] },
     Row { group: "block", package: "hemi", test: "device_logs", more: &[] },
+    Row { group: "rdma", package: "hemi-verbs", test: "verbs", more: &["--lib"] },
+    Row { group: "rdma", package: "hemi-tests", test: "rdma", more: &[] },
 ];
 
 /// For one test program, in seconds: minutes on a quiet machine become many on a loaded one.

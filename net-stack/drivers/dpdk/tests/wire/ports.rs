@@ -1,5 +1,7 @@
 //! Ports that are opened twice, and again.
 
+use std::thread;
+
 use hemi_net::{Device, DeviceQueue};
 use hemi_queue::{Pool, Result, time::Instant};
 
@@ -24,18 +26,29 @@ fn a_port_asked_for_otherwise_is_refused_and_goes_on() {
     let says = open("dpdk:net_null7,size=128", &pool).err().unwrap().to_string();
     assert!(says.contains("again, otherwise"), "{says}");
     assert_eq!(receives(&mut *first), Some(64), "it has not been closed");
+    let says = open("dpdk:net_null7,size=64", &pool).err().unwrap().to_string();
+    assert!(says.contains("queue 0 of net_null7, which is open already"), "{says}");
     drop(first);
     // Closed in one thread and opened in others, each time with nothing left of the last.
     let opened = std::sync::Barrier::new(2);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 let pool = Pool::new().unwrap();
                 opened.wait();
-                for _ in 0..20 {
-                    let device = open("dpdk:net_null7,size=128", &pool).unwrap();
-                    let _ = device.describe();
-                    drop(device);
+                let mut opened = 0;
+                while opened < 20 {
+                    match open("dpdk:net_null7,size=128", &pool) {
+                        Ok(device) => {
+                            let _ = device.describe();
+                            opened += 1;
+                        }
+                        Err(e) => assert!(
+                            e.to_string().contains("queue 0 of net_null7, which is open already"),
+                            "{e}"
+                        ),
+                    }
+                    thread::yield_now();
                 }
             });
         }

@@ -210,16 +210,22 @@ impl PoolInner {
         let size = self.classes[class].size;
         let base = region.base();
         let count = region.len() / size;
+        // SAFETY: i * size + size <= region.len().
+        self.add_block(region, class, (0..count).map(|i| unsafe { base.add(i * size) }))
+    }
+
+    /// Make buffers of the class of these pieces of a region, which have its size each.
+    pub(super) fn add_block(
+        &self,
+        region: Region,
+        class: usize,
+        pieces: impl Iterator<Item = NonNull<u8>>,
+    ) -> RegionId {
+        let size = self.classes[class].size;
         let id = RegionId(self.blocks.borrow().len() as u32);
         let block = Arc::new_cyclic(|weak: &Weak<Block>| {
-            let slots = (0..count)
-                .map(|i| {
-                    // SAFETY: i * size + size <= region.len().
-                    let data = unsafe { base.add(i * size) };
-                    // `Weak::as_ptr` has the provenance of the `Arc` to be: `SendBuf` makes counts from it.
-                    Slot::new(data, size as u32, class as u8, weak.as_ptr())
-                })
-                .collect();
+            // `Weak::as_ptr` has the provenance of the `Arc` to be: `SendBuf` makes counts from it.
+            let slots = pieces.map(|data| Slot::new(data, size as u32, class as u8, weak.as_ptr())).collect();
             Block { region, id, thread: self.thread, inbox: Arc::clone(&self.inbox), slots }
         });
         for slot in block.slots.iter().rev() {

@@ -8,13 +8,13 @@ mod inner;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use std::{fmt, ptr::NonNull, rc::Rc};
+use std::{any::Any, fmt, ptr::NonNull, rc::Rc};
 
 pub use alloc::Alloc;
 pub use config::{AllocError, ClassConfig, PoolConfig, PoolStats};
 pub(crate) use inner::PoolInner;
 
-use super::{BufMut, Region, RegionId, Sga, slot::Slot};
+use super::{BufMut, Lent, Region, RegionId, Sga, slot::Slot};
 
 /// The most size classes of one pool.
 const MAX_CLASSES: usize = 16;
@@ -74,6 +74,34 @@ impl Pool {
         Ok(Self { inner })
     }
 
+    /// A pool of nothing but `pieces`, buffers of `size` bytes that a driver has laid out itself (DPDK's mbufs have a header between each two).
+    ///
+    /// # Errors
+    /// [`TooLarge`](AllocError::TooLarge) when there is no piece, or they are of less than 64 bytes.
+    ///
+    /// # Safety
+    /// As for [`Region::provided`], for each piece: they do not overlap, are valid until `owner` is dropped, and lie within one allocation
+    /// of at most `isize::MAX` bytes.
+    pub unsafe fn of_pieces(
+        pieces: &[NonNull<u8>],
+        size: usize,
+        owner: Box<dyn Any + Send + Sync>,
+    ) -> Result<Self, AllocError> {
+        let size = size / 64 * 64;
+        let (Some(first), Some(last)) = (pieces.iter().min(), pieces.iter().max()) else {
+            return Err(AllocError::TooLarge { wanted: size, largest: 0 });
+        };
+        if size == 0 {
+            return Err(AllocError::TooLarge { wanted: 64, largest: 0 });
+        }
+        let len = last.addr().get() - first.addr().get() + size;
+        let inner = PoolInner::closed(size, pieces.len() * size);
+        // SAFETY: by contract for the pieces; nothing else of the region is used.
+        let region = unsafe { Region::provided(*first, len, owner) };
+        inner.add_block(region, 0, pieces.iter().copied());
+        Ok(Self { inner })
+    }
+
     /// Add memory that a driver provides, carved into buffers of the smallest class of `class_size` bytes or more,
     /// counted towards no bound. Returns the region's number. What is left over at its end stays unused.
     pub fn add_region(&self, region: Region, class_size: usize) -> Result<RegionId, AllocError> {
@@ -108,6 +136,21 @@ impl Pool {
     fn own(slot: &Slot) -> BufMut {
         // SAFETY: from `take` or `refill`: nobody else has a count, and the one they set is handed over.
         unsafe { BufMut::from_raw(NonNull::from(slot), slot.data, 0, slot.cap) }
+    }
+
+    /// Up to `max` free buffers of the smallest class for a device, without growing the pool; how many there were. Their content is whatever was
+    /// there before.
+    #[inline]
+    pub fn lend(&self, max: usize, mut each: impl FnMut(Lent)) -> usize {
+        let mut lent = 0;
+        while lent < max
+            && let Some(slot) = self.inner.take(0)
+        {
+            // SAFETY: from `take`: nobody else has a count, and the one it set is handed over.
+            each(unsafe { Lent::new(NonNull::from(slot)) });
+            lent += 1;
+        }
+        lent
     }
 
     /// A buffer of at least `len` bytes of room, as soon as there is one: the back-pressure of memory.

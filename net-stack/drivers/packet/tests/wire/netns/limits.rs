@@ -2,7 +2,10 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use hemi_net::DeviceQueue;
+use hemi_net::{
+    DeviceQueue,
+    cores::{Steered, Steering},
+};
 use hemi_netns::{Station, suite};
 use hemi_queue::{Pool, PoolConfig};
 
@@ -58,6 +61,11 @@ fn flows_are_spread_over_queues_and_none_is_doubled() {
         let device = hemi_packet::open(&uri, &pool, DeviceQueue { index, of: 2 }).unwrap();
         Station::new(device, &pool, &["10.77.0.2/24"])
     });
+    let rule = Steering::random(2, 7);
+    for station in &mut stations {
+        let answer = station.host.device.steer(&rule);
+        assert!(matches!(answer, Steered::Exactly), "{answer:?}");
+    }
     let mac = stations[0].host.device.caps().mac;
     assert_eq!(stations[1].host.device.caps().mac, mac);
     net.ip(&format!("neigh add 10.77.0.2 lladdr {mac} dev k0"));
@@ -85,6 +93,10 @@ fn flows_are_spread_over_queues_and_none_is_doubled() {
     let [one, other] = &seen;
     for (flow, counts) in one.iter().zip(other).enumerate() {
         assert!(counts == (&4, &0) || counts == (&0, &4), "flow {flow}: {counts:?}");
+    }
+    for (number, flow) in flows.iter().enumerate() {
+        let core = rule.core_of(flow.local_addr().unwrap(), at);
+        assert_eq!(seen[core][number], 4, "each flow goes to its core");
     }
     assert!(seen.iter().all(|queue| queue.iter().sum::<u32>() > 0), "both have work");
 }

@@ -1,0 +1,122 @@
+//! Instructions per frame, by callgrind: hemi's driver beside bare bursts, over a port that makes frames up and throws them away.
+
+use std::{env, fs, process::Command};
+
+use hemi_dpdk::floor::{BURST, Frames};
+use hemi_net::{Device, DeviceQueue, TxFrame, TxQueue};
+use hemi_queue::{Buf, Pool, Sga, Uri, time::Instant};
+
+/// Bytes of a payload that is not copied.
+const PAYLOAD: usize = 1024;
+
+fn uri() -> Uri {
+    // Valgrind knows no vector instructions of more than 256 bits.
+    let uri = "dpdk:net_null0,size=64?eal=--no-huge,--no-shconf,-m,64,--force-max-simd-bitwidth=128";
+    uri.parse().expect("a URI")
+}
+
+/// Call `burst` until it has done so many frames.
+#[inline(never)]
+fn counted_loop(frames: usize, mut burst: impl FnMut() -> usize) {
+    let mut done = 0;
+    while done < frames {
+        done += burst();
+    }
+}
+
+/// Do it `frames` times.
+pub(crate) fn count(what: &str, frames: usize) {
+    match what {
+        "bare-rx" | "bare-tx" => {
+            let mut port = Frames::open(&uri(), &super::FRAME).unwrap_or_else(|e| panic!("{e}"));
+            if what == "bare-rx" {
+                counted_loop(frames, || port.receive());
+            } else {
+                counted_loop(frames, || port.send(BURST));
+            }
+        }
+        "rx" => {
+            let (mut device, _pool) = device();
+            let mut got = Vec::with_capacity(BURST);
+            counted_loop(frames, || {
+                got.clear();
+                device.rx_burst(Instant::ZERO, BURST, &mut got).expect("alive")
+            });
+        }
+        "tx" | "tx-payload" => {
+            let (mut device, pool) = device();
+            let payload = payload(what, &pool);
+            let mut queue = TxQueue::new(BURST);
+            counted_loop(frames, || {
+                fill(&mut queue, payload.as_ref());
+                device.tx_burst(Instant::ZERO, &mut queue).expect("alive")
+            });
+        }
+        // What of the above is the queue's.
+        "queue" | "queue-payload" => {
+            let (_device, pool) = device();
+            let payload = payload(what, &pool);
+            let mut queue = TxQueue::new(BURST);
+            counted_loop(frames, || {
+                fill(&mut queue, payload.as_ref());
+                (0..BURST).for_each(|_| queue.discard());
+                BURST
+            });
+        }
+        _ => panic!("{what} is nothing that can be counted"),
+    }
+}
+
+fn device() -> (Box<dyn Device>, Pool) {
+    let pool = Pool::new().expect("memory");
+    (hemi_dpdk::open(&uri(), &pool, DeviceQueue::ONLY).unwrap_or_else(|e| panic!("{e}")), pool)
+}
+
+fn payload(what: &str, pool: &Pool) -> Option<Buf> {
+    what.ends_with("payload").then(|| {
+        let mut buffer = pool.try_alloc(PAYLOAD).expect("memory");
+        buffer.set_len(PAYLOAD);
+        buffer.freeze()
+    })
+}
+
+fn fill(queue: &mut TxQueue, payload: Option<&Buf>) {
+    for _ in 0..BURST {
+        let mut frame = TxFrame::new(payload.map_or_else(Sga::new, |payload| Sga::from(payload.clone())));
+        frame.head_mut(64);
+        queue.push(frame);
+    }
+}
+
+/// Those of [`count`]'s loop in this program under callgrind, per frame.
+fn instructions(what: &str) -> f64 {
+    const FRAMES: usize = 100_000 / BURST * BURST;
+    let out = env::temp_dir().join(format!("hemi-bench-{}-{what}.callgrind", std::process::id()));
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--quiet", "--toggle-collect=*counted_loop*"])
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(env::current_exe().expect("ourselves"))
+        .args(["--count", what, &FRAMES.to_string()])
+        .output()
+        .expect("valgrind runs (apt-get install valgrind)");
+    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(&out).expect("callgrind's output");
+    let _ = fs::remove_file(&out);
+    let total = text.lines().rev().find_map(|line| line.strip_prefix("totals: ")?.trim().parse::<u64>().ok());
+    total.expect("a total") as f64 / FRAMES as f64
+}
+
+/// Count everything and print what hemi adds.
+pub(crate) fn table() {
+    let [bare_rx, rx, bare_tx] = ["bare-rx", "rx", "bare-tx"].map(instructions);
+    let [tx, queue, tx_payload, queue_payload] =
+        ["tx", "queue", "tx-payload", "queue-payload"].map(instructions);
+    println!("\n{:40} {:>6} {:>6} {:>6}", "instructions per frame, bursts of 32", "bare", "hemi", "added");
+    for (name, bare, hemi) in [
+        ("received, handed up, dropped", bare_rx, rx),
+        ("sent, 64 bytes", bare_tx, tx - queue),
+        ("sent, 64 bytes and 1 KiB where it is", bare_tx, tx_payload - queue_payload),
+    ] {
+        println!("{name:40} {bare:>6.0} {hemi:>6.0} {:>6.0}", hemi - bare);
+    }
+}
