@@ -65,7 +65,7 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
         let what = "give all of EAL's memory, in which other ports hand data up, to the other side of (open it first, or say peer=trusted)";
         return Err(failed(what, libc::EPERM));
     }
-    let (config, mut offers) = configuration(&info, traits, &asked)?;
+    let (config, mut offers) = configuration(&info, traits, &asked);
     offers.calls_once = driver == "net_memif" && !asked.arguments.contains("role=server");
     // SAFETY: the configuration is a local.
     check("configure", unsafe {
@@ -137,11 +137,7 @@ fn find(name: &str, text_arguments: &str) -> Result<Open, Failed> {
 }
 
 /// What is asked of the port, of what it offers.
-fn configuration(
-    info: &sys::rte_eth_dev_info,
-    traits: Traits,
-    asked: &Asked,
-) -> Result<(sys::rte_eth_conf, Offers), Failed> {
+fn configuration(info: &sys::rte_eth_dev_info, traits: Traits, asked: &Asked) -> (sys::rte_eth_conf, Offers) {
     let mut config = sys::rte_eth_conf::default();
     let (tx_capable, rx_capable) =
         if asked.offload { (info.tx_offload_capa, info.rx_offload_capa) } else { (0, 0) };
@@ -171,11 +167,7 @@ fn configuration(
         // 0, where the driver has no limit of its own, is what a driver without one wants to be told.
         config.rxmode.max_lro_pkt_size = info.max_lro_pkt_size.min(u16::MAX.into());
     }
-    if asked.queues > 1 {
-        if info.flow_type_rss_offloads & rss == 0 {
-            let what = "spread flows over the queues (no RSS; use one core, or steer in software) of";
-            return Err(failed(what, libc::ENOTSUP));
-        }
+    if asked.queues > 1 && info.flow_type_rss_offloads & rss != 0 {
         config.rxmode.mq_mode = sys::RTE_ETH_MQ_RX_RSS;
         config.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & rss;
     }
@@ -199,7 +191,7 @@ fn configuration(
         calls_once: false,
         keep: 0,
     };
-    Ok((config, offers))
+    (config, offers)
 }
 
 /// The largest frame that a driver may hand over, whatever the MTU. (af_packet's frames are datagrams that the kernel has put together.)
