@@ -3,6 +3,7 @@
 use std::{
     ffi::{CStr, CString},
     sync::{Arc, Mutex, atomic::AtomicU32},
+    time::Duration,
 };
 
 use dpdk_sys as sys;
@@ -101,6 +102,9 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
         queues.push(Some(queue));
     }
     let mac = run(id, asked.mac)?;
+    if offers.calls_once {
+        await_link(id);
+    }
     Ok(Port {
         open: Some(open),
         id,
@@ -235,6 +239,19 @@ fn run(id: u16, mac: Option<MacAddr>) -> Result<MacAddr, Failed> {
         }
     }
     Ok(mac.unwrap_or(MacAddr(own.addr_bytes)))
+}
+
+/// Wait a moment for the handshake of a memif, which another thread does: what is sent before is lost, and a lost SYN costs a second.
+fn await_link(id: u16) {
+    for _ in 0..300 {
+        let mut link = sys::rte_eth_link::default();
+        // SAFETY: an open port, and a local.
+        let told = unsafe { sys::rte_eth_link_get_nowait(id, &raw mut link) };
+        if told < 0 || link.link_status() != 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Call the server of a memif client again: stop and start it, which nobody may use meanwhile. Whether somebody was there, and the driver's log lines.
