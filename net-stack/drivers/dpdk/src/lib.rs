@@ -31,14 +31,16 @@
 //!   `zero-copy`, and vhost, copy into our own mbufs: private.
 //!
 //! Every queue pair belongs to one core. Checksums, segmentation and joining of segments (TSO, LRO) are asked for where the port has them; with several cores,
-//! each has its queue pair, if the port spreads flows by RSS; a port that cannot is refused.
+//! each has its queue pair. A port with RSS spreads flows over them, by a key of its driver's; the stack passes on what came to another core than it belongs
+//! to, so a port without RSS (memif: the queue that it was sent on) serves too.
 //!
 //! # What it leaves out
-//! Flow rules: no driver that runs without a NIC takes one. Interrupts: a parked core looks again every 50 µs.
+//! A key and a table of ours for RSS (`Device::steer` answers `Unknown`). Flow rules: no driver that runs without a NIC takes one. Interrupts: a parked core looks again every 50 µs.
 //!
 //! # Drivers, and what is known of them (DPDK 22.11)
 //! * `net_memif`: no rights, no huge pages. A *client* whose server dies calls it again, ten times a second. A *server* may crash inside DPDK when its client
-//!   goes away while it is polled: be the client where that matters. DPDK believes the other side's descriptors: a hostile one can
+//!   goes away while it is polled: be the client where that matters. Both sides open the same number of queues (the driver does not check). A
+//!   server that is closed cannot be opened again by the same process at once: its socket goes a moment later, and DPDK keeps the name of what failed. DPDK believes the other side's descriptors: a hostile one can
 //!   make it read beyond the shared memory. `shm:` does not.
 //! * `net_vhost` with `net_virtio_user` on the other side: the latter with `eal=--no-huge,--no-shconf,-m,128`, or `--single-file-segments` with huge
 //!   pages; vhost first. `tso=1` on vhost gives both sides segmentation.

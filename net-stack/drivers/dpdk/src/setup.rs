@@ -3,6 +3,7 @@
 use std::{
     ffi::{CStr, CString},
     sync::{Arc, Mutex, atomic::AtomicU32},
+    time::Duration,
 };
 
 use dpdk_sys as sys;
@@ -65,7 +66,7 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
         let what = "give all of EAL's memory, in which other ports hand data up, to the other side of (open it first, or say peer=trusted)";
         return Err(failed(what, libc::EPERM));
     }
-    let (config, mut offers) = configuration(&info, traits, &asked)?;
+    let (config, mut offers) = configuration(&info, traits, &asked);
     offers.calls_once = driver == "net_memif" && !asked.arguments.contains("role=server");
     // SAFETY: the configuration is a local.
     check("configure", unsafe {
@@ -101,6 +102,9 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
         queues.push(Some(queue));
     }
     let mac = run(id, asked.mac)?;
+    if offers.calls_once {
+        await_link(id);
+    }
     Ok(Port {
         open: Some(open),
         id,
@@ -137,11 +141,7 @@ fn find(name: &str, text_arguments: &str) -> Result<Open, Failed> {
 }
 
 /// What is asked of the port, of what it offers.
-fn configuration(
-    info: &sys::rte_eth_dev_info,
-    traits: Traits,
-    asked: &Asked,
-) -> Result<(sys::rte_eth_conf, Offers), Failed> {
+fn configuration(info: &sys::rte_eth_dev_info, traits: Traits, asked: &Asked) -> (sys::rte_eth_conf, Offers) {
     let mut config = sys::rte_eth_conf::default();
     let (tx_capable, rx_capable) =
         if asked.offload { (info.tx_offload_capa, info.rx_offload_capa) } else { (0, 0) };
@@ -171,11 +171,7 @@ fn configuration(
         // 0, where the driver has no limit of its own, is what a driver without one wants to be told.
         config.rxmode.max_lro_pkt_size = info.max_lro_pkt_size.min(u16::MAX.into());
     }
-    if asked.queues > 1 {
-        if info.flow_type_rss_offloads & rss == 0 {
-            let what = "spread flows over the queues (no RSS; use one core, or steer in software) of";
-            return Err(failed(what, libc::ENOTSUP));
-        }
+    if asked.queues > 1 && info.flow_type_rss_offloads & rss != 0 {
         config.rxmode.mq_mode = sys::RTE_ETH_MQ_RX_RSS;
         config.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & rss;
     }
@@ -199,7 +195,7 @@ fn configuration(
         calls_once: false,
         keep: 0,
     };
-    Ok((config, offers))
+    (config, offers)
 }
 
 /// The largest frame that a driver may hand over, whatever the MTU. (af_packet's frames are datagrams that the kernel has put together.)
@@ -243,6 +239,19 @@ fn run(id: u16, mac: Option<MacAddr>) -> Result<MacAddr, Failed> {
         }
     }
     Ok(mac.unwrap_or(MacAddr(own.addr_bytes)))
+}
+
+/// Wait a moment for the handshake of a memif, which another thread does: what is sent before is lost, and a lost SYN costs a second.
+fn await_link(id: u16) {
+    for _ in 0..300 {
+        let mut link = sys::rte_eth_link::default();
+        // SAFETY: an open port, and a local.
+        let told = unsafe { sys::rte_eth_link_get_nowait(id, &raw mut link) };
+        if told < 0 || link.link_status() != 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Call the server of a memif client again: stop and start it, which nobody may use meanwhile. Whether somebody was there, and the driver's log lines.

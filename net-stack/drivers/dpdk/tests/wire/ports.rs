@@ -56,3 +56,26 @@ fn a_port_asked_for_otherwise_is_refused_and_goes_on() {
     let mut last = open("dpdk:net_null7,size=256", &pool).unwrap();
     assert_eq!(receives(&mut *last), Some(256));
 }
+
+#[test]
+fn every_queue_pair_has_one_owner() {
+    if hemi_dpdk::VERSION.is_none() {
+        hemi_skip::skip!("no DPDK in this build");
+    }
+    let pool = Pool::new().unwrap();
+    let open = |index, of| {
+        let uri = format!("dpdk:net_memif30,role=server,socket=hemi-queues-{}", std::process::id());
+        hemi_dpdk::open(&uri.parse()?, &pool, DeviceQueue { index, of })
+    };
+    let (first, second) = (open(0, 2).unwrap(), open(1, 2).unwrap());
+    for (index, of, why) in
+        [(0, 2, "queue 0 of"), (1, 2, "queue 1 of"), (0, 1, "again, otherwise"), (2, 2, "queue 2 of")]
+    {
+        let says = open(index, of).err().unwrap().to_string();
+        assert!(says.contains(why), "{says}");
+    }
+    // What one core has left is nobody's before the last is gone.
+    drop(first);
+    assert!(open(0, 2).is_err());
+    drop(second);
+}
