@@ -29,7 +29,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub contestants: Vec<String>,
 
-    /// Transports, separated by commas.
+    /// Transports, separated by commas; `units` is the portable connection, which RDMA has too, and wants --client hemi.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Transport::Tcp, Transport::Udp])]
     pub transport: Vec<Transport>,
 
@@ -110,7 +110,7 @@ pub enum Role {
 pub enum Client {
     /// Busy-polled kernel sockets.
     Kernel,
-    /// A busy hemi runtime; closed loop only.
+    /// A busy hemi runtime on the network that HEMI_NET names; closed loop only.
     Hemi,
 }
 

@@ -122,6 +122,10 @@ pub enum Error {
     #[error("an open loop needs the kernel client: leave out --client hemi or --rate")]
     ClosedLoopOnly,
 
+    /// The kernel client knows no units.
+    #[error("units are hemi's own: add --client hemi")]
+    HemiOnly,
+
     /// Nothing came back.
     #[error("no message was echoed in the measured time: is there an echo server?")]
     Silence,

@@ -16,6 +16,8 @@ pub enum Transport {
     Tcp,
     /// One datagram per message.
     Udp,
+    /// One unit of the portable `Conn` per message, on what `HEMI_NET` names, RDMA included: hemi at both ends.
+    Units,
 }
 
 impl fmt::Display for Transport {
@@ -23,6 +25,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
+            Self::Units => "units",
         })
     }
 }
@@ -63,14 +66,19 @@ pub struct Scenario {
 
 /// The largest datagram that IPv4 carries.
 pub const LARGEST_DATAGRAM: usize = 65_507;
+/// What one buffer of a pool holds, and one pooled unit of the client.
+pub const LARGEST_UNIT: usize = 64 * 1024;
 /// A datagram's first bytes are its number.
 pub const SMALLEST_DATAGRAM: usize = 8;
 
 impl Scenario {
     /// Refuses what cannot be run, before anything is started.
     pub fn check(&self) -> Result<(), Error> {
-        let smallest = if self.transport == Transport::Udp { SMALLEST_DATAGRAM } else { 1 };
-        let largest = if self.transport == Transport::Udp { LARGEST_DATAGRAM } else { 1 << 30 };
+        let (smallest, largest) = match self.transport {
+            Transport::Tcp => (1, 1 << 30),
+            Transport::Udp => (SMALLEST_DATAGRAM, LARGEST_DATAGRAM),
+            Transport::Units => (1, LARGEST_UNIT),
+        };
         if !(smallest..=largest).contains(&self.size) {
             return Err(Error::Size { transport: self.transport, size: self.size, smallest, largest });
         }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use hemi::{Buf, Idle, Pool, Pop, Push, Queue, Runtime, TcpQueue, UdpQueue};
+use hemi::{Buf, Conn, Idle, Pool, Pop, Push, Queue, Runtime, TcpQueue, UdpQueue};
 
 use super::{Driven, GRACE, LOST_AFTER, nanoseconds};
 use crate::error::Error;
@@ -53,6 +53,7 @@ pub fn drive_over(net: Option<&str>, server: SocketAddr, scenario: &Scenario) ->
                 }
                 Transport::Tcp => hemi::spawn(stream(server, client.clone())),
                 Transport::Udp => hemi::spawn(datagrams(server, client.clone())),
+                Transport::Units => hemi::spawn(units(server, client.clone())),
             })
             .collect();
         for connection in connections {
@@ -201,6 +202,37 @@ async fn stream(server: SocketAddr, client: Rc<Client>) -> Result<(), Error> {
         }
     }
     sender.abort();
+    Ok(())
+}
+
+/// Units keep their order and none is lost: the oldest in flight is the next that comes.
+async fn units(server: SocketAddr, client: Rc<Client>) -> Result<(), Error> {
+    let mut conn = Conn::connect(server).await.map_err(failed("connecting"))?;
+    let size = client.scenario.size as u64;
+    let mut flight: VecDeque<u64> = VecDeque::with_capacity(client.scenario.depth);
+    let (mut sent, mut received) = (0, 0);
+    while !client.is_over(client.now()) {
+        while flight.len() < client.scenario.depth {
+            let buffer = client.buffer(&[], sent, size as usize).await?;
+            flight.push_back(client.now());
+            conn.push(buffer).await.map_err(failed("sending"))?;
+            sent += size;
+        }
+        let Some(unit) = conn.pop().await.map_err(failed("receiving"))? else {
+            return Err(Error::Closed { received });
+        };
+        let unit = Buf::from(unit);
+        if unit.len() as u64 != size {
+            return Err(Error::Corrupt { offset: received });
+        }
+        if let Some(offset) = client.payload.first_difference(received, &unit) {
+            return Err(Error::Corrupt { offset });
+        }
+        received += size;
+        if let Some(at) = flight.pop_front() {
+            client.record(at, client.now());
+        }
+    }
     Ok(())
 }
 

@@ -58,6 +58,7 @@ pub fn drive(server: SocketAddr, scenario: &Scenario) -> Result<Driven, Error> {
     match scenario.transport {
         Transport::Tcp => Driver::new(scenario, || tcp::TcpLink::connect(server, scenario.size))?.run(),
         Transport::Udp => Driver::new(scenario, || udp::UdpLink::connect(server, scenario.size))?.run(),
+        Transport::Units => Err(Error::HemiOnly),
     }
 }
 

@@ -31,8 +31,8 @@ impl Contestant for Epoll {
         "epoll_wait, recv and send in a hand-written loop"
     }
 
-    fn serves(&self, _: Transport) -> bool {
-        true
+    fn serves(&self, transport: Transport) -> bool {
+        transport != Transport::Units
     }
 
     fn serve(

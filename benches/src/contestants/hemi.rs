@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
 
-use hemi::{Idle, Pop, Push, Runtime, TcpListener, TcpQueue, UdpQueue};
+use hemi::{Conn, Idle, Listener, Pop, Push, Runtime, TcpListener, TcpQueue, UdpQueue};
 
 use super::{Contestant, Failure};
 use crate::scenario::Transport;
@@ -77,6 +77,7 @@ pub(super) fn echo_on(
         match transport {
             Transport::Tcp => until(stop, tcp(bind, ready)).await,
             Transport::Udp => until(stop, udp(bind, ready)).await,
+            Transport::Units => until(stop, units(bind, ready)).await,
         }
     })?;
     Ok(())
@@ -95,6 +96,23 @@ async fn tcp(bind: SocketAddr, ready: &mut dyn FnMut(SocketAddr)) -> hemi::Resul
 async fn echo(mut conn: TcpQueue) -> hemi::Result<()> {
     while let Some(buf) = conn.pop().await? {
         conn.push(buf).await?;
+    }
+    conn.close().await
+}
+
+async fn units(bind: SocketAddr, ready: &mut dyn FnMut(SocketAddr)) -> hemi::Result<()> {
+    let mut listener = Listener::bind(bind).await?;
+    let at = listener.local_addr()?;
+    ready(at.ip().unwrap_or(bind));
+    while let Some(conn) = listener.pop().await? {
+        drop(hemi::spawn(echo_units(conn)));
+    }
+    Ok(())
+}
+
+async fn echo_units(mut conn: Conn) -> hemi::Result<()> {
+    while let Some(unit) = conn.pop().await? {
+        conn.push(unit).await?;
     }
     conn.close().await
 }
