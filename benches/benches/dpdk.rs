@@ -3,7 +3,7 @@
 //! bare round trip of a cache line in the same round; packets per second one way; and the driver's instructions per frame.
 //!
 //! ```text
-//! cargo bench -p hemi-bench --features dpdk --bench dpdk                  # both, under a minute
+//! cargo bench -p hemi-bench --features dpdk --bench dpdk                  # both, a minute
 //! cargo bench -p hemi-bench --features dpdk --bench dpdk -- --rounds 30
 //! cargo bench -p hemi-bench --features dpdk --bench dpdk -- --callgrind   # instructions only, repeatable on a busy machine
 //! ```
@@ -297,7 +297,7 @@ fn main() {
         ["--callgrind"] => instructions::table(),
         ["--rounds", rounds] => times(rounds.parse().expect("a number of rounds")),
         _ => {
-            times(15);
+            times(5);
             instructions::table();
         }
     }
