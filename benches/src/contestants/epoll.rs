@@ -10,6 +10,7 @@ use rustix::io::{Errno, Result};
 
 use super::floor::{BUFFER, accept, echo_datagram, echo_once};
 use super::{Contestant, Failure};
+use crate::error::Error;
 use crate::scenario::Transport;
 use crate::stop::Stop;
 
@@ -58,6 +59,7 @@ impl Contestant for Epoll {
                 ready(socket.local_addr()?);
                 udp(&set, &socket, stop)
             }
+            Transport::Units => Err(Error::HemiOnly.into()),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use super::{Contestant, FLOOR, Failure};
+use crate::error::Error;
 use crate::scenario::Transport;
 use crate::stop::Stop;
 
@@ -40,6 +41,7 @@ impl Contestant for Floor {
         match transport {
             Transport::Tcp => tcp(bind, ready, stop)?,
             Transport::Udp => udp(bind, ready, stop)?,
+            Transport::Units => return Err(Error::HemiOnly.into()),
         }
         Ok(())
     }
