@@ -1,17 +1,23 @@
 //! Where the program's output goes, and what a run says about itself.
 
 use std::io::{self, IsTerminal as _, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Where a stream goes, over several boots if it must be.
+pub(crate) type Sink<W> = Arc<Mutex<W>>;
+
 /// Copies one stream on a thread of its own, as it comes, until its last writer has gone.
 pub(crate) fn copy(
     mut from: impl Read + Send + 'static,
-    mut to: impl Write + Send + 'static,
+    to: &Sink<impl Write + Send + 'static>,
 ) -> JoinHandle<()> {
+    let to = Arc::clone(to);
     thread::spawn(move || {
+        let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffer = [0; 16 * 1024];
         // A reader of ours that has gone (`| head`) is no reason to stop the program: it would block.
         while let Ok(count @ 1..) = from.read(&mut buffer) {

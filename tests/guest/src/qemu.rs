@@ -19,11 +19,14 @@ use std::time::{Duration, Instant};
 
 use crate::job::Job;
 use crate::kernel::Kernel;
-use crate::output::{self, Progress};
+use crate::output::{self, Progress, Sink};
 use crate::{Error, Group, Result, tools};
 
 /// How long a guest may take to its program's first instruction: six seconds on a quiet machine, a minute on a loaded one.
 pub const BOOT_LIMIT: Duration = Duration::from_secs(600);
+
+/// How often a guest is booted that dies before its program has begun.
+const BOOTS: usize = 4;
 
 /// How often the job's folder and QEMU are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -46,6 +49,9 @@ pub struct Machine {
 impl Machine {
     /// Boots it, runs the job to its end and gives the program's status. QEMU is gone afterwards, whatever happened; it also dies with
     /// the calling thread.
+    ///
+    /// A guest that dies before the program has begun is booted again, and that is said: an emulated kernel that patches its own code while
+    /// the other processor runs it now and then trips over itself (`Oops: int3`).
     pub(crate) fn run(
         &self,
         job: &Job,
@@ -55,7 +61,30 @@ impl Machine {
         out: impl Write + Send + 'static,
         err: impl Write + Send + 'static,
     ) -> Result<i32> {
+        let (out, err) = (Sink::new(out.into()), Sink::new(err.into()));
         progress.say(&format!("booting kernel {} with group `{}`", self.kernel.version(), self.group));
+        for _ in 1..BOOTS {
+            match self.boot(job, shares, limit, progress, &out, &err) {
+                Err(Error::Died { status, tail, .. }) if !job.is_running() => {
+                    progress.say(&format!(
+                        "the guest died while it was booting ({status}); once more. It said:\n{tail}"
+                    ));
+                }
+                ended => return ended,
+            }
+        }
+        self.boot(job, shares, limit, progress, &out, &err)
+    }
+
+    fn boot(
+        &self,
+        job: &Job,
+        shares: &[PathBuf],
+        limit: Duration,
+        progress: &Progress,
+        out: &Sink<impl Write + Send + 'static>,
+        err: &Sink<impl Write + Send + 'static>,
+    ) -> Result<i32> {
         let mut command = self.command(job, shares)?;
         let started = Instant::now();
         let mut qemu = Running(command.spawn().map_err(|source| Error::File {

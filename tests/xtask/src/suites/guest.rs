@@ -82,6 +82,9 @@ fn run(runner: &mut Runner<'_>) -> Result<()> {
         let mut words = vec!["test", "--config", &words, "-p", row.package, "--test", row.test];
         words.extend(row.more);
         words.extend(["--no-fail-fast", "--", TAG]);
+        if row.group != "rdma" {
+            words.push("--test-threads=1"); // there is one device of each kind
+        }
         runner.tests(runner.cargo(&words))?;
     }
     Ok(())
