@@ -40,15 +40,17 @@ struct Row {
     test: &'static str,
     /// Arguments for cargo beside these: features.
     more: &'static [&'static str],
+    /// Its tests may run at the same time: they share neither a device nor a limit of the process.
+    side_by_side: bool,
 }
 
 /// One guest each, in this order.
 const IN_GUEST: &[Row] = &[
-    Row { group: "nvme", package: "hemi-log-nvme", test: "guest", more: &[] },
-    Row { group: "nvme", package: "hemi", test: "device_logs", more: &[] },
-    Row { group: "block", package: "hemi", test: "device_logs", more: &[] },
-    Row { group: "rdma", package: "hemi-verbs", test: "verbs", more: &["--lib"] },
-    Row { group: "rdma", package: "hemi-tests", test: "rdma", more: &[] },
+    Row { group: "nvme", package: "hemi-log-nvme", test: "guest", more: &[], side_by_side: false },
+    Row { group: "nvme", package: "hemi", test: "device_logs", more: &[], side_by_side: false },
+    Row { group: "block", package: "hemi", test: "device_logs", more: &[], side_by_side: false },
+    Row { group: "rdma", package: "hemi-verbs", test: "verbs", more: &["--lib"], side_by_side: false },
+    Row { group: "rdma", package: "hemi-tests", test: "rdma", more: &[], side_by_side: true },
 ];
 
 /// For one test program, in seconds: minutes on a quiet machine become many on a loaded one.
@@ -82,8 +84,8 @@ fn run(runner: &mut Runner<'_>) -> Result<()> {
         let mut words = vec!["test", "--config", &words, "-p", row.package, "--test", row.test];
         words.extend(row.more);
         words.extend(["--no-fail-fast", "--", TAG]);
-        if row.group != "rdma" {
-            words.push("--test-threads=1"); // there is one device of each kind
+        if !row.side_by_side {
+            words.push("--test-threads=1");
         }
         runner.tests(runner.cargo(&words))?;
     }
