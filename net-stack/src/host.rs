@@ -49,7 +49,7 @@ impl<D: Device> Host<D> {
             return self.poll_shared(now);
         }
         let received = self.receive_burst(now)?;
-        let sent = self.flush(now)?;
+        let sent = self.flush_own(now)?;
         Ok(if received > 0 || sent > 0 { Progress::Busy } else { Progress::Idle })
     }
 
@@ -73,7 +73,7 @@ impl<D: Device> Host<D> {
         let mut turn = || {
             let received = self.receive_burst(now)?;
             busy |= seat.give(&mut self.stack, now);
-            let sent = self.flush(now)? + seat.forward(&mut self.device, now)?;
+            let sent = self.flush_own(now)? + seat.forward(&mut self.device, now)?;
             busy |= seat.give(&mut self.stack, now);
             seat.ring();
             Ok(received + sent)
@@ -91,7 +91,27 @@ impl<D: Device> Host<D> {
     /// Let time pass and send, without receiving: for calls that should leave in this turn.
     #[inline]
     pub fn flush(&mut self, now: Instant) -> Result<usize, Gone> {
+        if self.seat.is_some() {
+            return self.flush_shared(now);
+        }
+        self.flush_own(now)
+    }
+
+    #[inline]
+    fn flush_own(&mut self, now: Instant) -> Result<usize, Gone> {
         if self.stack.is_quiet(now) { Ok(0) } else { self.advance_and_send(now) }
+    }
+
+    /// The same with other cores: what we have for them must not wait for a turn, before which we may sleep.
+    fn flush_shared(&mut self, now: Instant) -> Result<usize, Gone> {
+        let sent = self.flush_own(now);
+        if let Some(seat) = &mut self.seat {
+            seat.give(&mut self.stack, now);
+            seat.ring();
+            sent.inspect_err(|gone| seat.lose(gone))
+        } else {
+            sent
+        }
     }
 
     fn advance_and_send(&mut self, now: Instant) -> Result<usize, Gone> {

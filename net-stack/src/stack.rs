@@ -20,7 +20,7 @@ use crate::{
     },
     timer::Timer,
     udp::{Datagram, Udp, UdpError, UdpId},
-    wire::{EtherType, EthernetHeader, Flags, Ipv4Header, Ipv6Header, protocol},
+    wire::{EtherType, EthernetHeader, Ipv4Header, Ipv6Header, protocol},
 };
 
 /// What has happened to a connection, as flags.
@@ -470,7 +470,7 @@ impl Stack {
         self.udp.peer(socket)
     }
 
-    /// The addresses of ours at which a datagram reaches this socket.
+    /// The addresses of ours at which every datagram, from its peer if it has one, reaches this socket and no other.
     pub fn udp_destinations(&self, socket: UdpId) -> Vec<SocketAddr> {
         self.udp.destinations(socket, &self.net)
     }
@@ -555,18 +555,17 @@ impl Stack {
         let place = match upper {
             Upper::Fragment(core, _) => return Some((*core, 0)),
             Upper::Udp(packet) => {
-                let (remote, local, _) = packet.ends()?;
+                let (remote, local) = packet.ends()?;
                 cores.place_datagram(remote, local)
             }
             Upper::Tcp(packet) => {
-                let (remote, local, flags) = packet.ends()?;
-                let opens = flags.has(Flags::SYN) && !flags.has(Flags::ACK);
-                cores.place_segment(remote, local, opens, visited, || self.tcp.knows(remote, local))
+                let (remote, local) = packet.ends()?;
+                cores.place_segment(remote, local, visited, || self.tcp.knows(remote, local))
             }
             Upper::Error(quoted) => {
                 let (remote, local) = (SocketAddr::from(quoted.remote), SocketAddr::from(quoted.local));
                 if quoted.protocol == protocol::TCP {
-                    cores.place_segment(remote, local, false, visited, || self.tcp.knows(remote, local))
+                    cores.place_segment(remote, local, visited, || self.tcp.knows(remote, local))
                 } else {
                     cores.place_datagram(remote, local)
                 }

@@ -161,3 +161,22 @@ fn echo_is_answered_with_the_same_bytes_also_after_a_long_silence() {
     assert_eq!(&icmp[8..], data);
     assert_eq!(answers[0][..6], a.0);
 }
+
+#[test]
+fn a_rule_of_an_unconnected_socket_leaves_a_connected_ones_datagrams_alone() {
+    let mut pair = Pair::new(WireConfig::default(), 1);
+    let stack = &mut pair.a.stack;
+    let (any, _) = stack.udp_bind(addr("0.0.0.0:9"), 1 << 20, false).expect("free");
+    let (six, _) = stack.udp_bind(addr("[fd00::1]:9"), 1 << 20, false).expect("free");
+    assert_eq!(stack.udp_destinations(any), [addr("10.0.0.1:9")]);
+    assert_eq!(stack.udp_destinations(six), [addr("[fd00::1]:9")]);
+    // Its own, from its peer.
+    stack.udp_connect(six, addr("[fd00::2]:7")).expect("open");
+    assert_eq!(stack.udp_destinations(six), [addr("[fd00::1]:9")]);
+    let (wide, _) = stack.udp_bind(addr("[::]:10"), 1 << 20, false).expect("free");
+    let (narrow, _) = stack.udp_bind(addr("10.0.0.1:10"), 1 << 20, false).expect("free");
+    let both = stack.udp_destinations(wide);
+    assert!(both.contains(&addr("[fd00::1]:10")) && !both.contains(&addr("10.0.0.1:10")), "{both:?}");
+    stack.udp_connect(wide, addr("[fd00::2]:7")).expect("open");
+    assert_eq!(stack.udp_destinations(narrow), [], "the other one is connected there");
+}

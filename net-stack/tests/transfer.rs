@@ -226,3 +226,20 @@ fn ipv6_and_a_link_with_a_ring_of_one_frame() {
     assert_quiet(&mut pair);
     assert_eq!(pair.a.device.caps().mtu, 1500);
 }
+
+#[test]
+fn as_many_keep_alive_probes_as_can_be_counted() {
+    let mut pair = Pair::new(WireConfig::default(), 1);
+    let (conn, _) = pair.connect(80).expect("connected");
+    let now = pair.now();
+    let stack = &mut pair.a.stack;
+    stack.tcp_set_keep_alive_probes(conn, Some(MS), Some(255), now);
+    stack.tcp_set_keep_alive(conn, Some(Duration::ZERO), now);
+    // Nothing reaches the peer.
+    for n in 0..300_u32 {
+        assert_eq!(stack.tcp_error(conn).is_some(), n > 256, "before {n} ms");
+        stack.advance(now + n * MS);
+        while stack.tx_queue().pop().is_some() {}
+    }
+    assert_eq!(stack.tcp_error(conn), Some(hemi_net::ConnError::TimedOut));
+}

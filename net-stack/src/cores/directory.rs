@@ -46,8 +46,8 @@ struct Claim {
     /// The cores that have ever had it.
     joined: u64,
     shared: bool,
-    /// Its port was chosen.
-    chosen: bool,
+    /// Its port was chosen: by the how manyth such call.
+    chosen: Option<u64>,
 }
 
 impl Claim {
@@ -69,6 +69,8 @@ impl Claim {
 pub struct Directory {
     words: [Box<[AtomicU64]>; 2],
     claims: Mutex<BTreeMap<(Protocol, u16), Vec<Claim>>>,
+    /// How many ports were chosen; changed with the claims locked.
+    choices: AtomicU64,
     /// Cores that have ended.
     ended: AtomicU64,
 }
@@ -77,7 +79,12 @@ impl Directory {
     /// An empty one.
     pub fn new() -> Self {
         let words = || (0..1 << 16).map(|_| AtomicU64::new(0)).collect();
-        Self { words: [words(), words()], claims: Mutex::default(), ended: AtomicU64::new(0) }
+        Self {
+            words: [words(), words()],
+            claims: Mutex::default(),
+            choices: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+        }
     }
 
     fn claims(&self) -> MutexGuard<'_, BTreeMap<(Protocol, u16), Vec<Claim>>> {
@@ -91,7 +98,7 @@ impl Directory {
     /// Bind `at` on `core`; returns where, with the port.
     ///
     /// An address that another core has bound is joined if both share it. Port 0, shared, is the port that the others have got for the same
-    /// call, if there is one that this core has not joined yet; else a free one of `ports`, searched from `start`.
+    /// call, the first that this core has not joined yet; else a free one of `ports`, searched from `start`.
     ///
     /// # Errors
     /// When it can't be had.
@@ -106,12 +113,13 @@ impl Directory {
     ) -> Result<SocketAddr, ClaimError> {
         let (mut claims, bit, chosen) = (self.claims(), 1_u64 << core, at.port() == 0);
         if chosen {
-            let theirs = claims.iter().find(|((of, _), list)| {
-                let same = |c: &Claim| c.chosen && c.shared && c.ip == at.ip() && c.joined & bit == 0;
-                shared && *of == protocol && list.iter().any(same)
-            });
-            let port = if let Some(((_, port), _)) = theirs {
-                *port
+            let same = |c: &&Claim| shared && c.shared && c.ip == at.ip() && c.joined & bit == 0;
+            let theirs =
+                claims.iter().filter(|((of, _), _)| *of == protocol).filter_map(|((_, port), list)| {
+                    Some((list.iter().filter(same).filter_map(|c| c.chosen).min()?, *port))
+                });
+            let port = if let Some((_, port)) = theirs.min() {
+                port
             } else {
                 let span = u64::from(ports.1.saturating_sub(ports.0)) + 1;
                 let all = (0..span).map(|i| ports.0 + ((start % span + i) % span) as u16);
@@ -131,6 +139,7 @@ impl Directory {
         } else if list.iter().any(|c| c.overlaps(at.ip())) {
             return Err(ClaimError::InUse);
         } else {
+            let chosen = chosen.then(|| self.choices.fetch_add(1, Ordering::Relaxed));
             list.push(Claim { ip: at.ip(), only_v6, cores: bit, joined: bit, shared, chosen });
         }
         self.publish(protocol, at.port(), list);
@@ -259,13 +268,11 @@ mod tests {
     fn port_0_is_the_same_port_on_all_cores_call_by_call() {
         let d = Directory::new();
         let first = bind(&d, "0.0.0.0:0", 0).unwrap();
-        let second = bind(&d, "0.0.0.0:0", 0).unwrap();
-        assert_ne!(first.port(), second.port());
-        let mut theirs = [bind(&d, "0.0.0.0:0", 1).unwrap(), bind(&d, "0.0.0.0:0", 1).unwrap()];
-        theirs.sort();
-        let mut ours = [first, second];
-        ours.sort();
-        assert_eq!(ours, theirs);
+        let lower = (PORTS.0, 0);
+        let second = d.claim(Protocol::Tcp, at("0.0.0.0:0"), false, 0, true, lower).unwrap();
+        assert!(first.port() > second.port());
+        let theirs = [bind(&d, "0.0.0.0:0", 1).unwrap(), bind(&d, "0.0.0.0:0", 1).unwrap()];
+        assert_eq!([first, second], theirs);
         d.release(Protocol::Tcp, first, 1);
         let third = bind(&d, "0.0.0.0:0", 1).unwrap();
         assert!(third != first && third != second, "a listener that was closed is not come back to");

@@ -38,7 +38,7 @@ pub(super) struct Packed {
 enum PackedWhat {
     Packet(PackedPacket),
     Error(Quoted),
-    Fragment { packet: SendBuf, verified: bool, link_group: bool },
+    Fragment { packet: SendBuf, verified: bool, link_group: bool, looped: bool },
 }
 
 struct PackedPacket {
@@ -60,8 +60,8 @@ impl Parcel {
             What::Tcp(packet) => PackedWhat::Packet(pack(packet, true)),
             What::Udp(packet) => PackedWhat::Packet(pack(packet, false)),
             What::Error(quoted) => PackedWhat::Error(quoted),
-            What::Fragment(Fragment { packet, verified, link_group }) => {
-                PackedWhat::Fragment { packet: packet.into_send(), verified, link_group }
+            What::Fragment(Fragment { packet, verified, link_group, looped }) => {
+                PackedWhat::Fragment { packet: packet.into_send(), verified, link_group, looped }
             }
         };
         Packed { visited: self.visited, what }
@@ -87,8 +87,8 @@ impl Packed {
     pub(super) fn unpack(self, pool: &Pool) -> Parcel {
         let what = match self.what {
             PackedWhat::Error(quoted) => What::Error(quoted),
-            PackedWhat::Fragment { packet, verified, link_group } => {
-                What::Fragment(Fragment { packet: adopt(packet, pool), verified, link_group })
+            PackedWhat::Fragment { packet, verified, link_group, looped } => {
+                What::Fragment(Fragment { packet: adopt(packet, pool), verified, link_group, looped })
             }
             PackedWhat::Packet(PackedPacket { tcp, src, dst, ecn, verified, unicast, bytes, whole, at }) => {
                 let mut bytes = adopt(bytes, pool);

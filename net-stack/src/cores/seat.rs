@@ -124,6 +124,10 @@ impl Seat {
 
     /// Send what the cores without a queue of their own have given us to send.
     pub(crate) fn forward(&mut self, device: &mut dyn Device, now: Instant) -> Result<usize, Gone> {
+        // Each turn another one is first: none takes all the room for ever.
+        if self.ends.to_send.len() > 1 {
+            self.ends.to_send.rotate_left(1);
+        }
         for from in &self.ends.to_send {
             while self.forwarded.has_room()
                 && let Ok(frame) = from.try_recv()

@@ -14,7 +14,7 @@ use crate::{
     frame::{RxChecksum, RxFrame},
     timer::Timer,
     wire::{
-        Ecn, EtherType, EthernetHeader, Flags, Ipv4Header, Ipv6Header, Malformed, Sum,
+        Ecn, EtherType, EthernetHeader, Ipv4Header, Ipv6Header, Malformed, Sum,
         ipv4::Ipv4OptionError,
         ipv6::{ExtensionError, FragmentHeader, follow_extensions},
         protocol,
@@ -38,12 +38,11 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    /// Who sent it and to whom, if it has ports; and, of a segment, the flags.
-    pub(crate) fn ends(&self) -> Option<(SocketAddr, SocketAddr, Flags)> {
+    /// Who sent it and to whom, if it has ports.
+    pub(crate) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         let [a, b, c, d] = *self.bytes.first_chunk()?;
-        let flags = Flags((*self.bytes).get(13).copied().unwrap_or(0));
         let (from, to) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-        Some((SocketAddr::new(self.src, from), SocketAddr::new(self.dst, to), flags))
+        Some((SocketAddr::new(self.src, from), SocketAddr::new(self.dst, to)))
     }
 }
 
@@ -64,6 +63,8 @@ pub(crate) struct Fragment {
     pub(crate) verified: bool,
     /// It came to a group's address on the link.
     pub(crate) link_group: bool,
+    /// We have sent it ourselves.
+    pub(crate) looped: bool,
 }
 
 impl Net {
@@ -119,7 +120,8 @@ impl Net {
         }
         bytes.advance(header_len);
         if let Some(core) = self.assembles_elsewhere(header.is_fragment(), src, dst) {
-            return Some(Upper::Fragment(core, Fragment { packet: whole, verified, link_group }));
+            let looped = self.looping;
+            return Some(Upper::Fragment(core, Fragment { packet: whole, verified, link_group, looped }));
         }
         let mut packet = Packet { src, dst, ecn: header.ecn, verified, unicast, bytes, whole: Some(whole) };
         if header.is_fragment() {
@@ -198,8 +200,8 @@ impl Net {
             // RFC 6946: an atomic fragment is complete by itself.
             if fragment.more || fragment.offset != 0 {
                 if let Some(core) = self.assembles_elsewhere(true, src, dst) {
-                    let packet = packet.whole?;
-                    return Some(Upper::Fragment(core, Fragment { packet, verified, link_group }));
+                    let (packet, looped) = (packet.whole?, self.looping);
+                    return Some(Upper::Fragment(core, Fragment { packet, verified, link_group, looped }));
                 }
                 if let Some(complaint) = unfit_fragment(fragment, upper.offset, &packet.bytes) {
                     self.counters.drop_ip_bad_fragment += 1;
@@ -254,11 +256,14 @@ impl Net {
 
     /// A fragment that another core has received, and that is ours to put together.
     pub(crate) fn receive_fragment(&mut self, fragment: Fragment, now: Instant) -> Option<Upper> {
-        let Fragment { packet, verified, link_group } = fragment;
-        match packet.first()? >> 4 {
-            4 => self.on_ipv4(packet, verified, link_group, now),
+        let Fragment { packet, verified, link_group, looped } = fragment;
+        let before = std::mem::replace(&mut self.looping, looped);
+        let upper = match packet.first().map(|byte| byte >> 4) {
+            Some(4) => self.on_ipv4(packet, verified, link_group, now),
             _ => self.on_ipv6(packet, verified, link_group, now),
-        }
+        };
+        self.looping = before;
+        upper
     }
 
     /// The core that puts the fragments from `src` to `dst` together, if another one does.

@@ -264,7 +264,7 @@ impl Tcp {
         now: Instant,
     ) {
         self.on_named(id, net, now, |conn, cx| {
-            conn.options.keep_alive = idle.into();
+            conn.options.set_keep_alive(idle);
             conn.arm_keep_alive(cx.now);
         });
     }

@@ -89,6 +89,14 @@ struct Socket {
     path: Option<Path>,
 }
 
+impl Socket {
+    /// Whether it is bound to `local`, or to all addresses.
+    fn takes(&self, local: IpAddr) -> bool {
+        let ip = self.at.ip();
+        ip == local || (ip.is_unspecified() && (ip.is_ipv6() || local.is_ipv4()))
+    }
+}
+
 /// All UDP sockets of a stack.
 #[derive(Debug, Default)]
 pub(crate) struct Udp {
@@ -360,26 +368,30 @@ impl Udp {
         }
     }
 
-    /// The socket for a datagram: a connected one before one bound to the address before one bound to all.
-    /// The addresses of ours at which a datagram reaches this socket.
+    /// The addresses of ours at which every datagram, from its peer if it has one, reaches this socket: not those where another one
+    /// is connected, if it is not.
     pub(crate) fn destinations(&self, id: UdpId, net: &Net) -> Vec<SocketAddr> {
         let Some(socket) = self.sockets.named(id.slot, id.generation) else { return Vec::new() };
         let port = socket.at.port();
         let ours = net.addresses.iter().map(|cidr| cidr.address);
         let from = |ip: IpAddr| socket.peer.unwrap_or(SocketAddr::new(ip, 0));
+        let connected = |ip: IpAddr| {
+            let slots = self.by_port.get(&port).into_iter().flatten();
+            slots.filter_map(|s| self.sockets.get(*s)).any(|s| s.peer.is_some() && s.takes(ip))
+        };
         ours.filter(|ip| self.find(*ip, port, from(*ip)) == Some(id.slot))
+            .filter(|ip| socket.peer.is_some() || !connected(*ip))
             .map(|ip| SocketAddr::new(ip, port))
             .collect()
     }
 
+    /// The socket for a datagram: a connected one before one bound to the address before one bound to all.
     fn find(&self, local: IpAddr, port: u16, from: SocketAddr) -> Option<u32> {
         let rank = |slot: u32| {
             let s = self.sockets.get(slot)?;
-            let ip = s.at.ip();
-            let exact = ip == local;
-            let any = ip.is_unspecified() && (ip.is_ipv6() || local.is_ipv4());
+            let exact = s.at.ip() == local;
             match s.peer {
-                _ if !exact && !any => None,
+                _ if !s.takes(local) => None,
                 Some(peer) if peer != from => None,
                 peer => Some((peer.is_some(), exact)),
             }

@@ -187,3 +187,25 @@ fn the_address_is_reached_from_its_own_cores() {
     let accepted: Vec<_> = world.servers.iter().map(|s| s.accepted).collect();
     assert!(accepted.iter().sum::<usize>() == 36 && accepted.iter().all(|n| *n > 0), "{accepted:?}");
 }
+
+/// So do datagrams that go in fragments, which another core may put together.
+#[test]
+fn fragments_to_ourselves_are_put_together_on_another_core() {
+    let mut world = serving(4, Nic::OneQueue, link(false), 3);
+    let mut sockets = Vec::new();
+    for core in 0..4 {
+        for (any, to) in [("0.0.0.0:0", format!("{V4}:7")), ("[::]:0", format!("[{V6}]:7"))] {
+            let (stack, now) = (&mut world.cores[core].stack, world.now);
+            let (socket, _) = stack.udp_bind(any.parse().unwrap(), 1 << 20, false).unwrap();
+            let payload = Sga::from(Buf::from(text(core as u64, 0, 5000)));
+            stack.udp_send(socket, payload, Some(to.parse().unwrap()), now).map_err(|(e, _)| e).unwrap();
+            sockets.push((core, socket));
+        }
+    }
+    world.until("all have come back", |w| {
+        sockets.retain(|(core, socket)| !matches!(w.cores[*core].stack.udp_recv(*socket), Ok(Some(_))));
+        sockets.is_empty()
+    });
+    assert_eq!(world.sum(|c| c.drop_ip_bad_source), 0);
+    assert!(world.sum(|c| c.cores_handed_over) > 0);
+}

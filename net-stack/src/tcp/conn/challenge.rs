@@ -37,9 +37,10 @@ impl Connection {
     }
 
     /// Owe an ACK to an unacceptable segment. One without text could be half of a loop between two confused ends, so it is under
-    /// the same limits.
+    /// the same limits; and a SYN's is a challenge ACK, whatever its sequence number (RFC 5961 section 4.2).
     pub(super) fn acknowledge_unacceptable(&mut self, seg: &Segment, cx: &mut Cx<'_>) {
-        let has_text = !seg.payload.is_empty() || seg.header.flags.any(Flags::SYN | Flags::FIN);
+        let flags = seg.header.flags;
+        let has_text = !flags.has(Flags::SYN) && (!seg.payload.is_empty() || flags.has(Flags::FIN));
         if has_text || self.may_challenge(cx) {
             self.acks.at_once();
         }

@@ -20,9 +20,10 @@ impl Connection {
     pub(super) fn send_predicted(&mut self, cx: &mut Cx<'_>) -> bool {
         let unsent = self.buffer.end().since(self.nxt);
         if unsent == 0
-            || !self.is_calm()
+            // These are never asked for calm, which takes a look at everything while there is none.
             || self.ecn.enabled
             || cx.config.pacing
+            || !self.is_calm()
             || !self.path.is_ready(cx.net, cx.now)
         {
             return false;

@@ -155,19 +155,25 @@ pub(crate) struct Settings {
 impl Settings {
     fn of(options: &TcpOptionsConfig) -> Self {
         let TcpOptionsConfig { nodelay, keep_alive, user_timeout, linger, max_segment, .. } = *options;
-        let [keep_alive, user_timeout, linger] = [keep_alive, user_timeout, linger].map(Span::from);
+        let [user_timeout, linger] = [user_timeout, linger].map(Span::from);
         let (keep_alive_interval, keep_alive_probes) = (0, 0);
         let mut settings = Self {
             nodelay,
-            keep_alive,
+            keep_alive: Span::from(None),
             keep_alive_interval,
             keep_alive_probes,
             user_timeout,
             linger,
             max_segment,
         };
+        settings.set_keep_alive(keep_alive);
         settings.set_keep_alive_probes(options.keep_alive_interval, options.keep_alive_probes);
         settings
+    }
+
+    /// How long the peer may be silent until it is probed: some time, or the timer would always be due.
+    pub(crate) fn set_keep_alive(&mut self, idle: Option<Duration>) {
+        self.keep_alive = idle.map(|idle| idle.max(Duration::from_millis(1))).into();
     }
 
     /// How often, and how many times, an idle peer that does not answer is probed.

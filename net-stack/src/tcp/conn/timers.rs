@@ -168,10 +168,10 @@ impl Connection {
     /// A retransmission timeout, or its equivalent in the handshake.
     fn on_retransmission_timeout(&mut self, cx: &mut Cx<'_>) {
         if matches!(self.state, State::SynSent | State::SynReceived) {
-            self.retries += 1;
-            if self.retries > cx.config.syn_retries || self.user_timeout_over(cx) {
+            if self.retries >= cx.config.syn_retries || self.user_timeout_over(cx) {
                 return self.fail(ConnError::TimedOut, cx);
             }
+            self.retries = self.retries.saturating_add(1);
             self.rtt.back_off();
             self.rtt.syn_was_lost();
             self.syn_due = true;
@@ -238,13 +238,13 @@ impl Connection {
             self.deadlines.keep_alive = cx.now + idle;
             return;
         }
-        self.retries += 1;
         let (interval, probes) = (self.options.keep_alive_interval, self.options.keep_alive_probes);
-        if self.retries > if probes > 0 { probes } else { cx.config.keep_alive_probes } {
+        if self.retries >= if probes > 0 { probes } else { cx.config.keep_alive_probes } {
             // Its own segments may get through though ours do not come back: as everyone does, with a last word.
             self.send_reset(cx);
             return self.fail(ConnError::TimedOut, cx);
         }
+        self.retries = self.retries.saturating_add(1);
         self.keepalive_due = true;
         let usual = cx.config.keep_alive_interval.min(idle.max(Duration::from_secs(1)));
         let own = Duration::from_millis(interval.into());

@@ -2,10 +2,10 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fs,
-    io::{ErrorKind, Write},
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
     os::unix::{
-        fs::FileTypeExt,
+        fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -13,6 +13,11 @@ use std::{
 };
 
 use hemi_queue::{Error, Result, time::Instant};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
+};
 
 use super::Sample;
 use crate::StackSnapshot;
@@ -28,6 +33,8 @@ const STACKS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct StatsSocket {
     path: PathBuf,
+    /// The file that it has made there.
+    file: Option<FileId>,
     listener: UnixListener,
     viewers: RefCell<Vec<Viewer>>,
     next: Cell<Instant>,
@@ -48,11 +55,12 @@ impl StatsSocket {
             n => PathBuf::from(format!("{path}.{n}")),
         });
         let failed = |e| Error::io("listen for viewers (`stats=`) at", path, e);
-        let taken = || failed(std::io::Error::from_raw_os_error(libc::EADDRINUSE));
+        let taken = || failed(io::Error::from_raw_os_error(libc::EADDRINUSE));
         let (path, listener) =
             candidates.find_map(|at| bind(at).transpose()).ok_or_else(taken)?.map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        Ok(Self { path, listener, viewers: RefCell::default(), next: Cell::new(Instant::ZERO) })
+        let file = file_at(&path);
+        Ok(Self { path, file, listener, viewers: RefCell::default(), next: Cell::new(Instant::ZERO) })
     }
 
     /// When [`turn`](Self::turn) has something to do again.
@@ -88,8 +96,10 @@ impl StatsSocket {
 
 impl Drop for StatsSocket {
     fn drop(&mut self) {
-        // Left behind, it would be taken over by the next one who asks for it.
-        let _ = fs::remove_file(&self.path);
+        // Left behind, it would be taken over by the next one who asks for it. It may be another's by now.
+        if self.file.is_some() && file_at(&self.path) == self.file {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -109,22 +119,76 @@ impl Viewer {
 }
 
 /// Listen at `path`; `None` when somebody does already. A socket that a dead process has left behind is replaced.
-fn bind(path: PathBuf) -> std::io::Result<Option<(PathBuf, UnixListener)>> {
+fn bind(path: PathBuf) -> io::Result<Option<(PathBuf, UnixListener)>> {
     match UnixListener::bind(&path) {
         Ok(listener) => Ok(Some((path, listener))),
         Err(e) if e.kind() == ErrorKind::AddrInUse => {
             if !is_left_behind(&path) {
                 return Ok(None);
             }
+            // One at a time, and having looked again: the second one would remove what the first has put there.
+            let Some(_lock) = Lock::of(&path).filter(|_| is_left_behind(&path)) else { return Ok(None) };
             fs::remove_file(&path)?;
-            UnixListener::bind(&path).map(|listener| Some((path, listener)))
+            match UnixListener::bind(&path) {
+                Ok(listener) => Ok(Some((path, listener))),
+                Err(e) if e.kind() == ErrorKind::AddrInUse => Ok(None),
+                Err(e) => Err(e),
+            }
         }
         Err(e) => Err(e),
     }
 }
 
+/// A plain file refuses connections too, and is not ours to remove.
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
+}
+
 fn is_left_behind(path: &Path) -> bool {
-    // A plain file refuses connections too, and is not ours to remove.
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    is_socket && matches!(UnixStream::connect(path), Err(e) if e.kind() == ErrorKind::ConnectionRefused)
+    is_socket(path) && probe(path) == Err(Errno::CONNREFUSED)
+}
+
+/// Connect, without waiting for room among those who wait to be let in: where there is none, somebody listens.
+fn probe(path: &Path) -> rustix::io::Result<()> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)
+}
+
+/// The device and the number of a file: another one in its place has others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId(u64, u64);
+
+impl From<fs::Metadata> for FileId {
+    fn from(meta: fs::Metadata) -> Self {
+        Self(meta.dev(), meta.ino())
+    }
+}
+
+fn file_at(path: &Path) -> Option<FileId> {
+    fs::symlink_metadata(path).ok().map(FileId::from)
+}
+
+/// The right to replace a path; held by nobody else, and given up when it is dropped or the process dies.
+struct Lock {
+    at: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    fn of(path: &Path) -> Option<Self> {
+        let at = PathBuf::from(format!("{}.lock", path.display()));
+        let mut options = File::options();
+        let file = options.write(true).create(true).custom_flags(libc::O_NOFOLLOW).open(&at).ok()?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+        // The one before may have removed the file in between.
+        let is_there = file_at(&at) == file.metadata().ok().map(FileId::from);
+        is_there.then_some(Self { at, _file: file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.at);
+    }
 }

@@ -97,8 +97,37 @@ fn a_path_in_use_gets_a_number_and_a_left_behind_socket_is_replaced() {
     assert!(!place.of(1).exists() && !numbered.exists(), "the files go with the stacks");
     drop(std::os::unix::net::UnixListener::bind(place.of(1)).unwrap()); // leaves its file, as a killed process does
     let again = place.rig();
+    assert!(!PathBuf::from(format!("{}.lock", place.of(1).display())).exists());
     again.sleep(BEAT);
     assert!(UnixStream::connect(place.of(1)).is_ok());
+}
+
+#[test]
+fn a_socket_that_another_one_has_put_in_its_place_stays() {
+    let place = Place::new("replaced");
+    let rig = place.rig();
+    fs::remove_file(place.of(1)).unwrap();
+    let other = std::os::unix::net::UnixListener::bind(place.of(1)).unwrap();
+    drop(rig);
+    assert!(UnixStream::connect(place.of(1)).is_ok());
+    drop(other);
+    fs::remove_file(place.of(1)).unwrap();
+}
+
+/// Whose owner is too busy to let anybody in: connecting to it would wait.
+#[test]
+fn a_socket_with_a_full_backlog_is_taken_and_nobody_waits_for_it() {
+    let place = Place::new("full");
+    let busy = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None);
+    let (busy, at) = (busy.unwrap(), rustix::net::SocketAddrUnix::new(place.of(1)).unwrap());
+    rustix::net::bind(&busy, &at).unwrap();
+    rustix::net::listen(&busy, 0).unwrap();
+    let _waits = UnixStream::connect(place.of(1)).unwrap();
+    let rig = place.rig(); // takes the next name
+    assert!(PathBuf::from(format!("{}.1", place.of(1).display())).exists());
+    drop(rig);
+    assert!(place.of(1).exists());
+    fs::remove_file(place.of(1)).unwrap();
 }
 
 #[test]
