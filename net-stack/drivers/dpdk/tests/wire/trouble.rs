@@ -24,7 +24,6 @@ fn what_is_not_there_is_an_error_with_dpdks_own_words() {
     refused("dpdk:net_nonsense0", &["cannot find net_nonsense0", "failed to initialize"]);
     refused("dpdk:0000:ff:1f.7", &["cannot find 0000:ff:1f.7"]);
     refused("dpdk:net_af_packet20,iface=hemi-none", &["cannot find net_af_packet20"]);
-    refused("dpdk:net_virtio_user20,path=/tmp/hemi-no-such.sock", &["net_virtio_user20"]);
     refused(
         "dpdk:net_memif20,role=client,socket=/tmp/hemi-no-such.sock,socket-abstract=no",
         &["start net_memif20"],
