@@ -5,6 +5,9 @@
 //! received into it is handed up: it is copied once, into a pool of the core's own. The other way round, what has been handed up in
 //! EAL's memory must stay private: such a port is refused while there is any.
 //!
+//! That protects the data only. DPDK's own structures (mbufs, mempools, the driver's queues) lie in the same memory, and DPDK follows their
+//! pointers: a hostile peer of a `virtio_user` can still take the process over. What this crate itself reads there (`rx`) it checks.
+//!
 //! Whoever trusts the other process as it trusts its own threads says `peer=trusted`.
 
 use std::sync::{Mutex, PoisonError};
@@ -37,9 +40,8 @@ impl Traits {
     pub(crate) fn of(driver: &str, arguments: &str) -> Self {
         let (reach, exposes) = match driver {
             "net_memif" if is_zero_copy_client(arguments) => (Reach::Eal, true),
-            "net_memif" => (Reach::Any, false),
             "net_virtio_user" => (Reach::Eal, true),
-            "net_af_packet" | "net_null" | "net_tap" | "net_vhost" => (Reach::Any, false),
+            "net_memif" | "net_af_packet" | "net_null" | "net_tap" | "net_vhost" => (Reach::Any, false),
             // af_xdp corrupts chained packets; of others nothing is known.
             virtual_one if virtual_one.starts_with("net_") && is_software(virtual_one) => {
                 (Reach::None, false)

@@ -13,7 +13,7 @@ use crate::{
     eal,
     exposure::{self, Private, Reach, Traits},
     mempool::{HEADROOM, Mempool},
-    port::{Asked, Offers, Open, Port, Queue},
+    port::{Asked, LEAST_MTU, Offers, Open, Port, Queue},
     stale,
     tx::MOST_PIECES,
 };
@@ -22,8 +22,10 @@ use crate::{
 const DESCRIPTORS: u16 = 1024;
 /// Bytes around a packet in its frame.
 const AROUND: usize = 18;
-/// Mbufs beyond the driver's descriptors: in its hands, and in the core's cache.
+/// Mbufs beyond those that the driver holds: in its hands, and in the core's cache.
 const SPARE: usize = 768;
+/// Mbufs in af_xdp's fill ring and in its completion ring.
+const AF_XDP_RINGS: usize = 2048 + 2048;
 /// Received packets that the application may hold in their mbufs, per queue, and bytes of those mbufs; what comes then is copied.
 const HELD: (usize, usize) = (2048, 16 << 20);
 /// The most bytes of an mbuf's buffer: whole cache lines that a `u16` counts.
@@ -78,14 +80,22 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
     // SAFETY: a local. A driver without the call leaves it as it is.
     unsafe { sys::rte_eth_dev_get_mtu(id, &raw mut mtu) };
     offers.mtu = asked.mtu.unwrap_or(mtu);
+    if offers.mtu < LEAST_MTU {
+        return Err(failed("use an MTU below 68 (say mtu=) with", libc::EINVAL));
+    }
     let (mut rx, mut tx) = (DESCRIPTORS, DESCRIPTORS);
     // SAFETY: locals.
     check("ask for descriptors of", unsafe {
         sys::rte_eth_dev_adjust_nb_rx_tx_desc(id, &raw mut rx, &raw mut tx)
     })?;
-    // What the CPU copies into an mbuf needs none before there is something to copy.
+    // Where the CPU copies into an mbuf, most drivers need none before there is something to copy.
     let posted = |descriptors: u16| if traits.reach == Reach::Any { 0 } else { usize::from(descriptors) };
-    offers.keep = posted(rx) + SPARE;
+    offers.keep = SPARE
+        + match &*driver {
+            "net_tap" => usize::from(rx), // one behind each of its io vectors
+            "net_af_xdp" => AF_XDP_RINGS, // however many descriptors
+            _ => posted(rx),
+        };
     let what = "use frames (framesz=) but such as are given once, and as a number of at most 65344, with";
     let frame = largest_frame(&driver, &asked.arguments)
         .ok_or_else(|| failed(what, libc::EINVAL))?

@@ -28,6 +28,8 @@ fn what_is_not_there_is_an_error_with_dpdks_own_words() {
         "dpdk:net_memif20,role=client,socket=/tmp/hemi-no-such.sock,socket-abstract=no",
         &["start net_memif20"],
     );
+    refused("dpdk:net_null20?mtu=0", &["choose 68 or more"]);
+    refused("dpdk:net_null20?mtu=67", &["choose 68 or more"]);
     refused("dpdk:net_null20?peer=mother", &["must be `trusted` or `stranger`"]);
     refused("dpdk:", &["name a port"]);
     // None of them is in the way afterwards.
