@@ -67,6 +67,8 @@ pub mod floor;
 #[cfg(dpdk)]
 mod lcore;
 #[cfg(dpdk)]
+mod log;
+#[cfg(dpdk)]
 mod mbuf;
 #[cfg(dpdk)]
 mod mempool;
