@@ -128,7 +128,7 @@ fn provide(pool: &Pool, bytes: usize) -> Result<Vec<Range<usize>>> {
         let start = heap.base().addr().get();
         added.push(start..start + heap.len());
         let (base, len) = (heap.base(), heap.len());
-        // SAFETY: zeroed memory of EAL's that is nobody else's, freed by its owner. Devices read from it what they are given.
+        // SAFETY: zeroed memory of EAL's that is nobody else's, freed by its owner, and not exposed before that. Devices read from it what they are given.
         let region = unsafe { Region::provided(base, len, Box::new(heap)) };
         pool.add_region(region, size)?;
     }

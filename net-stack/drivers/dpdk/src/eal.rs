@@ -10,6 +10,8 @@ use std::{
 use dpdk_sys as sys;
 use hemi_queue::{Error, Result};
 
+use crate::log;
+
 /// What DPDK refused, in its own words.
 #[derive(Debug)]
 struct Refused {
@@ -49,21 +51,11 @@ pub(crate) fn control<T>(work: impl FnOnce() -> T) -> (T, String) {
 }
 
 fn captured<T>(work: impl FnOnce() -> T) -> (T, String) {
-    let (mut text, mut len) = (std::ptr::null_mut::<c_char>(), 0_usize);
-    // SAFETY: both locals outlive the stream, which is closed below. DPDK writes to it until it is given another.
-    unsafe {
-        let stream = libc::open_memstream(&raw mut text, &raw mut len);
-        sys::rte_openlog_stream(stream.cast());
-        let answer = work();
-        sys::rte_openlog_stream(std::ptr::null_mut());
-        if stream.is_null() {
-            return (answer, String::new());
-        }
-        libc::fclose(stream);
-        let log = CStr::from_ptr(text).to_string_lossy().into_owned();
-        libc::free(text.cast());
-        (answer, log)
-    }
+    log::drain();
+    log::attach(true);
+    let answer = work();
+    log::attach(false);
+    (answer, log::drain())
 }
 
 /// Start EAL, if this process has not yet, with these arguments or such as fit the machine and the device.

@@ -26,9 +26,13 @@ impl Frames {
     /// The port that `uri` names, and `frame`: what [`send`](Self::send) sends.
     ///
     /// # Errors
-    /// As for [`open`](crate::open).
+    /// As for [`open`](crate::open); when `frame` is longer than a frame of the port may be.
     pub fn open(uri: &Uri, frame: &[u8]) -> Result<Self> {
         let (port, queue) = crate::open_queue(uri, hemi_net::DeviceQueue::ONLY)?;
+        let most = queue.heads.data_room().min(usize::from(u16::MAX));
+        if frame.len() > most {
+            return Err(uri.error(format!("a frame of {} bytes: {most} at most", frame.len())).into());
+        }
         Ok(Self { queue, port, frame: frame.to_vec() })
     }
 

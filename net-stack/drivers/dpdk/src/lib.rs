@@ -20,7 +20,8 @@
 //!      └──────────────────────────────► the same memory is the Buf ────┘ that the application pops (rx.rs)
 //!   Buf pushed ──► carrier mbuf behind a header mbuf ──► driver; the Buf lives until the driver lets go of the carrier (tx.rs)
 //! ```
-//! * *Received*: an mbuf goes up as it is. The application may hold 2048 of them per queue; the driver's reserve stays with it, and what comes then is
+//! * *Received*: an mbuf goes up as it is. The application may hold 2048 of them per queue; the driver's reserve (its receive descriptors, what `net_tap` and `af_xdp`
+//!   hold besides, and 768) stays with it, and what comes then is
 //!   copied (`rx_reserve`). Packets in several mbufs are copied into one buffer.
 //! * *Sent*: payloads of more than 256 bytes ride where they are, in chains, where the port offers those and they were seen to arrive whole: `memif`,
 //!   `vhost`, `tap`, `af_packet` from any memory; NICs from EAL's (received buffers, and the core's pool as far as `heap` goes). Others
@@ -28,7 +29,8 @@
 //! * *Memory that another process maps*: `virtio_user`, and memif clients with `zero-copy=yes`, hand all of EAL's memory to their other side, which could
 //!   change it at any time. So nothing in it is handed up, and payloads are not sent from it: one copy each way, unless `peer=trusted` is said. While
 //!   another port of the process hands data up in EAL's memory, such a port is refused; once there was one, later ports copy. A memif without
-//!   `zero-copy`, and vhost, copy into our own mbufs: private.
+//!   `zero-copy`, and vhost, copy into our own mbufs: private. The copies protect the data only: DPDK's own mbuf and mempool structures lie in the same
+//!   memory, so a hostile peer of a `virtio_user` (or of a zero-copy memif client) can still take the process over.
 //!
 //! Every queue pair belongs to one core. Checksums, segmentation and joining of segments (TSO, LRO) are asked for where the port has them; with several cores,
 //! each has its queue pair. A port with RSS spreads flows over them, by a key of its driver's; the stack passes on what came to another core than it belongs
@@ -64,6 +66,8 @@ pub mod floor;
 pub mod floor;
 #[cfg(dpdk)]
 mod lcore;
+#[cfg(dpdk)]
+mod log;
 #[cfg(dpdk)]
 mod mbuf;
 #[cfg(dpdk)]
@@ -107,6 +111,9 @@ pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device
 fn open_queue(uri: &Uri, queue: DeviceQueue) -> Result<(std::sync::Arc<port::Port>, port::Queue)> {
     let mac = uri.take::<hemi_net::wire::MacAddr>("mac")?;
     let mtu = uri.take::<u16>("mtu")?;
+    if let Some(mtu) = mtu.filter(|&mtu| mtu < port::LEAST_MTU) {
+        return Err(uri.error(format!("`mtu={mtu}`: choose 68 or more, and 1280 or more for IPv6")).into());
+    }
     let trusted = uri.take::<Peer>("peer")?.is_some_and(|peer| peer.trusted);
     let offload = uri.take::<bool>("offload")?.unwrap_or(true);
     let arguments = uri.take::<String>("eal")?;

@@ -21,8 +21,8 @@ impl Mbuf {
     /// An mbuf lives there, whose field at `offset` is a `T`.
     #[inline]
     unsafe fn field<T: Copy>(self, offset: u32) -> T {
-        // SAFETY: within the mbuf, aligned as the C compiler laid it out.
-        unsafe { self.0.byte_add(offset as usize).cast::<T>().read() }
+        // SAFETY: within the mbuf, aligned as the C compiler laid it out. Volatile: read once, where others may write to it.
+        unsafe { self.0.byte_add(offset as usize).cast::<T>().read_volatile() }
     }
 
     /// # Safety

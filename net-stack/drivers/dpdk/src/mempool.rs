@@ -144,6 +144,8 @@ pub(crate) fn free(mbufs: &mut [Mbuf]) {
 pub(crate) struct Heap {
     base: NonNull<u8>,
     len: usize,
+    /// Buffers in it are the application's: nobody else may write to them.
+    _private: Private,
 }
 
 // SAFETY: an address range.
@@ -152,12 +154,13 @@ unsafe impl Send for Heap {}
 unsafe impl Sync for Heap {}
 
 impl Heap {
-    /// `len` bytes of it, whole pages; `None` when there is no more.
+    /// `len` bytes of it, whole pages; `None` when there is no more, or when it is exposed.
     pub(crate) fn new(len: usize) -> Option<Self> {
         const PAGE: u32 = 4096;
+        let private = Private::new()?;
         // SAFETY: numbers and a null name. Zeroed, so initialised.
         let base = unsafe { sys::rte_zmalloc(std::ptr::null(), len, PAGE) };
-        NonNull::new(base.cast()).map(|base| Self { base, len })
+        NonNull::new(base.cast()).map(|base| Self { base, len, _private: private })
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {
@@ -173,5 +176,21 @@ impl Drop for Heap {
     fn drop(&mut self) {
         // SAFETY: from `rte_zmalloc`; the last buffer in it is gone.
         unsafe { sys::rte_free(self.base.as_ptr().cast()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{eal, exposure};
+
+    #[test]
+    fn heap_in_a_pool_is_never_exposed() {
+        eal::start("net_null0", None).unwrap();
+        let heap = Heap::new(8192).unwrap();
+        assert!(!exposure::expose(), "while it lives");
+        drop(heap);
+        assert!(exposure::expose());
+        assert!(Heap::new(8192).is_none(), "exposed for ever");
     }
 }

@@ -20,6 +20,9 @@ use crate::{
     setup,
 };
 
+/// What IPv4 can live with (RFC 791).
+pub(crate) const LEAST_MTU: u16 = 68;
+
 /// A port that is started. Stopped and closed with its last queue.
 #[derive(Debug)]
 pub(crate) struct Port {

@@ -8,8 +8,10 @@
 //! ```
 //!
 //! An mbuf's buffer is also a slot of the pool `chunks`. While the driver (or the mempool) has the mbuf, the slot's count is a word in the mbuf's private
-//! area; while the application has the slot, nobody has the mbuf. So the driver always has the mbufs that it needs, whatever the application holds,
-//! and what an mbuf says can be checked: no word, no frame.
+//! area; while the application has the slot, nobody has the mbuf. So the driver always has the mbufs that it needs (its descriptors, or what it
+//! holds else: see `setup`), whatever the application holds, and what an mbuf says can be checked: no word, no frame.
+//!
+//! In exposed memory no words are left, and what its mbufs say is believed only as far as their pool's own list goes.
 
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ use hemi_queue::{Buf, BufMut, Pool, Result, buf::Lent};
 
 use crate::{
     counters::Counters,
-    mbuf::{Mbuf, Piece},
+    mbuf::Mbuf,
     mempool::{self, Mempool},
 };
 
@@ -29,6 +31,7 @@ pub(crate) const BURST: usize = 32;
 /// The receiving half.
 pub(crate) struct RxPath {
     memory: Arc<Mempool>,
+    /// All of its mbufs, by address.
     mbufs: Box<[Mbuf]>,
     /// Their buffers.
     chunks: Pool,
@@ -75,18 +78,24 @@ impl RxPath {
     /// The receiving half of a queue whose driver allocates from `memory`, and of whose mbufs `keep` stay with it. What has to be copied
     /// goes to `pool`. The driver verifies checksums, or does not.
     pub(crate) fn new(memory: Arc<Mempool>, keep: usize, pool: &Pool, verified: bool) -> Result<Self> {
-        let mbufs = memory.list();
+        let mut mbufs = memory.list();
+        mbufs.sort_unstable_by_key(|mbuf| mbuf.0.addr());
         // SAFETY: mbufs of the pool.
         let buffers: Vec<_> = mbufs.iter().filter_map(|mbuf| unsafe { mbuf.own_buffer() }).collect();
         let owner = Box::new(Arc::clone(&memory));
         // SAFETY: the mbufs' own buffers, apart from each other in EAL's memory, kept by the owner. A driver writes to those whose slots are
         // lent. Zeroed by EAL, or written to since.
         let chunks = unsafe { Pool::of_pieces(&buffers, memory.room(), owner)? };
-        let lent = chunks.lend(usize::MAX, |lent| {
-            // SAFETY: the buffer of one of these mbufs, whose word is nobody else's.
-            unsafe { Mbuf::of_buffer(lent.start()).set_word(lent.into_raw()) };
-        });
-        let keep = if memory.is_private() { keep } else { usize::MAX };
+        let (lent, keep) = if memory.is_private() {
+            let lent = chunks.lend(usize::MAX, |lent| {
+                // SAFETY: the buffer of one of these mbufs, whose word is nobody else's.
+                unsafe { Mbuf::of_buffer(lent.start()).set_word(lent.into_raw()) };
+            });
+            (lent, keep)
+        } else {
+            // A word that others can write to would be a pointer of theirs. The slots stay where they are.
+            (mbufs.len(), usize::MAX)
+        };
         let checksum = Checksum::new(verified);
         Ok(Self { memory, mbufs, chunks, lent, keep, copies: RxPool::new(pool.clone()), checksum })
     }
@@ -149,8 +158,12 @@ impl RxPath {
     #[cold]
     #[inline(never)]
     fn copy(&mut self, mbuf: Mbuf, reserve: bool, counters: &mut Counters) -> Option<RxFrame> {
-        // SAFETY: received.
-        let (first, len, checksum) = unsafe { (mbuf.piece(), mbuf.packet_len(), self.checksum.of(mbuf)) };
+        if !self.memory.is_private() && !self.is_ours(mbuf) {
+            counters.rx_bad_packet += 1;
+            return None;
+        }
+        // SAFETY: received, and in exposed memory one of ours: an mbuf lives there, whatever it says.
+        let (len, checksum) = unsafe { (mbuf.packet_len(), self.checksum.of(mbuf)) };
         counters.rx_reserve += u64::from(reserve && self.memory.is_private());
         if len > self.copies.pool().largest() {
             counters.rx_bad_packet += 1;
@@ -160,17 +173,64 @@ impl RxPath {
             counters.rx_no_memory += 1;
             return None;
         };
-        if !gather(first, len, &mut copy) {
+        if !self.gather(mbuf, len, &mut copy) {
             counters.rx_bad_packet += 1;
             return None;
         }
         counters.rx_copied += 1;
         Some(RxFrame { bytes: copy.freeze(), checksum })
     }
+
+    /// Whether it is one of the pool's mbufs.
+    fn is_ours(&self, mbuf: Mbuf) -> bool {
+        self.mbufs.binary_search_by_key(&mbuf.0.addr(), |ours| ours.0.addr()).is_ok()
+    }
+
+    /// Copy the pieces of a packet behind each other; whether they are within their buffers and are `len` bytes in all.
+    ///
+    /// In private memory only drivers of this process write to mbufs: what these say of memory (which may be another pool's, or the driver's
+    /// own) holds. In exposed memory a piece must be an mbuf of ours with its own buffer, whose length we know.
+    fn gather(&self, first: Mbuf, len: usize, out: &mut BufMut) -> bool {
+        let private = self.memory.is_private();
+        let mut mbuf = first;
+        let mut at = 0;
+        for _ in 0..self.mbufs.len() {
+            if !private && !self.is_ours(mbuf) {
+                return false;
+            }
+            // SAFETY: received, or the next of its chain, as a driver of ours says; in exposed memory one of ours. Read once, then checked.
+            let piece = unsafe { mbuf.piece() };
+            let inside = if private {
+                piece.is_inside()
+            } else {
+                mbuf.has_own_buffer(&piece) && piece.offset + piece.len <= self.memory.room()
+            };
+            let Some(room) =
+                out.spare_mut()[at..].get_mut(..piece.len).filter(|_| inside && at + piece.len <= len)
+            else {
+                return false;
+            };
+            // SAFETY: checked to be within the mbuf's buffer, which is there until the pool is gone; copied once, never referred to. (Who
+            // writes to exposed memory meanwhile changes what is copied, and nothing else.)
+            unsafe {
+                std::ptr::copy_nonoverlapping(piece.buffer.add(piece.offset), room.as_mut_ptr(), piece.len);
+            }
+            at += piece.len;
+            if piece.next.is_null() || at == len {
+                break;
+            }
+            mbuf = Mbuf(piece.next);
+        }
+        out.set_len(at);
+        at == len
+    }
 }
 
 impl Drop for RxPath {
     fn drop(&mut self) {
+        if !self.memory.is_private() {
+            return;
+        }
         self.give_back();
         // What the application still holds does not come back to the mempool.
         self.memory.keep(self.mbufs.len() - self.lent);
@@ -184,10 +244,10 @@ impl Drop for RxPath {
     }
 }
 
-/// A packet that can go up as it is: one piece in an mbuf of our pool, where it should be.
+/// A packet that can go up as it is: one piece in an mbuf of our pool, where it should be. (Never called for exposed memory.)
 #[inline]
 fn whole(mbuf: Mbuf, pool: *mut sys::rte_mempool) -> Option<Buf> {
-    // SAFETY: received.
+    // SAFETY: received into private memory: it says what the driver of this process wrote.
     let (ours, piece, len) = unsafe { (mbuf.pool() == pool, mbuf.piece(), mbuf.packet_len()) };
     if !ours || !mbuf.has_own_buffer(&piece) || !piece.next.is_null() || piece.len != len {
         return None;
@@ -203,29 +263,4 @@ fn whole(mbuf: Mbuf, pool: *mut sys::rte_mempool) -> Option<Buf> {
             None
         }
     }
-}
-
-/// Copy the pieces of a packet behind each other; whether they are within their buffers and are `len` bytes in all.
-fn gather(first: Piece, len: usize, out: &mut BufMut) -> bool {
-    let mut piece = first;
-    let mut at = 0;
-    loop {
-        let Some(room) =
-            out.spare_mut()[at..].get_mut(..piece.len).filter(|_| piece.is_inside() && at + piece.len <= len)
-        else {
-            return false;
-        };
-        // SAFETY: checked to be within the mbuf's buffer, which is ours until it is freed; copied once, never referred to.
-        unsafe {
-            std::ptr::copy_nonoverlapping(piece.buffer.add(piece.offset), room.as_mut_ptr(), piece.len);
-        }
-        at += piece.len;
-        if piece.next.is_null() || at == len {
-            break;
-        }
-        // SAFETY: the next of a chain that was received.
-        piece = unsafe { Mbuf(piece.next).piece() };
-    }
-    out.set_len(at);
-    at == len
 }

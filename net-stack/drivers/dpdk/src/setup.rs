@@ -13,7 +13,7 @@ use crate::{
     eal,
     exposure::{self, Private, Reach, Traits},
     mempool::{HEADROOM, Mempool},
-    port::{Asked, Offers, Open, Port, Queue},
+    port::{Asked, LEAST_MTU, Offers, Open, Port, Queue},
     stale,
     tx::MOST_PIECES,
 };
@@ -22,10 +22,14 @@ use crate::{
 const DESCRIPTORS: u16 = 1024;
 /// Bytes around a packet in its frame.
 const AROUND: usize = 18;
-/// Mbufs beyond the driver's descriptors: in its hands, and in the core's cache.
+/// Mbufs beyond those that the driver holds: in its hands, and in the core's cache.
 const SPARE: usize = 768;
+/// Mbufs in af_xdp's fill ring and in its completion ring.
+const AF_XDP_RINGS: usize = 2048 + 2048;
 /// Received packets that the application may hold in their mbufs, per queue, and bytes of those mbufs; what comes then is copied.
 const HELD: (usize, usize) = (2048, 16 << 20);
+/// The most bytes of an mbuf's buffer: whole cache lines that a `u16` counts.
+const LARGEST_ROOM: usize = u16::MAX as usize / 64 * 64;
 /// Pieces of payload that may be with the driver, per queue.
 const CARRIERS: u32 = 2048;
 
@@ -51,6 +55,8 @@ fn text(s: &str) -> CString {
 /// Called on the control path, for a port that this process does not have open.
 pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
     let (mut queues, mut pools) = (Vec::new(), Vec::new()); // declared before what closes the port, so that they go after it when a step fails
+    // A virtio_user hands the memory over while it is made.
+    guard(exposure::is_told_to(name, &asked.arguments), &asked)?;
     let open = find(name, &asked.arguments)?;
     let id = open.id;
     let mut info = sys::rte_eth_dev_info::default();
@@ -62,10 +68,7 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
     // SAFETY: a driver's name is a static text.
     let driver = unsafe { CStr::from_ptr(info.driver_name) }.to_string_lossy();
     let traits = Traits::of(&driver, &asked.arguments);
-    if traits.exposes && !asked.trusted && !exposure::expose() {
-        let what = "give all of EAL's memory, in which other ports hand data up, to the other side of (open it first, or say peer=trusted)";
-        return Err(failed(what, libc::EPERM));
-    }
+    guard(traits.exposes, &asked)?;
     let (config, mut offers) = configuration(&info, traits, &asked);
     offers.calls_once = driver == "net_memif" && !asked.arguments.contains("role=server");
     // SAFETY: the configuration is a local.
@@ -77,15 +80,26 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
     // SAFETY: a local. A driver without the call leaves it as it is.
     unsafe { sys::rte_eth_dev_get_mtu(id, &raw mut mtu) };
     offers.mtu = asked.mtu.unwrap_or(mtu);
+    if offers.mtu < LEAST_MTU {
+        return Err(failed("use an MTU below 68 (say mtu=) with", libc::EINVAL));
+    }
     let (mut rx, mut tx) = (DESCRIPTORS, DESCRIPTORS);
     // SAFETY: locals.
     check("ask for descriptors of", unsafe {
         sys::rte_eth_dev_adjust_nb_rx_tx_desc(id, &raw mut rx, &raw mut tx)
     })?;
-    // What the CPU copies into an mbuf needs none before there is something to copy.
+    // Where the CPU copies into an mbuf, most drivers need none before there is something to copy.
     let posted = |descriptors: u16| if traits.reach == Reach::Any { 0 } else { usize::from(descriptors) };
-    offers.keep = posted(rx) + SPARE;
-    let frame = largest_frame(&driver, &asked.arguments).max(usize::from(offers.mtu) + AROUND);
+    offers.keep = SPARE
+        + match &*driver {
+            "net_tap" => usize::from(rx), // one behind each of its io vectors
+            "net_af_xdp" => AF_XDP_RINGS, // however many descriptors
+            _ => posted(rx),
+        };
+    let what = "use frames (framesz=) but such as are given once, and as a number of at most 65344, with";
+    let frame = largest_frame(&driver, &asked.arguments)
+        .ok_or_else(|| failed(what, libc::EINVAL))?
+        .max(usize::from(offers.mtu) + AROUND);
     for index in 0..asked.queues {
         let queue = memory(index, frame, posted(tx) + SPARE, &offers)
             .map_err(|code| failed("allocate buffers for", code))?;
@@ -118,6 +132,15 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
         pools: Mutex::new(pools),
         leftovers: Mutex::default(),
     })
+}
+
+/// Refuse a port that `exposes` data which others hand up; otherwise nobody hands up any from now on.
+fn guard(exposes: bool, asked: &Asked) -> Result<(), Failed> {
+    if exposes && !asked.trusted && !exposure::expose() {
+        let what = "give all of EAL's memory, in which other ports hand data up, to the other side of (open it first, or say peer=trusted)";
+        return Err(failed(what, libc::EPERM));
+    }
+    Ok(())
 }
 
 fn find(name: &str, text_arguments: &str) -> Result<Open, Failed> {
@@ -199,16 +222,23 @@ fn configuration(info: &sys::rte_eth_dev_info, traits: Traits, asked: &Asked) ->
 }
 
 /// The largest frame that a driver may hand over, whatever the MTU. (af_packet's frames are datagrams that the kernel has put together.)
-fn largest_frame(driver: &str, arguments: &str) -> usize {
-    let size = || arguments.split(',').find_map(|argument| argument.strip_prefix("framesz=")?.parse().ok());
-    if driver == "net_af_packet" { size().unwrap_or(0) } else { 0 }
+/// `None` when that is not known, or more than an mbuf holds: af_packet does not compare.
+fn largest_frame(driver: &str, arguments: &str) -> Option<usize> {
+    let mut sizes = arguments.split(',').filter_map(|argument| argument.strip_prefix("framesz="));
+    match (sizes.next(), sizes.next()) {
+        (Some(size), None) if driver == "net_af_packet" => {
+            size.parse().ok().filter(|&size: &usize| size <= LARGEST_ROOM - HEADROOM)
+        }
+        (Some(_), Some(_)) if driver == "net_af_packet" => None,
+        _ => Some(0),
+    }
 }
 
 /// The pools of a queue pair, for received frames of up to `frame` bytes, and with `heads` mbufs to send; else an errno.
 fn memory(index: u16, frame: usize, heads: usize, offers: &Offers) -> Result<Queue, i32> {
     let room = |frame: usize| {
         let room = HEADROOM + frame.max(2048);
-        room.next_multiple_of(64).min(usize::from(u16::MAX) / 64 * 64)
+        room.next_multiple_of(64).min(LARGEST_ROOM)
     };
     // Exposed memory is not handed up, so nobody holds it.
     let private = Private::new();
@@ -263,4 +293,23 @@ pub(crate) fn call_again(id: u16) -> (bool, String) {
             sys::rte_eth_dev_start(id) == 0
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_af_packet_fit_an_mbuf() {
+        let of = |arguments| largest_frame("net_af_packet", arguments);
+        assert_eq!(of("iface=x"), Some(0));
+        assert_eq!(of("iface=x,framesz=32768,blocksz=65536"), Some(32768));
+        assert_eq!(of("framesz=65344"), Some(65344));
+        for wrong in
+            ["framesz=65345", "framesz=131072", "framesz=32768x", "framesz=", "framesz=2048,framesz=65536"]
+        {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+        assert_eq!(largest_frame("net_memif", "framesz=1000000"), Some(0));
+    }
 }

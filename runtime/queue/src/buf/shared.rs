@@ -205,9 +205,8 @@ impl Buf {
         }
         // SAFETY: a slot's block outlives the slot.
         let block = unsafe { &*slot.block };
-        // SAFETY: both pointers are of the block's region.
-        let offset = unsafe { self.ptr.offset_from(block.region.base()) };
-        Some((block.id, offset as usize))
+        // Of addresses: the pieces of a region need not lie in one allocation.
+        Some((block.id, self.ptr.addr().get() - block.region.base().addr().get()))
     }
 
     /// Bytes of pooled memory that this view keeps from being reused: its whole slot.

@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use hemi_dpdk::floor::Frames;
 use hemi_net::{Device, DeviceQueue};
 use hemi_queue::{Pool, Result, time::Instant};
 
@@ -78,4 +79,18 @@ fn every_queue_pair_has_one_owner() {
     drop(first);
     assert!(open(0, 2).is_err());
     drop(second);
+}
+
+#[test]
+fn bare_frames_fit_their_buffers() {
+    if hemi_dpdk::VERSION.is_none() {
+        return;
+    }
+    for wrong in [4000, 65_535, 65_536, 70_000] {
+        let opened = Frames::open(&"dpdk:net_null31".parse().unwrap(), &vec![0; wrong]);
+        let says = opened.err().unwrap().to_string();
+        assert!(says.contains(&format!("a frame of {wrong} bytes")), "{says}");
+    }
+    let mut frames = Frames::open(&"dpdk:net_null31".parse().unwrap(), &[0; 1514]).unwrap();
+    assert_eq!(frames.send(8), 8);
 }

@@ -24,11 +24,12 @@ fn what_is_not_there_is_an_error_with_dpdks_own_words() {
     refused("dpdk:net_nonsense0", &["cannot find net_nonsense0", "failed to initialize"]);
     refused("dpdk:0000:ff:1f.7", &["cannot find 0000:ff:1f.7"]);
     refused("dpdk:net_af_packet20,iface=hemi-none", &["cannot find net_af_packet20"]);
-    refused("dpdk:net_virtio_user20,path=/tmp/hemi-no-such.sock", &["net_virtio_user20"]);
     refused(
         "dpdk:net_memif20,role=client,socket=/tmp/hemi-no-such.sock,socket-abstract=no",
         &["start net_memif20"],
     );
+    refused("dpdk:net_null20?mtu=0", &["choose 68 or more"]);
+    refused("dpdk:net_null20?mtu=67", &["choose 68 or more"]);
     refused("dpdk:net_null20?peer=mother", &["must be `trusted` or `stranger`"]);
     refused("dpdk:", &["name a port"]);
     // None of them is in the way afterwards.

@@ -76,12 +76,15 @@ impl Pool {
 
     /// A pool of nothing but `pieces`, buffers of `size` bytes that a driver has laid out itself (DPDK's mbufs have a header between each two).
     ///
+    /// Its [region](Self::regions) reaches from the first piece to the last, whatever lies in between, which may be several allocations, memory
+    /// that is none of the pool's, or none at all: it must not be registered with a device, nor read or written as a whole.
+    ///
     /// # Errors
     /// [`TooLarge`](AllocError::TooLarge) when there is no piece, or they are of less than 64 bytes.
     ///
     /// # Safety
-    /// As for [`Region::provided`], for each piece: they do not overlap, are valid until `owner` is dropped, and lie within one allocation
-    /// of at most `isize::MAX` bytes.
+    /// As for [`Region::provided`], for each piece: `size` bytes, initialised, that do not overlap another's, are valid until `owner` is
+    /// dropped, and are accessed by nobody else but a device to which they were lent. They need not lie in one allocation.
     pub unsafe fn of_pieces(
         pieces: &[NonNull<u8>],
         size: usize,
@@ -96,7 +99,7 @@ impl Pool {
         }
         let len = last.addr().get() - first.addr().get() + size;
         let inner = PoolInner::closed(size, pieces.len() * size);
-        // SAFETY: by contract for the pieces; nothing else of the region is used.
+        // SAFETY: by contract for the pieces; nothing else of the region is used: it is an address and a length, which nobody follows.
         let region = unsafe { Region::provided(*first, len, owner) };
         inner.add_block(region, 0, pieces.iter().copied());
         Ok(Self { inner })
