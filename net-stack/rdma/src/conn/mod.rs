@@ -240,10 +240,11 @@ impl Connection {
 
     fn meet(&mut self, hello: Hello) {
         let below = usize::try_from(hello.rendezvous_from).unwrap_or(usize::MAX).saturating_sub(1);
-        self.whole = below.min(hello.buffer as usize);
+        self.peer = Some(hello);
+        let largest = usize::try_from(self.largest_unit()).unwrap_or(usize::MAX);
+        self.whole = below.min(hello.buffer as usize).min(largest);
         self.small = self.whole.min(self.config.inline.into());
         self.credits.begin(hello.window, hello.credits);
-        self.peer = Some(hello);
     }
 
     /// This end's private data. The peer may send as soon as it has it; what the budget has no posted receive buffers for is
