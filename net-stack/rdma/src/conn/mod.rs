@@ -54,7 +54,9 @@ pub use send::PushRefusal;
 ///   doorbell), then [`posted`](Self::posted). If posting failed: [`fail`](Self::fail).
 /// * [`take_changes`](Self::take_changes) tells whom to wake.
 /// * When [`wants_disconnect`](Self::wants_disconnect): disconnect, which moves the queue pair to its error state, and then say
-///   [`stopped`](Self::stopped): only then is memory let go that the peer could have read. Completions go on until
+///   [`stopped`](Self::stopped): only then is memory let go that the peer was told to read and has not said that it did. (What else
+///   lies behind the same key is not this crate's: where keys are of whole regions, a peer can read those until then.) If the queue
+///   pair cannot be moved, destroy it and say [`destroyed`](Self::destroyed) instead. Completions go on until
 ///   [`is_quiet`](Self::is_quiet); then the queue pair can be destroyed. (Destroyed earlier, dropping the connection is as good.)
 #[derive(Debug)]
 pub struct Connection {
