@@ -35,6 +35,10 @@
 //! word must be polled in every connection every turn, it wakes no core that sleeps on its completion channel, it needs a
 //! registered word and its key for each connection, and it is memory that another process can write to.
 //!
+//! # Whom it trusts
+//! Nothing that a peer sends can break this end, but what it is told to read it reads with a key, and the key is as wide as the driver's
+//! registration ([`Keys`]): of whole pool regions, in `hemi-verbs`, which such a peer can then read until its queue pair stops.
+//!
 //! # What it leaves out
 //! Opening connections (the driver's: `rdma_cm`), registration (the driver's: [`Memory`]), framing (none is needed), datagrams, encryption.
 #![forbid(unsafe_code)]

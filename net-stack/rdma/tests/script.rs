@@ -248,6 +248,30 @@ fn a_push_is_bounded_and_refused_for_a_reason() {
 }
 
 #[test]
+fn a_limit_below_the_receive_buffer_is_a_limit_too() {
+    let mut duo = Duo::new(small(), Config { largest_unit: 100, ..small() });
+    duo.push(0, duo.unit(0, 100, 1));
+    duo.settle();
+    assert_eq!(duo.pop(1), Some(vec![1; 100]));
+    let refused = duo.client().push(vec![1; 101].into()).map_err(|(why, _)| why);
+    assert_eq!(refused, Err(PushRefusal::UnitTooLarge { got: 101, limit: 100 }));
+}
+
+#[test]
+fn keep_alive_has_no_deadline_while_its_probe_waits_for_the_send_queue() {
+    let mut duo = duo();
+    duo.client().set_keep_alive(Some(Duration::from_millis(10)));
+    duo.pass(Duration::from_millis(10));
+    let now = duo.now;
+    assert_eq!(duo.client().deadline(), Some(now + Duration::from_nanos(0)));
+    duo.client().on_time(now);
+    assert_eq!(duo.client().deadline(), None, "it is wanted, and goes out when it can");
+    duo.settle();
+    assert_eq!(duo.trace(0), ["WRITE 0 signalled"]);
+    assert_eq!(duo.client().deadline(), Some(now + Duration::from_millis(10)));
+}
+
+#[test]
 fn acked_is_asked_for_with_an_empty_write() {
     let mut duo = duo();
     duo.push(0, duo.unit(0, 10, 1));
@@ -413,6 +437,40 @@ fn a_buffer_that_is_being_read_into_stays_until_the_device_says_so() {
     assert_eq!(duo.held(1), 1);
     duo.settle();
     assert!(duo.held(1) == 0 && duo.server().is_quiet());
+}
+
+#[test]
+fn a_buffer_of_the_next_announcement_stays_when_the_one_before_it_is_cancelled() {
+    let mut duo = Duo::new(small(), Config { reads: 2, ..small() });
+    duo.push(0, duo.unit(0, 2000, 1));
+    duo.push(0, duo.parts(0, 1200, 300, 2));
+    duo.turn(0);
+    let now = duo.now;
+    duo.devices[1].drive(10, now); // a READ of each is posted
+    assert_eq!(duo.server().stats().reads, 2);
+    duo.server().close(now);
+    let before = duo.held(1);
+    let sequence = duo.devices[1].posted(0)[0];
+    duo.server().completed(sequence, Ok(()), now);
+    assert_eq!(
+        duo.held(1),
+        before - 2,
+        "the first's buffer and list; the second's buffer is being read into"
+    );
+    duo.settle();
+    assert!(duo.held(1) == 0 && duo.held(0) == 0);
+    assert!(duo.client().is_quiet() && duo.server().is_quiet());
+}
+
+#[test]
+fn what_is_announced_and_posted_is_flushed_and_says_so() {
+    let mut duo = Duo::new(Config { send_limit: 1000, ..small() }, small());
+    duo.push(0, duo.unit(0, 2000, 1));
+    duo.client().take_changes();
+    let now = duo.now;
+    duo.devices[0].drive(10, now);
+    assert!(duo.client().is_flushed() && !duo.client().is_ready());
+    assert!(duo.client().take_changes().writable());
 }
 
 #[test]

@@ -13,8 +13,8 @@ use super::Conn;
 /// run for it.
 ///
 /// Units go through [`conn`](Self::conn). One-sided operations and units go out in the order in which they were begun: a unit that is pushed
-/// after a write arrives after its bytes. Any number of operations may be under way; each is begun when it is called, and goes on when
-/// its future is dropped.
+/// after a write arrives after its bytes. Up to 256 operations of a connection may be under way, the next is refused
+/// ([`RegionError::Busy`]); each is begun when it is called, and goes on when its future is dropped.
 ///
 /// ```no_run
 /// use hemi::{Conn, Pop, Push, RdmaQueue, RemoteRegion, Rights};
@@ -79,8 +79,10 @@ impl RdmaQueue {
     /// The `length` bytes at `offset` of the peer's region.
     ///
     /// # Errors
-    /// A [`RegionError`] in [`Error::Other`] for what the region does not allow: nothing was sent. What the peer's device refuses (a region
-    /// that was withdrawn) ends the connection.
+    /// [`Error::Other`] with a [`RegionError`], and nothing was sent: [`Outside`](RegionError::Outside) and the like for what the region does
+    /// not allow, [`TooLong`](RegionError::TooLong), [`Busy`](RegionError::Busy) when 256 operations are under way,
+    /// [`Closed`](RegionError::Closed). [`Error::Closed`] after a close, and the connection's failure if it has failed. What the peer's
+    /// device refuses (a region that was withdrawn) ends the connection.
     pub fn read_at(
         &self,
         region: &RemoteRegion,

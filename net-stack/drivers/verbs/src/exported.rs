@@ -22,9 +22,10 @@ use crate::{
 
 /// Memory of ours that peers of any connection of its device may reach, as far as its rights go, for as long as it lives. Zeroed at first.
 ///
-/// A peer may write at any time, so there are no references into it: bytes are copied in and out, word by word as the device
-/// does ([`read`](Self::read), [`write`](Self::write)). A peer that is told [`descriptor`](Self::descriptor) can use it until this is
-/// dropped; what it tries afterwards ends its connection.
+/// A peer may write at any time, so there are no references into it: bytes are copied in and out, each by itself
+/// ([`read`](Self::read), [`write`](Self::write)): of a word that changes meanwhile, old and new bytes may be seen;
+/// [`word`](Self::word) reads one whole. A peer that is told [`descriptor`](Self::descriptor) can use it until
+/// this is dropped; what it tries afterwards ends its connection.
 pub struct ExportedRegion {
     // Before the memory.
     mr: Mr,

@@ -203,8 +203,8 @@ fn a_disconnect_is_told_and_what_is_posted_is_flushed() {
     batch.add(&unsignalled);
     batch.add(&work(2, Verb::Send { imm: 0 }, Data::Control(b"never")));
     rig.ends[0].1.post(&mut batch).unwrap();
-    rig.ends[0].1.stop();
-    rig.ends[0].1.stop();
+    assert!(rig.ends[0].1.stop());
+    assert!(rig.ends[0].1.stop());
     let done = rig.completions(2);
     assert_eq!(done.iter().map(|c| (c.wr_id, c.status)).collect::<Vec<_>>(), [(1, 5), (2, 5)]);
     rig.ends[0].0.disconnect();

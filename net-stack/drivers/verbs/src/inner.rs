@@ -30,7 +30,7 @@ use crate::{
         cq::{BURST, Cq, burst},
         memory::Registry,
         qp::Qp,
-        srq::{RECEIVE, Srq},
+        srq::{RECEIVE, Refused, Srq},
     },
     error::VerbsError,
     params::Params,
@@ -94,6 +94,8 @@ pub(crate) struct Inner {
     starved: RefCell<Vec<Rc<Stream>>>,
     armed: Cell<bool>,
     down: Cell<bool>,
+    /// The shared receive queue failed, and the turn has yet to say so.
+    broken: RefCell<Option<String>>,
     lost: RefCell<Option<String>>,
     shut: Cell<bool>,
 }
@@ -142,6 +144,7 @@ impl Inner {
             starved: RefCell::default(),
             armed: Cell::new(false),
             down: Cell::new(down),
+            broken: RefCell::default(),
             lost: RefCell::default(),
             shut: Cell::new(false),
         }))
@@ -205,7 +208,10 @@ impl Inner {
         }
         self.refill();
         busy |= self.drive();
-        if busy { Progress::Busy } else { Progress::Idle }
+        if let Some(why) = self.broken.take() {
+            self.lose(&why);
+        }
+        if busy || self.is_lost() { Progress::Busy } else { Progress::Idle }
     }
 
     /// Take completions to their connections, a bounded number of them.
@@ -220,7 +226,7 @@ impl Inner {
                 Err(()) => {
                     drop(completions);
                     self.lose("ibv_poll_cq failed");
-                    return true;
+                    return false; // and never again: who empties the queue must come to an end
                 }
             };
             for completion in &completions[..n] {
@@ -253,10 +259,12 @@ impl Inner {
         let (Some(stream), None) = (&stream, status) else {
             // Of a queue pair that is gone, or that has failed: the buffer waits for the next.
             self.spare.borrow_mut().push(buf);
-            self.budget.lost(1);
             if let (Some(stream), Some(status)) = (&stream, status) {
+                // It tells the budget.
                 stream.conn.borrow_mut().receive_failed(status);
                 self.mark(stream);
+            } else {
+                self.budget.lost(1);
             }
             return;
         };
@@ -358,20 +366,28 @@ impl Inner {
                 self.look_again();
                 break;
             };
-            if let Err(buf) = srq.post(buf, key) {
-                self.spare.borrow_mut().push(buf);
-                break;
+            match srq.post(buf, key) {
+                Ok(()) => (),
+                Err(Refused::Full(buf)) => {
+                    self.spare.borrow_mut().push(buf);
+                    break;
+                }
+                Err(Refused::Failed(error)) => return self.broke(&error),
             }
             posted += 1;
             wanted -= 1;
         }
         match srq.flush() {
             Ok(()) => self.budget.posted(posted),
-            Err(error) => {
-                drop(srq);
-                self.lose(&error.to_string());
-            }
+            Err(error) => self.broke(&error),
         }
+    }
+
+    /// The receive queue does not work. Callers may be in the middle of a stream, so it is the turn that [loses](Self::lose) the
+    /// device.
+    #[cold]
+    fn broke(&self, error: &VerbsError) {
+        self.broken.replace(Some(error.to_string()));
     }
 
     fn receive_buffer(&self) -> Option<(BufMut, u32)> {
@@ -440,6 +456,9 @@ impl Inner {
     /// The device is gone: everything on it fails.
     #[cold]
     fn lose(&self, event: &str) {
+        if self.is_lost() {
+            return;
+        }
         tracing::error!(target: "hemi::rdma", device = %self.device.name, event, "every queue on it fails");
         *self.lost.borrow_mut() = Some(event.to_owned());
         let streams: Vec<_> = self.streams.borrow().iter().map(|(_, s)| Rc::clone(s)).collect();
@@ -462,7 +481,7 @@ impl Inner {
         if self.is_lost() {
             return Progress::Idle;
         }
-        if !self.dirty.borrow().is_empty() {
+        if !self.dirty.borrow().is_empty() || self.broken.borrow().is_some() {
             return Progress::Busy;
         }
         if !self.armed.replace(true) && !self.cq.arm() {
@@ -470,7 +489,7 @@ impl Inner {
             return Progress::Busy;
         }
         // A completion that came before the queue was armed rings no bell.
-        if self.complete() { Progress::Busy } else { Progress::Idle }
+        if self.complete() || self.is_lost() { Progress::Busy } else { Progress::Idle }
     }
 
     pub(crate) fn unpark(&self) {

@@ -34,13 +34,19 @@
 //! | `depth=128` | work requests that a queue pair holds |
 //! | `inline=256` | units up to this are copied into the work request (where the device can) |
 //! | `reads=16` | RDMA READs of a connection at a time; `0`: large units come in pieces instead |
-//! | `rendezvous=16385` | units from so many bytes on are read out of the sender's memory |
+//! | `rendezvous=16385` | units from so many bytes on are read out of the sender's memory (peers must be trusted, see below) |
 //! | `unit=1G` | the largest unit |
 //! | `cq=32768` | completions that the completion queue holds: each connection needs `depth` and `window` of them |
 //! | `mtu=4096` | bytes of a packet, 256 to 4096; no more than the path has |
 //! | `timeout=67ms` | how long an acknowledgement may take, rounded up to 4.096 µs · 2^n; else what the connection manager computes |
 //! | `retries=7`, `rnr_retries=7` | after a time-out; after "receiver not ready" (7: for ever) |
 //! | `keepalive=15s` | an idle peer is probed after so long; `0s`: never |
+//!
+//! # Peers must be trusted
+//! A unit that the peer READs is named by its address and the key of the whole pool region that it lies in, and all regions of a core are
+//! in one protection domain. So a peer that was told of one unit can read everything in that region, receive buffers and other
+//! connections' units too, until its queue pair stops; and keys can be guessed. Nobody can write there. `reads=0` keeps the *peer's* memory
+//! from being announced, not this end's: that is the peer's choice. Connect to, and accept from, only whom you would show that memory.
 //!
 //! What it deliberately leaves out: framing, tokens, descriptors (the runtime's), the protocol of units (`hemi-rdma`'s), datagrams.
 

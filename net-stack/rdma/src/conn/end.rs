@@ -186,7 +186,9 @@ impl Connection {
         if self.phase != Phase::Open {
             return None;
         }
-        let keep_alive = self.config.keep_alive.filter(|_| !self.probing).map(|after| self.heard + after);
+        // A probe that waits for room in the send queue needs no clock.
+        let asks = self.probing || self.probe_wanted;
+        let keep_alive = self.config.keep_alive.filter(|_| !asks).map(|after| self.heard + after);
         match (keep_alive, self.close_by) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

@@ -54,7 +54,9 @@ pub use send::PushRefusal;
 ///   doorbell), then [`posted`](Self::posted). If posting failed: [`fail`](Self::fail).
 /// * [`take_changes`](Self::take_changes) tells whom to wake.
 /// * When [`wants_disconnect`](Self::wants_disconnect): disconnect, which moves the queue pair to its error state, and then say
-///   [`stopped`](Self::stopped): only then is memory let go that the peer could have read. Completions go on until
+///   [`stopped`](Self::stopped): only then is memory let go that the peer was told to read and has not said that it did. (What else
+///   lies behind the same key is not this crate's: where keys are of whole regions, a peer can read those until then.) If the queue
+///   pair cannot be moved, destroy it and say [`destroyed`](Self::destroyed) instead. Completions go on until
 ///   [`is_quiet`](Self::is_quiet); then the queue pair can be destroyed. (Destroyed earlier, dropping the connection is as good.)
 #[derive(Debug)]
 pub struct Connection {
@@ -240,10 +242,11 @@ impl Connection {
 
     fn meet(&mut self, hello: Hello) {
         let below = usize::try_from(hello.rendezvous_from).unwrap_or(usize::MAX).saturating_sub(1);
-        self.whole = below.min(hello.buffer as usize);
+        self.peer = Some(hello);
+        let largest = usize::try_from(self.largest_unit()).unwrap_or(usize::MAX);
+        self.whole = below.min(hello.buffer as usize).min(largest);
         self.small = self.whole.min(self.config.inline.into());
         self.credits.begin(hello.window, hello.credits);
-        self.peer = Some(hello);
     }
 
     /// This end's private data. The peer may send as soon as it has it; what the budget has no posted receive buffers for is

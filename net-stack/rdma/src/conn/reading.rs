@@ -43,7 +43,12 @@ struct Announcement {
 
 impl Announcement {
     fn is_issued(&self) -> bool {
-        self.cancelled || self.issued == self.total
+        self.cancelled || self.is_whole()
+    }
+
+    /// Whether all of it is read, or on its way.
+    fn is_whole(&self) -> bool {
+        self.issued == self.total
     }
 }
 
@@ -220,7 +225,10 @@ impl Connection {
         self.done_owed += 1;
         self.credits.give_back(1);
         if announcement.cancelled {
-            self.reading.filling = None;
+            // Only what is read in part has a buffer there; another's may be in the device's hands.
+            if !announcement.is_whole() && announcement.issued > 0 {
+                self.reading.filling = None;
+            }
         } else {
             self.place_read(announcement.got, announcement.more);
         }

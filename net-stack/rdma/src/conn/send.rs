@@ -235,7 +235,8 @@ impl Connection {
     #[inline]
     pub fn posted(&mut self) {
         self.flight.set_posted();
-        if self.is_ready() {
+        // Ready, or flushed: which it may be without being ready, while what was announced is not read.
+        if self.is_ready() || self.outgoing.is_empty() {
             self.changes.note(Changes::WRITABLE);
         }
     }

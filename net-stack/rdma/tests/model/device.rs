@@ -170,6 +170,11 @@ impl Device {
         region
     }
 
+    /// Work requests of queue pair `at` that no polled completion has told of, oldest first.
+    pub fn posted(&self, at: usize) -> Vec<WorkId> {
+        self.qps[at].outstanding.iter().copied().collect()
+    }
+
     /// Buffers that the device has for receiving.
     pub fn receives(&self) -> usize {
         self.receives.len()

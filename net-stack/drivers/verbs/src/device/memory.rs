@@ -72,7 +72,8 @@ struct Entry {
 
 impl Entry {
     fn new(device: &Rc<Device>, region: &Region) -> io::Result<Self> {
-        // A peer that was told the key may read the region: it is told when it fetches a unit by RDMA READ. It can never write.
+        // A peer that was told the key may read the whole region: it is told when it fetches a unit by RDMA READ. It can never
+        // write. Peers must be trusted with that (the crate's documentation).
         let access = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ;
         // SAFETY: memory of a pool, mapped for as long as the pool or a buffer of it lives; the device writes only into buffers
         // that are in the receive queue or the target of a read, which nobody else holds.

@@ -22,8 +22,9 @@ use std::{ffi::c_int, fmt, io, mem, net::IpAddr, os::fd::RawFd, ptr::NonNull, rc
 use crate::{
     error::{VerbsError, list},
     sys::{
-        IBV_EVENT_CQ_ERR, IBV_EVENT_DEVICE_FATAL, IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR, IBV_PORT_ACTIVE,
-        Rdma, ibv_async_event, ibv_context, ibv_device, ibv_device_attr, ibv_pd, ibv_port_attr, text_of,
+        IBV_EVENT_CQ_ERR, IBV_EVENT_DEVICE_FATAL, IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR,
+        IBV_EVENT_SRQ_ERR, IBV_PORT_ACTIVE, Rdma, ibv_async_event, ibv_context, ibv_device, ibv_device_attr,
+        ibv_pd, ibv_port_attr, text_of,
     },
 };
 
@@ -45,7 +46,7 @@ pub(crate) enum Event {
     PortDown,
     /// It is back.
     PortUp,
-    /// The device or our completion queue is lost.
+    /// The device, our completion queue, or our shared receive queue is lost.
     Fatal(String),
     /// A queue's own trouble, which its completions tell too, or news that change nothing.
     Other(String),
@@ -153,7 +154,7 @@ impl Device {
         Some(match kind {
             IBV_EVENT_PORT_ERR if ours => Event::PortDown,
             IBV_EVENT_PORT_ACTIVE if ours => Event::PortUp,
-            IBV_EVENT_DEVICE_FATAL | IBV_EVENT_CQ_ERR => Event::Fatal(name),
+            IBV_EVENT_DEVICE_FATAL | IBV_EVENT_CQ_ERR | IBV_EVENT_SRQ_ERR => Event::Fatal(name),
             _ => Event::Other(name),
         })
     }

@@ -154,17 +154,22 @@ impl Qp {
         }
     }
 
-    /// Into the error state: everything posted is flushed, nothing more arrives. Once is enough.
-    pub(crate) fn stop(&self) {
-        if self.stopped.replace(true) {
-            return;
+    /// Into the error state: everything posted is flushed, nothing more arrives, and the peer reaches no memory. Once is enough.
+    /// `false`: it may still do all of that, and only its destruction ends it.
+    #[must_use]
+    pub(crate) fn stop(&self) -> bool {
+        if self.stopped.get() {
+            return true;
         }
         // SAFETY: numbers, all valid as zeroes.
         let mut attr: ibv_qp_attr = unsafe { mem::zeroed() };
         attr.qp_state = IBV_QPS_ERR;
-        if let Err(error) = self.modify(attr, IBV_QP_STATE) {
-            tracing::debug!(target: "hemi::rdma", %error, "a queue pair did not stop");
+        let stopped = self.modify(attr, IBV_QP_STATE);
+        if let Err(error) = &stopped {
+            tracing::warn!(target: "hemi::rdma", %error, "a queue pair did not stop: it is destroyed");
         }
+        self.stopped.set(stopped.is_ok());
+        stopped.is_ok()
     }
 
     /// Post the batch with one doorbell, and empty it. An error tells how many requests at its front were posted.

@@ -16,6 +16,14 @@ const BATCH: usize = 16;
 /// A receive's name has this bit, and its place in the table below.
 pub(crate) const RECEIVE: u64 = 1 << 63;
 
+/// Why a buffer was not taken.
+pub(crate) enum Refused {
+    /// The queue is full.
+    Full(BufMut),
+    /// Others before it could not be handed to the device.
+    Failed(VerbsError),
+}
+
 /// The queue, the buffers that the device has, and those about to be posted.
 pub(crate) struct Srq {
     device: Rc<Device>,
@@ -60,11 +68,11 @@ impl Srq {
 
     /// Hand `buf`, whose memory has the key `lkey`, to the device with the next [`flush`](Self::flush). A full queue gives it back.
     #[inline]
-    pub(crate) fn post(&mut self, mut buf: BufMut, lkey: u32) -> Result<(), BufMut> {
-        if self.len == BATCH && self.flush().is_err() {
-            return Err(buf);
+    pub(crate) fn post(&mut self, mut buf: BufMut, lkey: u32) -> Result<(), Refused> {
+        if self.len == BATCH {
+            self.flush().map_err(Refused::Failed)?;
         }
-        let Some(place) = self.free.pop() else { return Err(buf) };
+        let Some(place) = self.free.pop() else { return Err(Refused::Full(buf)) };
         buf.set_len(0);
         let (requests, pieces) = &mut *self.requests;
         let addr = buf.as_mut_ptr().expose_provenance() as u64;
@@ -125,8 +133,8 @@ impl Srq {
 
 impl Drop for Srq {
     fn drop(&mut self) {
-        // SAFETY: every queue pair that received from it is gone (they hold an `Rc` of its cell), and with it the device's interest in
-        // the buffers, which are dropped afterwards.
+        // SAFETY: every queue pair that received from it is gone, and with it the device's interest in the buffers, which are dropped
+        // afterwards: this is owned by `Inner`, and a queue pair by a stream, which has an `Rc` of `Inner` and drops it last.
         unsafe { (self.device.rdma.verbs.destroy_srq)(self.raw()) };
     }
 }

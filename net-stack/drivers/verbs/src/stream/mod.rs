@@ -55,7 +55,6 @@ enum Phase {
 
 /// One end of a connection.
 pub(crate) struct Stream {
-    inner: Rc<Inner>,
     slot: usize,
     pub(crate) tag: u32,
     id: RefCell<Option<Id>>,
@@ -84,6 +83,8 @@ pub(crate) struct Stream {
     tx_waiter: Waiter,
     connect_waiter: Waiter,
     close_waiter: Waiter,
+    /// After the queue pair: it has the shared receive queue.
+    inner: Rc<Inner>,
 }
 
 /// The IP address and port of an endpoint.
@@ -136,15 +137,18 @@ impl Stream {
             }
         }
         if conn.wants_disconnect() {
-            if let Some(qp) = &*self.qp.borrow() {
-                qp.stop();
-            }
+            let stopped = self.qp.borrow().as_ref().is_none_or(Qp::stop);
             if let Some(id) = &*self.id.borrow() {
                 id.disconnect();
             }
-            conn.stopped();
-            // One more request, flushed like the others, tells that all have ended.
-            broken |= self.post(&mut conn);
+            if stopped {
+                conn.stopped();
+                // One more request, flushed like the others, tells that all have ended.
+                broken |= self.post(&mut conn);
+            } else {
+                // What was announced is let go when the queue pair is no more.
+                broken = true;
+            }
         }
         let changes = conn.take_changes();
         if changes.done() {
@@ -245,9 +249,6 @@ impl Stream {
         if let Some((_, key)) = self.timer.take() {
             self.inner.cancel_timer(key);
         }
-        if let Some(listener) = self.listener.take() {
-            listener.gave_up();
-        }
         // The queue pair first: the identifier's end may tell the peer.
         if let Some(qp) = self.qp.take() {
             self.inner.forget_qp(&qp);
@@ -255,7 +256,13 @@ impl Stream {
         let mut conn = self.conn.borrow_mut();
         conn.destroyed();
         self.one_sided_done(&mut conn);
+        drop(conn);
         drop(self.id.take());
+        // The next may have what was released, so it comes last.
+        let listener = self.listener.take();
+        if let Some(listener) = listener.filter(|_| !self.inner.is_lost()) {
+            listener.gave_up();
+        }
     }
 
     /// The device is gone.

@@ -52,6 +52,7 @@ numbers! {
     IBV_EVENT_DEVICE_FATAL: c_int = 8;
     IBV_EVENT_PORT_ACTIVE: c_int = 9;
     IBV_EVENT_PORT_ERR: c_int = 10;
+    IBV_EVENT_SRQ_ERR: c_int = 14;
 
     RDMA_PS_TCP: c_int = 0x0106;
     RDMA_CM_EVENT_ADDR_RESOLVED: c_int = 0;
