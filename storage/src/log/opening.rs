@@ -1,7 +1,7 @@
 //! [`Opening`]: from a device to a [`Log`].
 //!
 //! ```text
-//!   create ─► first 64 KiB read: nothing there? ─────────────────────────────┐
+//!   create ─► first 1 MiB read: nothing there? ──────────────────────────────┐
 //!   open ─► first 64 KiB ─► first block of every slot ─► last segment walked ┴► superblock written twice ─► Log
 //!                                                        └► what lies behind: torn tail, or damage?
 //!                                                           given up: segments behind a hole are wiped first
@@ -30,6 +30,8 @@ const HEADERS: usize = 32;
 /// Bytes behind the end, and behind one largest unit there, that are looked at for records that were cut off: more than can be in
 /// flight.
 const SURVEY: u64 = 4 << 20;
+/// Bytes that are looked at before a log is created: file systems have superblocks at 64 KiB, too.
+const EMPTY: u64 = 1 << 20;
 
 /// Opens or creates a log.
 ///
@@ -157,7 +159,8 @@ impl Opening {
     ) -> Self {
         mode.read_only |= caps.read_only;
         let mut commands = Commands::default();
-        let len = DATA_START.min(caps.len) as usize;
+        let len = if new.as_ref().is_some_and(|new| !new.overwrite) { EMPTY } else { DATA_START };
+        let len = len.min(caps.len) as usize;
         let id = commands.push(Owner::Read(0), Command::Read { offset: 0, len });
         let state = State::Area { id, new };
         Self { config, caps, pool, mode, commands, state, report: Recovery::default() }
@@ -261,7 +264,8 @@ impl Opening {
             return Err(LogError::ReadOnly { why: "a log cannot be created where nothing can be written" });
         }
         if !new.overwrite && area.iter().any(|b| *b != 0) {
-            let is_log = !matches!(Superblock::find(area), Err(FormatError::NotALog));
+            let front = area.get(..DATA_START as usize).unwrap_or(area);
+            let is_log = !matches!(Superblock::find(front), Err(FormatError::NotALog));
             return Err(LogError::NotEmpty { what: if is_log { "a log" } else { "something" } });
         }
         let (geometry, len) = (new.geometry, self.caps.max_len);
