@@ -37,7 +37,8 @@ const EMPTY: u64 = 1 << 20;
 ///
 /// # How it is driven
 /// Submit what [`next_command`](Self::next_command) gives, hand completions to [`complete`](Self::complete), until
-/// [`finish`](Self::finish) gives the log, and what was found, or why there is none. After an error nothing was changed.
+/// [`finish`](Self::finish) gives the log, and what was found, or why there is none. After an error of the
+/// device's the log may have been changed in part: the next opening goes on where this one ended. After any other, nothing was.
 #[derive(Debug)]
 pub struct Opening {
     config: LogConfig,
@@ -96,6 +97,9 @@ struct Walking {
     walker: Walker,
     ahead: ReadAhead,
     input: Sga,
+    /// The segments behind a hole that is directly behind the one being walked, the one that the device's end cuts off among
+    /// them: if what is walked ends below the head, it is no part of the log, and they are.
+    behind: Vec<Found>,
 }
 
 /// Reads what lies behind the end.
@@ -342,6 +346,7 @@ impl Opening {
         let stub = stub.filter(|s| newest_sequence.is_none_or(|last| s.header.sequence > last));
         let mut beyond: Vec<u64> = stub.iter().map(|s| s.slot).collect();
         let told = stub.map_or(Lsn(0), |s| s.header.first);
+        let mut behind_hole = Vec::new();
         self.report.head = head;
         self.report.segments = segments.len() as u64;
         let Some(last) = segments.last().copied() else {
@@ -371,6 +376,9 @@ impl Opening {
         if let Some(index::Hole { error: hole, behind }) = hole {
             let FormatError::SegmentMissing { from, .. } = hole else { return Err(hole.into()) };
             beyond.extend(behind.iter().map(|s| s.slot));
+            if segments.len() == 1 && last.header.first <= head {
+                behind_hole = behind.into_iter().chain(stub).collect();
+            }
             self.report.cut = Some(Cut {
                 segment: last.header.sequence.saturating_add(1),
                 offset: 0,
@@ -391,13 +399,13 @@ impl Opening {
         let end = End { lsn: walker.next_lsn(), offset: block, turn: false, time: last.header.time };
         let segments = segments.iter().map(|s| Segment::new(s.slot, s.header)).collect();
         let known = Known { superblock, newest, segments, slots, end, beyond, told, prepared: None };
-        self.walk(Box::new(Walking { known, walker, ahead, input: Sga::new() }))
+        self.walk(Box::new(Walking { known, walker, ahead, input: Sga::new(), behind: behind_hole }))
     }
 
     fn walk(&mut self, mut walking: Box<Walking>) -> Result<State, LogError> {
         let segment = walking.known.superblock.geometry.segment();
         loop {
-            let Walking { known, walker, ahead, input } = &mut *walking;
+            let Walking { known, walker, ahead, input, .. } = &mut *walking;
             let offset = walker.offset();
             match walker.next(input) {
                 Step::Record { header, .. } => {
@@ -430,7 +438,16 @@ impl Opening {
 
     /// The end is found: look at what lies behind it.
     fn walked(&mut self, walking: Walking, ending: Ending) -> Result<State, LogError> {
-        let Walking { mut known, walker, .. } = walking;
+        let Walking { mut known, walker, behind, .. } = walking;
+        if !behind.is_empty() && walker.next_lsn() <= known.superblock.head {
+            // What truncation left of a segment below the head: the one that the head is in is lost, and not those behind it.
+            let Known { superblock, newest, slots, .. } = known;
+            self.report = Recovery::default();
+            let asked = VecDeque::new();
+            let headers =
+                Headers { superblock, newest, slots, stubs: slots, next: slots, asked, found: behind };
+            return self.indexed(headers);
+        }
         let geometry = known.superblock.geometry;
         // A unit that lacks its last fragment is cut as a whole, and what comes next begins a new segment: its first part may
         // share a block with records that were acknowledged.
