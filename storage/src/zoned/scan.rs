@@ -218,3 +218,44 @@ impl Scan {
         self.mapped = self.geometry.segment();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RecordKind;
+
+    /// A zone in which every block begins as a long record does; whether its scan ends well, and how much it has read.
+    fn scan(epoch: u32, lsn: u64) -> (bool, usize) {
+        let geometry = Geometry::new(512, 256 << 10).unwrap();
+        let size = geometry.segment() as usize;
+        let mut zone = vec![0; size];
+        for at in (512..size).step_by(512) {
+            let length = (size - at - RECORD_HEADER) as u32;
+            let (kind, lsn) = (RecordKind::Unit, Lsn(lsn));
+            let fake =
+                RecordHeader { kind, lsn, time: 0, epoch, behind: 0, length, fragment: 0, more: false };
+            zone[at..at + RECORD_HEADER].copy_from_slice(&fake.unsealed());
+        }
+        let segment = SegmentHeader { sequence: 3, first: Lsn(10), continues: false, epoch: 5, time: 0 };
+        let (mut scan, mut map) = (Scan::new(geometry, (1, 6), segment, size as u64), Map::default());
+        let mut read = 0;
+        while let Some((from, len)) = scan.wants() {
+            read += len;
+            if scan.feed(Sga::from(zone[from as usize..][..len].to_vec()), &mut map).is_err() {
+                return (false, read);
+            }
+        }
+        (true, read)
+    }
+
+    #[test]
+    fn what_only_looks_like_records_costs_little_or_is_an_error() {
+        let size = 256 << 10;
+        for (epoch, lsn) in [(4, 10), (7, 10), (5, 9)] {
+            let (ended, read) = scan(epoch, lsn);
+            assert!(ended && read <= size, "epoch {epoch}, LSN {lsn}: {read} bytes");
+        }
+        let (ended, read) = scan(5, 10);
+        assert!(!ended && read <= 6 * size, "{read} bytes");
+    }
+}
