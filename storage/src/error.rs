@@ -86,7 +86,8 @@ pub enum LogError {
     /// Records that were acknowledged are missing or damaged.
     #[error(
         "records from LSN {from} on were acknowledged and are damaged ({whole_behind} whole ones lie behind the damage); \
-         nothing was changed: read the rest with `logcat`, then open with `cut=true` to give up what is behind"
+         nothing was changed: read the rest with `logcat`, then open with `cut=true` to give up what is behind, \
+         for good with the next push"
     )]
     Damaged {
         /// The first damaged one.

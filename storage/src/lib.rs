@@ -44,4 +44,4 @@ pub use record::{Lsn, RecordHeader, RecordKind};
 pub use segment::SegmentHeader;
 pub use superblock::Superblock;
 pub use walk::{Ending, Step, Survivors, Walker};
-pub use zoned::{ZoneCaps, ZoneCommand, ZoneDevice, ZoneDone, Zoned};
+pub use zoned::{LEAST_ZONES, ZoneCaps, ZoneCommand, ZoneDevice, ZoneDone, Zoned};

@@ -189,6 +189,11 @@ impl Walker {
         }
     }
 
+    /// Whether a record of this segment that comes next may have this header's epoch.
+    pub(crate) fn knows_epoch(&self, header: &RecordHeader) -> bool {
+        (self.epochs.0..=self.epochs.1).contains(&header.epoch)
+    }
+
     /// There are no more bytes: what is not whole by now is torn.
     pub fn give_up(&mut self) -> Step {
         self.current = None;

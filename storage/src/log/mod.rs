@@ -281,6 +281,8 @@ impl Log {
     /// Whether a [`close`](Self::close) is complete, or nothing can complete it any more.
     pub fn is_closed(&self) -> bool {
         let done = self.durable == self.next && self.master.is_idle() && self.master.tail() == self.durable;
+        // What is in flight holds the device's lock.
+        let done = done && self.space.is_idle();
         self.closing && (self.poison.is_some() || self.read_only.is_some() || done)
     }
 

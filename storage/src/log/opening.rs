@@ -1,7 +1,7 @@
 //! [`Opening`]: from a device to a [`Log`].
 //!
 //! ```text
-//!   create ─► first 64 KiB read: nothing there? ─────────────────────────────┐
+//!   create ─► first 1 MiB read: nothing there? ──────────────────────────────┐
 //!   open ─► first 64 KiB ─► first block of every slot ─► last segment walked ┴► superblock written twice ─► Log
 //!                                                        └► what lies behind: torn tail, or damage?
 //!                                                           given up: segments behind a hole are wiped first
@@ -30,12 +30,15 @@ const HEADERS: usize = 32;
 /// Bytes behind the end, and behind one largest unit there, that are looked at for records that were cut off: more than can be in
 /// flight.
 const SURVEY: u64 = 4 << 20;
+/// Bytes that are looked at before a log is created: file systems have superblocks at 64 KiB, too.
+const EMPTY: u64 = 1 << 20;
 
 /// Opens or creates a log.
 ///
 /// # How it is driven
 /// Submit what [`next_command`](Self::next_command) gives, hand completions to [`complete`](Self::complete), until
-/// [`finish`](Self::finish) gives the log, and what was found, or why there is none. After an error nothing was changed.
+/// [`finish`](Self::finish) gives the log, and what was found, or why there is none. After an error of the
+/// device's the log may have been changed in part: the next opening goes on where this one ended. After any other, nothing was.
 #[derive(Debug)]
 pub struct Opening {
     config: LogConfig,
@@ -94,6 +97,9 @@ struct Walking {
     walker: Walker,
     ahead: ReadAhead,
     input: Sga,
+    /// The segments behind a hole that is directly behind the one being walked, the one that the device's end cuts off among
+    /// them: if what is walked ends below the head, it is no part of the log, and they are.
+    behind: Vec<Found>,
 }
 
 /// Reads what lies behind the end.
@@ -157,7 +163,8 @@ impl Opening {
     ) -> Self {
         mode.read_only |= caps.read_only;
         let mut commands = Commands::default();
-        let len = DATA_START.min(caps.len) as usize;
+        let len = if new.as_ref().is_some_and(|new| !new.overwrite) { EMPTY } else { DATA_START };
+        let len = len.min(caps.len) as usize;
         let id = commands.push(Owner::Read(0), Command::Read { offset: 0, len });
         let state = State::Area { id, new };
         Self { config, caps, pool, mode, commands, state, report: Recovery::default() }
@@ -261,7 +268,8 @@ impl Opening {
             return Err(LogError::ReadOnly { why: "a log cannot be created where nothing can be written" });
         }
         if !new.overwrite && area.iter().any(|b| *b != 0) {
-            let is_log = !matches!(Superblock::find(area), Err(FormatError::NotALog));
+            let front = area.get(..DATA_START as usize).unwrap_or(area);
+            let is_log = !matches!(Superblock::find(front), Err(FormatError::NotALog));
             return Err(LogError::NotEmpty { what: if is_log { "a log" } else { "something" } });
         }
         let (geometry, len) = (new.geometry, self.caps.max_len);
@@ -338,6 +346,7 @@ impl Opening {
         let stub = stub.filter(|s| newest_sequence.is_none_or(|last| s.header.sequence > last));
         let mut beyond: Vec<u64> = stub.iter().map(|s| s.slot).collect();
         let told = stub.map_or(Lsn(0), |s| s.header.first);
+        let mut behind_hole = Vec::new();
         self.report.head = head;
         self.report.segments = segments.len() as u64;
         let Some(last) = segments.last().copied() else {
@@ -367,6 +376,9 @@ impl Opening {
         if let Some(index::Hole { error: hole, behind }) = hole {
             let FormatError::SegmentMissing { from, .. } = hole else { return Err(hole.into()) };
             beyond.extend(behind.iter().map(|s| s.slot));
+            if segments.len() == 1 && last.header.first <= head {
+                behind_hole = behind.into_iter().chain(stub).collect();
+            }
             self.report.cut = Some(Cut {
                 segment: last.header.sequence.saturating_add(1),
                 offset: 0,
@@ -387,13 +399,13 @@ impl Opening {
         let end = End { lsn: walker.next_lsn(), offset: block, turn: false, time: last.header.time };
         let segments = segments.iter().map(|s| Segment::new(s.slot, s.header)).collect();
         let known = Known { superblock, newest, segments, slots, end, beyond, told, prepared: None };
-        self.walk(Box::new(Walking { known, walker, ahead, input: Sga::new() }))
+        self.walk(Box::new(Walking { known, walker, ahead, input: Sga::new(), behind: behind_hole }))
     }
 
     fn walk(&mut self, mut walking: Box<Walking>) -> Result<State, LogError> {
         let segment = walking.known.superblock.geometry.segment();
         loop {
-            let Walking { known, walker, ahead, input } = &mut *walking;
+            let Walking { known, walker, ahead, input, .. } = &mut *walking;
             let offset = walker.offset();
             match walker.next(input) {
                 Step::Record { header, .. } => {
@@ -426,7 +438,16 @@ impl Opening {
 
     /// The end is found: look at what lies behind it.
     fn walked(&mut self, walking: Walking, ending: Ending) -> Result<State, LogError> {
-        let Walking { mut known, walker, .. } = walking;
+        let Walking { mut known, walker, behind, .. } = walking;
+        if !behind.is_empty() && walker.next_lsn() <= known.superblock.head {
+            // What truncation left of a segment below the head: the one that the head is in is lost, and not those behind it.
+            let Known { superblock, newest, slots, .. } = known;
+            self.report = Recovery::default();
+            let asked = VecDeque::new();
+            let headers =
+                Headers { superblock, newest, slots, stubs: slots, next: slots, asked, found: behind };
+            return self.indexed(headers);
+        }
         let geometry = known.superblock.geometry;
         // A unit that lacks its last fragment is cut as a whole, and what comes next begins a new segment: its first part may
         // share a block with records that were acknowledged.

@@ -78,6 +78,11 @@ impl Space {
         self.segments.len() as u64 + self.unused() + u64::from(self.preparing.is_some()) + self.discarding
     }
 
+    /// Nothing of it is in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        self.preparing.is_none() && self.discarding == 0 && self.growing == 0
+    }
+
     /// Slots that can be taken.
     fn unused(&self) -> u64 {
         (self.free.len() + self.new.len()) as u64
@@ -147,7 +152,7 @@ impl Log {
             return;
         }
         let none = space.unused() == 0 && space.preparing.is_none();
-        let soon = none && self.appender.offset() >= self.geometry.segment() / 2;
+        let soon = none && !self.closing && self.appender.offset() >= self.geometry.segment() / 2;
         let more = space.wanted.max(u64::from(soon)).min(space.most - space.slots());
         if more > 0 {
             let len = self.geometry.slot_offset(space.slots() + more);
@@ -179,7 +184,12 @@ impl Log {
         let begun = space.preparing.is_some() || !space.free.is_empty() || space.new.is_empty();
         let (batches, bytes) = self.commits;
         let small = batches > 0 && bytes / batches < SMALL_BATCH;
-        if begun || !small || self.turning || self.appender.offset() < self.geometry.segment() / 4 {
+        if begun
+            || !small
+            || self.turning
+            || self.closing
+            || self.appender.offset() < self.geometry.segment() / 4
+        {
             return;
         }
         if let Some(slot) = space.new.pop_first() {

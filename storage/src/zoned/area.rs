@@ -62,7 +62,8 @@ impl Found {
         let mut image = vec![0; DATA_START as usize];
         let Some((superblock, bytes)) = &self.newest else {
             if let Some((_, bytes)) = &self.other {
-                put(&mut image, 0, bytes);
+                let len = bytes.len().min(image.len());
+                image[..len].copy_from_slice(&bytes[..len]);
             }
             return image;
         };
@@ -79,4 +80,18 @@ impl Found {
 fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
     let len = bytes.len().min(80); // a superblock; its block is zero behind it
     image[at..at + len].copy_from_slice(&bytes[..len]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_superblock_is_seen_wherever_it_lies_in_its_sector() {
+        let mut found = Found::default();
+        let mut sector = vec![0; 512];
+        sector[511] = 1;
+        found.look(0, &Sga::from(sector), 512);
+        assert!(found.image().iter().any(|byte| *byte != 0));
+    }
 }

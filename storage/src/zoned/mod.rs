@@ -165,6 +165,9 @@ fn fill(with: &'static [u8], mut len: u64) -> Sga {
     unit
 }
 
+/// The fewest zones that a log can lie on: those of superblocks, and two segments.
+pub const LEAST_ZONES: u32 = area::ZONES + 2;
+
 impl<D: ZoneDevice> Zoned<D> {
     /// The log's view of `device`.
     pub fn new(device: D) -> Self {
@@ -459,18 +462,14 @@ impl<D: ZoneDevice> Zoned<D> {
         let z = &mut self.zones[zone as usize];
         let data = match result {
             Ok(data) => data,
-            Err(error) => {
-                z.unknown = Unknown::Everything; // the next read tries again
-                let (kind, why) = (error.kind(), error.to_string());
-                for (id, ..) in std::mem::take(&mut z.waiting) {
-                    self.done.push(Done { id, result: Err(io::Error::new(kind, why.clone())) });
-                }
-                return;
-            }
+            Err(error) => return self.scan_failed(zone, &error),
         };
         let scan = match std::mem::take(&mut z.unknown) {
             Unknown::Scanning(mut scan) => {
-                scan.feed(data, &mut z.map);
+                if let Err(error) = scan.feed(data, &mut z.map) {
+                    z.unknown = Unknown::Scanning(scan);
+                    return self.scan_failed(zone, &error);
+                }
                 scan
             }
             Unknown::Header => {
@@ -483,8 +482,11 @@ impl<D: ZoneDevice> Zoned<D> {
                 z.map.insert(0, Place::At(0), superblock.geometry.block());
                 let id = (superblock.salt, superblock.epoch);
                 let mut scan = Box::new(Scan::new(superblock.geometry, id, header, z.written));
-                if scan.wants().is_none() {
-                    scan.feed(Sga::new(), &mut z.map);
+                if scan.wants().is_none()
+                    && let Err(error) = scan.feed(Sga::new(), &mut z.map)
+                {
+                    z.unknown = Unknown::Scanning(scan);
+                    return self.scan_failed(zone, &error);
                 }
                 scan
             }
@@ -502,6 +504,20 @@ impl<D: ZoneDevice> Zoned<D> {
         self.serve_waiting(zone);
     }
 
+    /// What is where was not found out; the next read tries again.
+    fn scan_failed(&mut self, zone: u32, error: &io::Error) {
+        let z = &mut self.zones[zone as usize];
+        if !matches!(z.unknown, Unknown::Header | Unknown::Scanning(_)) {
+            return self.serve_waiting(zone); // the zone was reset meanwhile
+        }
+        z.unknown = Unknown::Everything;
+        z.map.clear();
+        let (kind, why) = (error.kind(), error.to_string());
+        for (id, ..) in std::mem::take(&mut z.waiting) {
+            self.done.push(Done { id, result: Err(io::Error::new(kind, why.clone())) });
+        }
+    }
+
     fn serve_waiting(&mut self, zone: u32) {
         for (id, from, len) in std::mem::take(&mut self.zones[zone as usize].waiting) {
             let offset = DATA_START + u64::from(zone - area::ZONES) * self.segment + from;
@@ -513,7 +529,8 @@ impl<D: ZoneDevice> Zoned<D> {
     fn read_area(&mut self) {
         let Some(reading) = &mut self.area else { return };
         while reading.zone < area::ZONES {
-            let end = self.zones[reading.zone as usize].written.min(area::LIMIT);
+            let written = self.zones.get(reading.zone as usize).map_or(0, |zone| zone.written);
+            let end = written.min(area::LIMIT);
             if reading.at < end {
                 let (zone, offset) = (reading.zone, reading.at);
                 let len = CHUNK.min(end - offset) as usize;

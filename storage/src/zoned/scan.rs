@@ -8,7 +8,7 @@
 //! sorted by LSN, and what is reached without a gap from the segment's first is the segment. Orphans come behind it, so that a
 //! recovery can look at what they say, and then what is no record at all.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use hemi_queue::Sga;
 
@@ -37,8 +37,10 @@ pub(super) struct Scan {
     /// Bytes from `input_at` on that were read and not used.
     input: Sga,
     input_at: u64,
-    /// What looks like a long record costs, and anybody may write such bytes.
+    /// Bytes that may still be checked: what looks like a long record costs, and anybody may write such bytes.
     budget: u64,
+    /// No record of the segment has a lower LSN.
+    first: Lsn,
     /// Stretches that do not follow what is mapped: by their first LSN; where they lie, how long, and the LSN behind them.
     waiting: BTreeMap<Lsn, Vec<(u64, u64, Lsn)>>,
     /// The LSN that the next stretch must begin with, and the byte of the segment where it goes.
@@ -63,6 +65,7 @@ impl Scan {
             input: Sga::new(),
             input_at: block,
             budget,
+            first: expected,
             waiting: BTreeMap::new(),
             expected,
             mapped: block,
@@ -87,19 +90,23 @@ impl Scan {
     }
 
     /// The bytes that were wanted. A shorter answer is the end.
-    pub(super) fn feed(&mut self, data: Sga, map: &mut Map) {
+    ///
+    /// # Errors
+    /// So much of the zone only looks like records that finding those that are would take too long.
+    pub(super) fn feed(&mut self, data: Sga, map: &mut Map) -> io::Result<()> {
         if data.is_empty() {
             self.end = self.input_at + self.input.len() as u64;
         }
         self.input.append(data);
         loop {
-            let starved = if self.stretch.is_some() { self.walk(map) } else { self.look() };
+            let starved = if self.stretch.is_some() { self.walk(map)? } else { self.look() };
             if starved && self.wants().is_some() {
-                return;
+                return Ok(());
             }
             if starved {
                 if self.stretch.is_none() {
-                    return self.finish(map);
+                    self.finish(map);
+                    return Ok(());
                 }
                 self.walker.give_up();
                 self.close(map);
@@ -118,14 +125,13 @@ impl Scan {
             return true;
         }
         let header = RecordHeader::peek(&bytes).filter(|h| {
-            let footprint = h.footprint() as u64;
-            footprint <= self.geometry.segment() - self.at && footprint <= self.budget
+            let fits = h.footprint() as u64 <= self.geometry.segment() - self.at;
+            fits && h.lsn >= self.first && self.walker.knows_epoch(h)
         });
         let Some(header) = header else {
             self.at += self.geometry.block();
             return false;
         };
-        self.budget -= header.footprint() as u64;
         // The rest of a record that began in the segment before stands at the very front, as the walker expects it.
         if self.at > self.geometry.block() || header.lsn != self.walker.next_lsn() {
             self.walker.skip_to(self.at, header.lsn);
@@ -135,17 +141,23 @@ impl Scan {
     }
 
     /// Go on with the stretch in hand. True: bytes are missing.
-    fn walk(&mut self, map: &mut Map) -> bool {
+    fn walk(&mut self, map: &mut Map) -> io::Result<bool> {
         loop {
             let before = self.input.len();
             let step = self.walker.next(&mut self.input);
-            self.input_at += (before - self.input.len()) as u64;
+            let used = (before - self.input.len()) as u64;
+            self.input_at += used;
+            let Some(left) = self.budget.checked_sub(used) else {
+                let why = "a zone holds too much that looks like records and is none: it is damaged, or somebody wrote it";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            };
+            self.budget = left;
             match step {
                 Step::Record { .. } => self.records += 1,
-                Step::Need => return true,
+                Step::Need => return Ok(true),
                 Step::Jump | Step::End(_) => {
                     self.close(map);
-                    return false;
+                    return Ok(false);
                 }
             }
         }
@@ -204,5 +216,46 @@ impl Scan {
             map.insert(to, Place::Garbage, self.end - to);
         }
         self.mapped = self.geometry.segment();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RecordKind;
+
+    /// A zone in which every block begins as a long record does; whether its scan ends well, and how much it has read.
+    fn scan(epoch: u32, lsn: u64) -> (bool, usize) {
+        let geometry = Geometry::new(512, 256 << 10).unwrap();
+        let size = geometry.segment() as usize;
+        let mut zone = vec![0; size];
+        for at in (512..size).step_by(512) {
+            let length = (size - at - RECORD_HEADER) as u32;
+            let (kind, lsn) = (RecordKind::Unit, Lsn(lsn));
+            let fake =
+                RecordHeader { kind, lsn, time: 0, epoch, behind: 0, length, fragment: 0, more: false };
+            zone[at..at + RECORD_HEADER].copy_from_slice(&fake.unsealed());
+        }
+        let segment = SegmentHeader { sequence: 3, first: Lsn(10), continues: false, epoch: 5, time: 0 };
+        let (mut scan, mut map) = (Scan::new(geometry, (1, 6), segment, size as u64), Map::default());
+        let mut read = 0;
+        while let Some((from, len)) = scan.wants() {
+            read += len;
+            if scan.feed(Sga::from(zone[from as usize..][..len].to_vec()), &mut map).is_err() {
+                return (false, read);
+            }
+        }
+        (true, read)
+    }
+
+    #[test]
+    fn what_only_looks_like_records_costs_little_or_is_an_error() {
+        let size = 256 << 10;
+        for (epoch, lsn) in [(4, 10), (7, 10), (5, 9)] {
+            let (ended, read) = scan(epoch, lsn);
+            assert!(ended && read <= size, "epoch {epoch}, LSN {lsn}: {read} bytes");
+        }
+        let (ended, read) = scan(5, 10);
+        assert!(!ended && read <= 6 * size, "{read} bytes");
     }
 }

@@ -339,7 +339,8 @@ impl BlockDevice for FileDevice {
             sector: target.sector.min(ALIGNMENT as u32),
             fua: target.sync == Sync::Dsync,
             volatile_cache: true,
-            discard: !target.read_only,
+            // A hole in a file is space that others may take: a log that was given it before would fail to write there, not be full.
+            discard: target.is_device && !target.read_only,
             // Block devices know no difference that could be told.
             append_only: false,
             slow_when_new: !target.is_device && target.direct,

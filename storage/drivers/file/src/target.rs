@@ -131,10 +131,17 @@ impl Target {
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
                 io::Error::new(e.kind(), format!("{e}; open with `mode=ro` to read only"))
             }
+            io::ErrorKind::ResourceBusy => io::Error::new(
+                e.kind(),
+                "in use: mounted, or another process (or another queue of this one) writes it; unmount or stop that, or open with `mode=ro`",
+            ),
             _ => e,
         };
+        // Of a block device, the kernel's claim too: file systems know nothing of locks.
+        let claim = is_device && access != Access::Read && options.lock;
+        let flags = libc::O_CLOEXEC | if claim { libc::O_EXCL } else { 0 };
         let (file, direct) =
-            open_direct(&mut how, path, options.direct).map_err(|e| fail("open", explain(e)))?;
+            open_direct(&mut how, path, options.direct, flags).map_err(|e| fail("open", explain(e)))?;
         if access != Access::Read && options.lock {
             sys::lock(file.as_raw_fd()).map_err(|e| fail("lock", e))?;
         }
@@ -182,9 +189,9 @@ impl Target {
 }
 
 /// Past the page cache, where that is wanted and possible.
-fn open_direct(how: &mut OpenOptions, path: &Path, direct: bool) -> io::Result<(File, bool)> {
+fn open_direct(how: &mut OpenOptions, path: &Path, direct: bool, flags: i32) -> io::Result<(File, bool)> {
     if direct {
-        match how.custom_flags(libc::O_CLOEXEC | libc::O_DIRECT).open(path) {
+        match how.custom_flags(flags | libc::O_DIRECT).open(path) {
             // A file system without direct I/O; it has made the file all the same.
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
                 how.create_new(false);
@@ -193,7 +200,7 @@ fn open_direct(how: &mut OpenOptions, path: &Path, direct: bool) -> io::Result<(
             other => return other.map(|file| (file, true)),
         }
     }
-    how.custom_flags(libc::O_CLOEXEC).open(path).map(|file| (file, false))
+    how.custom_flags(flags).open(path).map(|file| (file, false))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

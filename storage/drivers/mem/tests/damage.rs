@@ -140,6 +140,21 @@ fn killed_log(segments: usize) -> (Vec<u8>, usize, Lsn) {
 }
 
 #[test]
+fn what_lies_behind_the_superblocks_is_not_overwritten() {
+    for (at, refused) in [(64 << 10, true), ((1 << 20) - 1, true), (1 << 20, false)] {
+        let mut image = vec![0; 2 << 20];
+        image[at] = 1;
+        let config = MemConfig { len: 2 << 20, max_len: 2 << 20, ..MemConfig::default() };
+        let pool = Pool::new().unwrap();
+        let mut device = MemDevice::open(&MemDisk::with_image(config, image), &pool).unwrap();
+        let new = NewLog { geometry: rig::small_geometry(), salt: 1, created: 1, overwrite: false };
+        let opening = Opening::create(LogConfig::default(), device.caps(), pool, new);
+        let opened = open_on(opening, &mut device, &mut Instant::ZERO.clone());
+        assert_eq!(matches!(opened, Err(LogError::NotEmpty { .. })), refused, "byte {at}");
+    }
+}
+
+#[test]
 fn a_lost_newest_segment_is_damage() {
     for segments in [1, 2, 5] {
         let (image, newest, durable) = killed_log(segments);

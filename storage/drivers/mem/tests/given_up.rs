@@ -132,6 +132,37 @@ fn segments_behind_a_hole_are_gone_once_they_are_given_up() {
 }
 
 #[test]
+fn a_lost_header_where_the_head_is_costs_that_segment_and_no_other() {
+    let mut life = Life::new(disk(None, false), None).unwrap();
+    let mut firsts = Vec::new();
+    while life.log.segments().0 < 6 {
+        let (before, lsn) = (life.log.segments().0, life.log.tail().0);
+        life.push(format!("{lsn} {}", "x".repeat(700)).as_bytes());
+        if life.log.segments().0 > before {
+            firsts.push(lsn);
+        }
+    }
+    let all = life.units();
+    // The head is inside the third; what truncation left of those before it is whole.
+    let head = life.log.truncate_head(Lsn(firsts[2] + 1)).unwrap();
+    assert!(settle(&mut life.log, &mut life.device, &mut life.now, |log| log.head() == head));
+    let mut image = life.disk.image();
+    for n in 0..6 {
+        assert_eq!(&image[slot(n)..slot(n) + 8], b"hemi-seg");
+    }
+    image[slot(2) + 17] ^= 1;
+    assert!(Life::on(image.clone(), OpenMode::default()).is_err());
+    let mut life = Life::on(image, CUT).unwrap();
+    let left = life.units();
+    assert!(!left.is_empty() && all.ends_with(&left), "{} of {}", left.len(), all.len());
+    assert!(left.len() >= all.len() - firsts[3] as usize - 1, "{} of {}", left.len(), all.len());
+    life.push(b"next");
+    let mut life = Life::on(life.disk.image(), OpenMode::default()).unwrap();
+    assert_eq!(life.units()[..left.len()], left);
+    assert_eq!(life.units().len(), left.len() + 1);
+}
+
+#[test]
 fn a_crash_while_segments_are_given_up_brings_none_of_them_back() {
     let (image, kept) = with_a_hole();
     let mut rng = Rng::new(3);

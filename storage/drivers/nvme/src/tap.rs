@@ -6,7 +6,7 @@ use crate::Passthrough;
 pub type Ticket = u64;
 
 /// Is told of every command, with the very bytes that the kernel is given, and of its completion. For tests that rebuild the device as
-/// it may be after a power cut: see `tests/flushes.rs`.
+/// it may be after a power cut: see `tests/guest/flushes.rs`.
 pub trait Tap {
     /// A command is handed to the kernel; `data` is what it takes to the device.
     fn submitted(&self, command: &Passthrough, data: &[u8]) -> Ticket;

@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -69,6 +69,8 @@ impl NvmeOptions {
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) file: File,
+    /// The same namespace's block device, where it has one: held, so that no file system and no `log:` writes there, too.
+    _claimed: Option<File>,
     pub(crate) path: PathBuf,
     pub(crate) nsid: u32,
     pub(crate) read_only: bool,
@@ -95,8 +97,46 @@ impl Target {
         if access == Access::Write {
             sys::lock(&file).map_err(|e| fail("lock", e))?;
         }
+        let claimed = if access == Access::Write { claim(path)? } else { None };
         let identity = identity(&file, nsid).map_err(|e| fail("identify", explain(e)))?;
-        Ok(Self { file, path: path.to_owned(), nsid, read_only: access == Access::Read, identity })
+        let (path, read_only) = (path.to_owned(), access == Access::Read);
+        Ok(Self { file, _claimed: claimed, path, nsid, read_only, identity })
+    }
+}
+
+/// The block device that goes with the character device `path`.
+fn block_device(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?.strip_prefix("ng")?;
+    Some(Path::new("/dev").join(format!("nvme{name}")))
+}
+
+/// Take the namespace's block device for this process alone, if it has one.
+fn claim(path: &Path) -> Result<Option<File>> {
+    // `path` may be a link, or a node of another name.
+    let meta = std::fs::metadata(path).map_err(|e| Error::io("open", path.display(), e))?;
+    let (major, minor) = (libc::major(meta.rdev()), libc::minor(meta.rdev()));
+    let known = std::fs::canonicalize(format!("/sys/dev/char/{major}:{minor}"));
+    let Some(block) = known.or_else(|_| std::fs::canonicalize(path)).ok().and_then(|p| block_device(&p))
+    else {
+        return Ok(None);
+    };
+    let mut how = OpenOptions::new();
+    how.read(true).custom_flags(libc::O_CLOEXEC | libc::O_EXCL);
+    match how.open(&block) {
+        Ok(file) => Ok(Some(file)),
+        // Zones that this kernel cannot show have none.
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound) || e.raw_os_error() == Some(libc::ENXIO) => {
+            Ok(None)
+        }
+        Err(e) => {
+            let why = match e.kind() {
+                io::ErrorKind::ResourceBusy => {
+                    "in use: mounted, or another process (or another queue of this one) writes it; unmount or stop that, or open with `mode=ro`"
+                }
+                _ => "who writes the namespace keeps others from its block device, and must be let read that",
+            };
+            Err(Error::io("claim", block.display(), io::Error::new(e.kind(), format!("{e}: {why}"))))
+        }
     }
 }
 
@@ -154,5 +194,17 @@ fn identity(file: &File, nsid: u32) -> io::Result<Identity> {
             let why = format!("a namespace of command set {other}: neither blocks nor zones");
             Err(io::Error::new(io::ErrorKind::Unsupported, why))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_device_has_a_block_device_beside_it() {
+        let of = |path| block_device(Path::new(path));
+        assert_eq!(of("/sys/devices/virtual/nvme-generic/ng0n1"), Some(PathBuf::from("/dev/nvme0n1")));
+        assert_eq!(of("/dev/hemi-blocks"), None);
     }
 }

@@ -7,12 +7,12 @@ use std::{collections::VecDeque, fmt, io, path::Path, rc::Rc};
 
 use hemi_park::Park;
 use hemi_queue::{Error, Pool, Progress, Result, Wakeup, time::Instant};
-use hemi_storage::{CommandId, ZoneCaps, ZoneCommand, ZoneDevice, ZoneDone};
+use hemi_storage::{CommandId, LEAST_ZONES, ZoneCaps, ZoneCommand, ZoneDevice, ZoneDone};
 
 use crate::{
     Access, Identity, NvmeOptions, Passthrough, Sync, Tap,
     command::ZoneAction,
-    identify::{self, ZoneEntry},
+    identify::{self, Unsuitable, ZoneEntry},
     queue::Queue,
     sys,
 };
@@ -28,6 +28,9 @@ pub struct NvmeZones {
     /// Reads that found no buffer: zone, offset, length.
     waiting: VecDeque<(CommandId, u64, usize)>,
 }
+
+/// Zones that are active while a log turns to the next segment: that one, the one before, and one of superblocks.
+const ACTIVE: u32 = 3;
 
 /// Zone states (Zoned Namespace Command Set Specification, figure 37).
 const READ_ONLY: u8 = 0xd;
@@ -85,6 +88,10 @@ fn zones(queue: &Queue, access: Access) -> io::Result<Vec<ZoneEntry>> {
     let Some(zoning) = identity.zoned else {
         return Err(wrong("the namespace has no zones".to_owned()));
     };
+    if let Some(active) = zoning.active.filter(|active| *active < ACTIVE && access == Access::Write) {
+        let why = format!("{active} zones may be active at a time, and a log that is written needs {ACTIVE}");
+        return Err(wrong(why));
+    }
     let mut all: Vec<ZoneEntry> = Vec::new();
     let mut lba = 0;
     while lba < identity.blocks {
@@ -92,13 +99,17 @@ fn zones(queue: &Queue, access: Access) -> io::Result<Vec<ZoneEntry>> {
         let command = Passthrough::report(queue.target.nsid, lba, REPORT as u32);
         sys::io(&queue.target.file, command, &mut report)?;
         let some = identify::zones(&report).map_err(|e| wrong(e.to_string()))?;
-        // Each report goes on behind the last, or it would never end.
-        let end = some.last().map_or(0, |zone| zone.first.saturating_add(zoning.size));
-        if end <= lba {
+        if some.is_empty() {
             return Err(wrong(format!("the device reports no zone at block {lba}")));
         }
-        lba = end;
+        lba = behind(&some, lba, zoning.size, identity.blocks).map_err(|e| wrong(e.to_string()))?;
         all.extend(some.into_iter().filter(|zone| zone.sequential));
+    }
+    if (all.len() as u64) < u64::from(LEAST_ZONES) {
+        return Err(wrong(format!(
+            "{} zones that are written sequentially; a log needs {LEAST_ZONES}",
+            all.len()
+        )));
     }
     for (n, zone) in all.iter().enumerate() {
         if zone.state == OFFLINE {
@@ -113,6 +124,25 @@ fn zones(queue: &Queue, access: Access) -> io::Result<Vec<ZoneEntry>> {
         }
     }
     Ok(all)
+}
+
+/// The block behind the zones of a report, which begins at `expected`. Each report goes on behind the last, or it would never end.
+fn behind(
+    some: &[ZoneEntry],
+    mut expected: u64,
+    size: u64,
+    blocks: u64,
+) -> std::result::Result<u64, Unsuitable> {
+    let nonsense = Unsuitable::Nonsense {
+        what: "that its zones lie elsewhere, or hold more, than its own size of a zone allows",
+    };
+    for zone in some {
+        if zone.first != expected || zone.first >= blocks || zone.capacity > size {
+            return Err(nonsense);
+        }
+        expected = zone.first.checked_add(size).ok_or(nonsense.clone())?;
+    }
+    Ok(expected)
 }
 
 impl ZoneDevice for NvmeZones {
@@ -178,5 +208,22 @@ impl ZoneDevice for NvmeZones {
 impl fmt::Debug for NvmeZones {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("NvmeZones").field(&self.describe()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_makes_no_sense_is_refused() {
+        let zone = |first, capacity| ZoneEntry { sequential: true, state: 1, capacity, first, written: 0 };
+        let behind = |some: &[ZoneEntry], expected| behind(some, expected, 64, 256).ok();
+        assert_eq!(behind(&[zone(64, 48), zone(128, 64)], 64), Some(192));
+        for wrong in [zone(0, 48), zone(65, 48), zone(64, 65), zone(u64::MAX - 1, 1), zone(u64::MAX, 64)] {
+            assert_eq!(behind(&[wrong], 64), None, "{wrong:?}");
+        }
+        assert_eq!(behind(&[zone(64, 48), zone(64, 48)], 64), None);
+        assert_eq!(behind(&[zone(256, 48)], 256), None);
     }
 }
