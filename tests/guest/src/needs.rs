@@ -12,7 +12,7 @@
 ///         hemi_guest::needs!(Rdma);
 ///         assert!(std::fs::exists("/sys/class/infiniband/rxe0").unwrap());
 ///     }
-/// ///     # pub(super) fn run() { the_port_is_up() }
+/// #   pub(super) fn run() { the_port_is_up() }
 /// }
 /// # in_guest::run();
 /// ```
