@@ -74,13 +74,17 @@ impl Recorder {
         let cut_zone = |zone: usize, rng: &mut Rng| {
             let first = zone as u64 * size;
             let mine = || commands.iter().filter(move |c| c.command.lba() == first);
-            // All that is in the zone or on its way, and no more than it holds.
-            let most = mine().map(|c| c.data.len()).sum::<usize>().min(capacity);
+            // All that is in the zone or on its way, and no more than it holds. An append may be further behind than what we know of: a
+            // device that lies about a reset gets it before the zone was empty.
+            let appends = || mine().filter(|c| c.command.is(Opcode::ZoneAppend));
+            let ends = appends().filter_map(|c| Some((c.at? - first) as usize * block + c.data.len()));
+            let known = mine().map(|c| c.data.len()).sum::<usize>();
+            let most = known.max(ends.max().unwrap_or(0)).min(capacity);
             let mut bytes = vec![0; most];
             let mut taken = vec![false; most / block];
             let (mut pointer, mut finished) = (0, false);
             let mut unplaced = Vec::new();
-            for c in mine().filter(|c| c.command.is(Opcode::ZoneAppend)) {
+            for c in appends() {
                 let Some(at) = c.at else {
                     unplaced.push(c);
                     continue;
