@@ -84,6 +84,20 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
+    /// As [`tests`](Self::tests), for tests on a machine that may itself fail under them: what fails is run once more, which is said, and
+    /// the second run counts.
+    pub(crate) fn tests_twice(&mut self, command: impl Fn(&Self) -> Command, machine: &str) -> Result<()> {
+        let command_now = command(self);
+        let mut tally = self.count(command_now)?;
+        if !tally.failures.is_empty() && Instant::now() < self.deadline {
+            self.say(&format!("==== {} failed in {machine}: once more", tally.failures.len()));
+            let again = command(self);
+            tally = self.count(again)?;
+        }
+        self.add(tally);
+        Ok(())
+    }
+
     /// Runs a command that passes or fails as one, and counts it under the name `what`. True if it passed.
     pub(crate) fn step(&mut self, command: Command, what: &str) -> Result<bool> {
         let (reader, end) = self.stream(command)?;
