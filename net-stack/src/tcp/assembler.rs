@@ -71,6 +71,11 @@ impl Assembler {
         !self.pieces.is_empty()
     }
 
+    /// Whether it holds nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ready_bytes == 0 && self.tail.is_none() && self.pieces.is_empty()
+    }
+
     /// Pooled memory that is kept from being reused.
     pub(crate) fn pinned(&self) -> usize {
         self.ready.iter().map(Buf::pinned).sum::<usize>()

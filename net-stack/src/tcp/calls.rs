@@ -145,10 +145,11 @@ impl Tcp {
             Some(_) => return Err(ConnError::AddressInUse),
         }
         let (iss, offset) = self.secrets.opening(&tuple, now);
+        let mut conn = self.spare_connection();
         let mut cx =
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        let conn = Connection::connect(tuple, iss, offset, options, &mut cx);
-        let (slot, generation) = self.conns.insert(Box::new(conn));
+        conn.connect(&tuple, iss, offset, options, &mut cx);
+        let (slot, generation) = self.conns.insert(conn);
         self.demux.insert(hash, Target::Connection(slot));
         self.settle(slot, net, now);
         Ok(ConnId { slot, generation })
@@ -304,7 +305,7 @@ impl Tcp {
             .named(id.slot, id.generation)
             .is_some_and(|c| matches!(c.state, State::Closed | State::TimeWait))
         {
-            self.conns.remove(id.slot);
+            self.forget_connection(id.slot);
         }
     }
 

@@ -6,7 +6,7 @@ use hemi_queue::{Buf, time::Instant};
 
 use super::{
     Tcp, TcpEvent,
-    conn::{Cx, Segment},
+    conn::{Brief, Cx, Segment},
     demux::{Target, Tuple},
     layer::ConnId,
 };
@@ -38,7 +38,9 @@ impl Tcp {
         match Shape::of(&frame.bytes, net.caps.mac.0) {
             Shape::V4 => {
                 let verified = frame.checksum == RxChecksum::Good;
-                let Some(seg) = Predicted::parse_v4(&frame.bytes, verified) else { return Some(frame) };
+                let Some(seg) = Predicted::parse_v4(&frame.bytes, verified) else {
+                    return self.on_opening(frame, Shape::V4, net, now);
+                };
                 let Some(slot) = self.slot_of_v4(&seg.flow).filter(|slot| self.expects(*slot, &seg)) else {
                     return self.on_parsed(frame, &seg, tuple_of_v4(&seg.flow), net, now);
                 };
@@ -53,7 +55,9 @@ impl Tcp {
     #[inline(never)]
     fn on_predicted_v6(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
         let verified = frame.checksum == RxChecksum::Good;
-        let Some(seg) = Predicted::parse_v6(&frame.bytes, verified) else { return Some(frame) };
+        let Some(seg) = Predicted::parse_v6(&frame.bytes, verified) else {
+            return self.on_opening(frame, Shape::V6, net, now);
+        };
         let Some(slot) = self.slot_of_v6(&seg.flow).filter(|slot| self.expects(*slot, &seg)) else {
             return self.on_parsed(frame, &seg, tuple_of_v6(&seg.flow), net, now);
         };
@@ -84,6 +88,13 @@ impl Tcp {
             // It was verified by now: the ordinary way need not do that again.
             return Some(RxFrame { checksum: RxChecksum::Good, ..frame });
         };
+        if let Target::Connection(slot) = target
+            && seg.text.0 == seg.text.1
+            && self.on_brief(slot, &seg.brief(), net, now)
+        {
+            drop(text_of(frame, seg, net));
+            return None;
+        }
         let header = TcpHeader {
             src_port: tuple.remote_port,
             dst_port: tuple.local_port,
@@ -96,9 +107,26 @@ impl Tcp {
         };
         let options = TcpOptions { timestamps: seg.timestamps, ..TcpOptions::default() };
         let ecn = Ecn::from_bits(seg.ecn);
-        let segment = Segment { header, options, payload: text_of(frame, seg, net), ecn };
-        self.dispatch(target, hash, tuple, segment, net, now);
+        let mut segment = Segment { header, options, payload: text_of(frame, seg, net), ecn };
+        self.dispatch(target, hash, &tuple, &mut segment, net, now);
         None
+    }
+
+    /// Let a connection have a segment without text, if that is as short a matter as it mostly is.
+    #[inline(never)]
+    fn on_brief(&mut self, slot: u32, seg: &Brief, net: &mut Net, now: Instant) -> bool {
+        let Some(conn) = self.conns.get_mut(slot) else { return false };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        conn.disturb();
+        if !conn.on_brief(seg, &mut cx) {
+            return false;
+        }
+        if conn.must_acknowledge() && !conn.acknowledge_brief(&mut cx) {
+            conn.transmit(&mut cx);
+        }
+        self.settle(slot, net, now);
+        true
     }
 
     /// Let a connection have the segment that it expects.
@@ -168,6 +196,14 @@ fn text_of<const WORDS: usize>(frame: RxFrame, seg: &Predicted<WORDS>, net: &mut
     text.truncate(seg.text.1);
     text.advance(seg.text.0);
     text
+}
+
+impl<const WORDS: usize> Predicted<WORDS> {
+    /// What of it is not its flow.
+    fn brief(&self) -> Brief {
+        let Self { seq, ack, window, flags, ecn, timestamps, .. } = *self;
+        Brief { seq, ack, window, flags, ecn, timestamps }
+    }
 }
 
 /// The flow of a received segment, seen from our end.

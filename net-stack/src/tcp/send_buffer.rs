@@ -28,6 +28,13 @@ impl SendBuffer {
         Self { chunks: Fifo::default(), start, end: start }
     }
 
+    /// Start again at `start`, empty as it is.
+    #[inline]
+    pub(crate) fn begin_at(&mut self, start: Seq) {
+        debug_assert!(self.is_empty(), "what is there would be lost");
+        (self.start, self.end) = (start, start);
+    }
+
     /// The sequence number behind the last byte.
     #[inline]
     pub(crate) fn end(&self) -> Seq {

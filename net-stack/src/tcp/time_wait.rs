@@ -53,8 +53,8 @@ pub(crate) struct TimeWaits {
 
 impl TimeWaits {
     /// Remember a connection; returns its slot.
-    pub(crate) fn insert(&mut self, tuple: Tuple, remains: Remains, expires: Instant) -> u32 {
-        let name = self.entries.insert(Entry { tuple, remains, expires });
+    pub(crate) fn insert(&mut self, tuple: &Tuple, remains: Remains, expires: Instant) -> u32 {
+        let name = self.entries.insert(Entry { tuple: *tuple, remains, expires });
         self.order.push_back(name);
         name.0
     }

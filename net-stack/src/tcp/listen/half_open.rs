@@ -5,7 +5,7 @@ use std::time::Duration;
 use hemi_queue::{Sga, time::Instant, wheel::Key};
 
 use crate::{
-    ip::{Path, TcpSegment},
+    ip::{Control, ControlOptions, Path, TcpSegment},
     tcp::{
         conn::{Agreed, Cx, Segment, default_mss, offer},
         demux::Tuple,
@@ -240,13 +240,22 @@ pub(in crate::tcp) fn send(
         cx.net.counters.drop_tx_queue_full += 1;
         return;
     }
+    let ack = if flags.has(Flags::ACK) { ack } else { Seq(0) };
+    let window = if flags.has(Flags::RST) { 0 } else { window };
+    if let Some(options) = ControlOptions::of(&options) {
+        let ports = (tuple.local_port, tuple.remote_port);
+        let control = Control { ports, seq, ack, flags, window, options };
+        if cx.net.send_control_between(tuple, &control, cx.now) {
+            return;
+        }
+    }
     let header = TcpHeader {
         src_port: tuple.local_port,
         dst_port: tuple.remote_port,
         seq,
-        ack: if flags.has(Flags::ACK) { ack } else { Seq(0) },
+        ack,
         flags,
-        window: if flags.has(Flags::RST) { 0 } else { window },
+        window,
         urgent: 0,
         header_len: 0,
     };
