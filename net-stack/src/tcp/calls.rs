@@ -110,18 +110,11 @@ impl Tcp {
         net: &mut Net,
         now: Instant,
     ) -> Result<ConnId, ConnError> {
-        // RFC 9293 section 3.9.2.3 (MUST-46): an OPEN with an invalid remote address is an error.
-        if remote.port() == 0 || !net.addresses.is_valid_peer(remote.ip()) {
-            return Err(ConnError::Unreachable);
-        }
-        let local_ip = match local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified()) {
-            Some(ip) if net.addresses.is_ours(ip) && ip.is_ipv4() == remote.is_ipv4() => ip,
-            Some(_) => return Err(ConnError::NoSuchAddress),
-            None => net.addresses.source_for(remote.ip()).ok_or(ConnError::Unreachable)?,
+        let local_ip = match self.last_opened {
+            // Addresses and routes are the interface's for life: what was right once is.
+            Some((known, from)) if known == remote.ip() && local.is_none() && remote.port() != 0 => from,
+            _ => self.address_towards(remote, local, net)?,
         };
-        if !net.addresses.is_ours(remote.ip()) && net.routes.next_hop(&net.addresses, remote.ip()).is_none() {
-            return Err(ConnError::Unreachable);
-        }
         let mut tuple = Tuple {
             local: local_ip,
             remote: remote.ip(),
@@ -155,6 +148,33 @@ impl Tcp {
         Ok(ConnId { slot, generation })
     }
 
+    /// The address to open a connection to `remote` from.
+    #[inline(never)]
+    fn address_towards(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        net: &Net,
+    ) -> Result<IpAddr, ConnError> {
+        // RFC 9293 section 3.9.2.3 (MUST-46): an OPEN with an invalid remote address is an error.
+        if remote.port() == 0 || !net.addresses.is_valid_peer(remote.ip()) {
+            return Err(ConnError::Unreachable);
+        }
+        let local_ip = match local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified()) {
+            Some(ip) if net.addresses.is_ours(ip) && ip.is_ipv4() == remote.is_ipv4() => ip,
+            Some(_) => return Err(ConnError::NoSuchAddress),
+            None => net.addresses.source_for(remote.ip()).ok_or(ConnError::Unreachable)?,
+        };
+        if !net.addresses.is_ours(remote.ip()) && net.routes.next_hop(&net.addresses, remote.ip()).is_none() {
+            return Err(ConnError::Unreachable);
+        }
+        if local.is_none() {
+            self.last_opened = Some((remote.ip(), local_ip));
+        }
+        Ok(local_ip)
+    }
+
+    #[inline(never)]
     fn ephemeral_port(&mut self, tuple: &Tuple, cores: Option<&Cores>) -> Option<u16> {
         let (demux, conns, listeners) = (&self.demux, &self.conns, &self.listeners);
         let range = self.config.ephemeral_ports;

@@ -17,6 +17,8 @@ pub(crate) struct Secrets {
     pub(crate) cookie: SipKey,
     /// RFC 6056 section 3.3.4: the table of counters of algorithm 4.
     counters: [u32; 16],
+    /// Between whom a port was last chosen, and the hash of that: most programs talk to few others.
+    last_port: Option<(Tuple, u64)>,
 }
 
 impl Secrets {
@@ -26,6 +28,7 @@ impl Secrets {
             port: SipKey::random(rng),
             cookie: SipKey::random(rng),
             counters: std::array::from_fn(|_| rng.next() as u32),
+            last_port: None,
         }
     }
 
@@ -36,6 +39,7 @@ impl Secrets {
     ///
     /// RFC 7323 section 5.4: a random offset per connection keeps our uptime to ourselves. It depends on the tuple only, so that
     /// timestamps grow from one incarnation of a connection to the next, as RFC 6191 needs.
+    #[inline(never)]
     pub(crate) fn opening(&self, tuple: &Tuple, now: Instant) -> (Seq, u32) {
         let m = (now.as_nanos() / Duration::from_micros(4).as_nanos() as u64) as u32;
         let hash = hash(self.opening, tuple);
@@ -50,7 +54,12 @@ impl Secrets {
         mut is_free: impl FnMut(u16) -> bool,
     ) -> Option<u16> {
         let range = u32::from(last.saturating_sub(first)) + 1;
-        let hash = hash(self.port, &Tuple { local_port: 0, ..*tuple });
+        let between = Tuple { local_port: 0, ..*tuple };
+        let hash = match self.last_port {
+            Some((known, hash)) if known == between => hash,
+            _ => hash(self.port, &between),
+        };
+        self.last_port = Some((between, hash));
         let offset = hash as u32;
         let index = (hash >> 32) as usize % self.counters.len();
         for _ in 0..range {

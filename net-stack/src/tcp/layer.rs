@@ -1,5 +1,7 @@
 //! [`Tcp`]: all connections of a stack. Segments in, and what follows from them.
 
+use std::net::IpAddr;
+
 use hemi_queue::time::Instant;
 
 use super::{
@@ -81,6 +83,8 @@ pub(crate) struct Tcp {
     cookies_until: Instant,
     time_wait_armed: bool,
     pub(super) last: LastFlows,
+    /// Whom a connection was last opened to from an address that was chosen for it, and the address.
+    pub(super) last_opened: Option<(IpAddr, IpAddr)>,
 }
 
 impl Tcp {
@@ -104,6 +108,7 @@ impl Tcp {
             cookies_until: Instant::ZERO,
             time_wait_armed: false,
             last: LastFlows::NONE,
+            last_opened: None,
             timing: Timing::of(&config),
             config,
         }
@@ -142,7 +147,7 @@ impl Tcp {
             Target::Connection(slot) => self.with_conn(slot, net, now, |conn, cx| {
                 conn.on_segment(seg, cx);
                 // What must be acknowledged at once is, before the next frame of the burst is looked at.
-                if conn.must_acknowledge() {
+                if conn.must_acknowledge() && !conn.acknowledge_orderly(cx) {
                     conn.transmit(cx);
                 }
             }),

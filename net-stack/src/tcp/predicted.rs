@@ -41,8 +41,9 @@ impl Tcp {
                 let Some(seg) = Predicted::parse_v4(&frame.bytes, verified) else {
                     return self.on_opening(frame, Shape::V4, net, now);
                 };
-                let Some(slot) = self.slot_of_v4(&seg.flow).filter(|slot| self.expects(*slot, &seg)) else {
-                    return self.on_parsed(frame, &seg, tuple_of_v4(&seg.flow), net, now);
+                let found = self.slot_of_v4(&seg.flow);
+                let Some(slot) = found.filter(|slot| self.expects(*slot, &seg)) else {
+                    return self.on_parsed(frame, &seg, found, tuple_of_v4, net, now);
                 };
                 self.take(frame, &seg, slot, net, now);
                 None
@@ -58,8 +59,9 @@ impl Tcp {
         let Some(seg) = Predicted::parse_v6(&frame.bytes, verified) else {
             return self.on_opening(frame, Shape::V6, net, now);
         };
-        let Some(slot) = self.slot_of_v6(&seg.flow).filter(|slot| self.expects(*slot, &seg)) else {
-            return self.on_parsed(frame, &seg, tuple_of_v6(&seg.flow), net, now);
+        let found = self.slot_of_v6(&seg.flow);
+        let Some(slot) = found.filter(|slot| self.expects(*slot, &seg)) else {
+            return self.on_parsed(frame, &seg, found, tuple_of_v6, net, now);
         };
         self.take(frame, &seg, slot, net, now);
         None
@@ -71,16 +73,26 @@ impl Tcp {
         self.conns.get_mut(slot).is_some_and(|conn| conn.predicts(seg))
     }
 
-    /// A segment that is not what its connection expects, or is for none, but has been looked at as closely as the ordinary way looks.
+    /// A segment that is not what the connection that was found for it expects, or is for none, but has been looked at as closely as the
+    /// ordinary way looks.
     #[inline(never)]
     fn on_parsed<const WORDS: usize>(
         &mut self,
         frame: RxFrame,
         seg: &Predicted<WORDS>,
-        tuple: Tuple,
+        found: Option<u32>,
+        tuple_of: impl FnOnce(&Flow<WORDS>) -> Tuple,
         net: &mut Net,
         now: Instant,
     ) -> Option<RxFrame> {
+        if let Some(slot) = found
+            && seg.text.0 == seg.text.1
+            && self.on_brief(slot, &seg.brief(), net, now)
+        {
+            drop(text_of(frame, seg, net));
+            return None;
+        }
+        let tuple = tuple_of(&seg.flow);
         let hash = self.demux.hash(&tuple);
         // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
         let target = self.find(hash, &tuple).filter(|_| !net.addresses.is_ours(tuple.remote));
@@ -88,13 +100,6 @@ impl Tcp {
             // It was verified by now: the ordinary way need not do that again.
             return Some(RxFrame { checksum: RxChecksum::Good, ..frame });
         };
-        if let Target::Connection(slot) = target
-            && seg.text.0 == seg.text.1
-            && self.on_brief(slot, &seg.brief(), net, now)
-        {
-            drop(text_of(frame, seg, net));
-            return None;
-        }
         let header = TcpHeader {
             src_port: tuple.remote_port,
             dst_port: tuple.local_port,

@@ -28,6 +28,7 @@ pub(crate) struct Brief {
 
 impl Connection {
     /// Whether nothing is out of the ordinary but that the connection may be ending.
+    #[inline(never)]
     fn is_orderly(&self) -> bool {
         let deadlines = &self.deadlines;
         self.state.is_synchronized()
@@ -55,6 +56,8 @@ impl Connection {
             // The window of the network is as it was: it was not what held us back.
             && self.limited_at.is_none()
             && self.cc.cwnd() < self.cc.ssthresh()
+            // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
+            && self.path.leads_away()
     }
 
     /// Take in a segment that acknowledges all that is in flight, or ends what the peer sends, or both, and does nothing else; says whether
@@ -166,8 +169,14 @@ impl Connection {
         true
     }
 
-    /// Acknowledge what was taken in by [`on_brief`](Self::on_brief), if there is nothing else to send; says whether it was.
+    /// Acknowledge what was just taken in, if the connection is orderly, and there is nothing else to send; says whether it was.
     #[inline]
+    pub(crate) fn acknowledge_orderly(&mut self, cx: &mut Cx<'_>) -> bool {
+        self.is_orderly() && self.acknowledge_brief(cx)
+    }
+
+    /// The same of one that is known to be.
+    #[inline(never)]
     pub(crate) fn acknowledge_brief(&mut self, cx: &mut Cx<'_>) -> bool {
         let alone = self.nothing_to_send() && cx.net.tx.has_room() && self.path.is_ready(cx.net, cx.now);
         if alone {
