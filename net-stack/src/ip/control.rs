@@ -6,7 +6,10 @@ use super::{Net, Path};
 use crate::{
     frame::{ChecksumRequest, TxFrame},
     tcp::Tuple,
-    wire::{Ecn, Flags, Seq, Sum, TcpHeader, TcpOptions, Timestamps, checksum::fold, protocol},
+    wire::{
+        EthernetHeader, Flags, Ipv4Header, Ipv6Header, Seq, Sum, TcpHeader, TcpOptions, Timestamps,
+        checksum::fold, protocol,
+    },
 };
 
 /// The header of such a segment.
@@ -29,12 +32,10 @@ pub(crate) struct ControlOptions {
     pub(crate) timestamps: Option<Timestamps>,
 }
 
-impl ControlOptions {
-    /// The same options, if these can have them all.
-    pub(crate) fn of(options: &TcpOptions) -> Option<Self> {
-        let TcpOptions { mss, window_scale, sack_permitted, timestamps, .. } = *options;
-        let rare = !options.sack.is_empty() || options.user_timeout.is_some();
-        (!rare).then_some(Self { mss, window_scale, sack_permitted, timestamps })
+impl From<ControlOptions> for TcpOptions {
+    fn from(options: ControlOptions) -> Self {
+        let ControlOptions { mss, window_scale, sack_permitted, timestamps } = options;
+        Self { mss, window_scale, sack_permitted, timestamps, ..Self::default() }
     }
 }
 
@@ -68,59 +69,64 @@ impl Net {
 /// Write all of it into a frame; returns its length. One copy of this serves every segment of a handshake and of a close.
 #[inline(never)]
 fn write(frame: &mut TxFrame, path: &Path, control: &Control, offload: bool) -> usize {
-    let (words, count) = words_of(control);
-    let (at, tcp_len) = (path.head_len(), 4 * count);
-    let (start, offset) = (at as u8, TcpHeader::CHECKSUM_OFFSET as u8);
-    frame.checksum = offload.then_some(ChecksumRequest { start, offset });
-    frame.segment_size = 0;
-    let head = frame.head_mut(at + tcp_len);
-    path.write_head(head, tcp_len, Ecn::NotCapable);
-    let Some(tcp) = head.get_mut(at..) else { return 0 };
-    // Words of 32 bits in 64: their sum can't overflow, and needs no carries.
-    let mut sum = u64::from((tcp_len as u16).to_be());
-    for (room, word) in tcp.as_chunks_mut::<4>().0.iter_mut().zip(&words) {
-        let word = word.to_be();
-        *room = word.to_ne_bytes();
-        sum += u64::from(word);
-    }
+    let at = path.head_len();
+    let (lower, tcp) = frame.head_room().split_at_mut(at);
+    let Some(tcp) = tcp.first_chunk_mut() else { return 0 };
+    let (tcp_len, sum) = write_tcp(tcp, control);
     let checksum = if offload {
         path.pseudo().word(tcp_len as u16).partial().to_be()
     } else {
-        !fold(Sum::memory_order(sum).plus(path.pseudo()).raw())
+        let len = u64::from((tcp_len as u16).to_be());
+        !fold(Sum::memory_order(sum + len).plus(path.pseudo()).raw())
     };
-    if let Some(room) = tcp.get_mut(TcpHeader::CHECKSUM_OFFSET..TcpHeader::CHECKSUM_OFFSET + 2) {
-        room.copy_from_slice(&checksum.to_ne_bytes());
+    tcp[TcpHeader::CHECKSUM_OFFSET..TcpHeader::CHECKSUM_OFFSET + 2].copy_from_slice(&checksum.to_ne_bytes());
+    if path.is_v4() {
+        path.write_lower::<{ EthernetHeader::LEN + Ipv4Header::LEN }>(lower, tcp_len);
+    } else {
+        path.write_lower::<{ EthernetHeader::LEN + Ipv6Header::LEN }>(lower, tcp_len);
     }
+    frame.head_mut(at + tcp_len);
+    let (start, offset) = (at as u8, TcpHeader::CHECKSUM_OFFSET as u8);
+    frame.checksum = offload.then_some(ChecksumRequest { start, offset });
+    frame.segment_size = 0;
     at + tcp_len
 }
 
-/// The words of the header, with a checksum of zero, and how many they are. The options lie as [`TcpOptions::emit`] has them.
+/// Write the header, with a checksum of zero; returns its length and the sum of its words in memory order. The options lie as
+/// [`TcpOptions::emit`] has them.
 #[inline]
-fn words_of(control: &Control) -> ([u32; 10], usize) {
+fn write_tcp(out: &mut [u8; TcpHeader::MAX_LEN], control: &Control) -> (usize, u64) {
     let Control { ports, seq, ack, flags, window, options } = control;
-    let mut words = [u32::from(ports.0) << 16 | u32::from(ports.1), seq.0, ack.0, 0, 0, 0, 0, 0, 0, 0];
-    let mut count = 5;
-    let mut put = |word| {
-        if let Some(room) = words.get_mut(count) {
-            *room = word;
-            count += 1;
+    // Words of 32 bits in 64: their sum can't overflow, and needs no carries.
+    let mut sum = 0;
+    let mut put = |at: usize, word: u32| {
+        let word = word.to_be();
+        if let Some(room) = out.get_mut(at..at + 4) {
+            room.copy_from_slice(&word.to_ne_bytes());
+            sum += u64::from(word);
         }
+        at + 4
     };
+    put(0, u32::from(ports.0) << 16 | u32::from(ports.1));
+    put(4, seq.0);
+    put(8, ack.0);
+    put(16, 0);
+    let mut len = TcpHeader::LEN;
     if let Some(mss) = options.mss {
-        put(0x0204_0000 | u32::from(mss));
+        len = put(len, 0x0204_0000 | u32::from(mss));
     }
     if let Some(Timestamps { value, echo }) = options.timestamps {
-        put(if options.sack_permitted { 0x0402_080a } else { 0x0101_080a });
-        put(value);
-        put(echo);
+        len = put(len, if options.sack_permitted { 0x0402_080a } else { 0x0101_080a });
+        len = put(len, value);
+        len = put(len, echo);
     } else if options.sack_permitted {
-        put(0x0101_0402);
+        len = put(len, 0x0101_0402);
     }
     if let Some(shift) = options.window_scale {
-        put(0x0103_0300 | u32::from(shift));
+        len = put(len, 0x0103_0300 | u32::from(shift));
     }
-    words[3] = (count as u32) << 28 | u32::from(flags.0) << 16 | u32::from(*window);
-    (words, count)
+    put(12, (len as u32) << 26 | u32::from(flags.0) << 16 | u32::from(*window));
+    (len, sum)
 }
 
 #[cfg(test)]
@@ -137,21 +143,25 @@ mod tests {
             stamps in proptest::option::of((0_u32.., 0_u32..)),
         ) {
             let timestamps = stamps.map(|(value, echo)| Timestamps { value, echo });
-            let options = TcpOptions { mss, window_scale, sack_permitted, timestamps, ..TcpOptions::default() };
+            let options = ControlOptions { mss, window_scale, sack_permitted, timestamps };
             let control = Control {
                 ports: (1, 2),
                 seq: Seq(3),
                 ack: Seq(4),
                 flags: Flags::ACK,
                 window: 5,
-                options: ControlOptions::of(&options).expect("nothing rare"),
+                options,
             };
-            let (words, count) = words_of(&control);
+            let mut header = [0; TcpHeader::MAX_LEN];
+            let (len, sum) = write_tcp(&mut header, &control);
             let mut expected = [0; TcpOptions::MAX_LEN];
-            let len = options.emit(&mut expected);
-            let written: Vec<u8> = words[5..count].iter().flat_map(|word| word.to_be_bytes()).collect();
-            proptest::prop_assert_eq!(written.as_slice(), &expected[..len]);
-            proptest::prop_assert_eq!(words[3], (5 + len as u32 / 4) << 28 | 0x0010_0005);
+            let options_len = TcpOptions::from(options).emit(&mut expected);
+            proptest::prop_assert_eq!(&header[TcpHeader::LEN..len], &expected[..options_len]);
+            let (read, rest) = TcpHeader::parse(&header[..len]).expect("a header");
+            proptest::prop_assert_eq!((usize::from(read.header_len), rest.len()), (len, options_len));
+            proptest::prop_assert_eq!((read.src_port, read.dst_port, read.seq, read.ack), (1, 2, Seq(3), Seq(4)));
+            proptest::prop_assert_eq!((read.flags, read.window), (Flags::ACK, 5));
+            proptest::prop_assert_eq!(Sum::memory_order(sum).finish(), Sum::new().bytes(&header[..len]).finish());
         }
     }
 }

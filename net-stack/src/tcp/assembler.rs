@@ -71,9 +71,10 @@ impl Assembler {
         !self.pieces.is_empty()
     }
 
-    /// Whether it holds nothing at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ready_bytes == 0 && self.tail.is_none() && self.pieces.is_empty()
+    /// Whether it holds nothing, and has no memory of its own.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.ready.is_bare() && self.tail.is_none() && self.pieces.capacity() == 0
     }
 
     /// Pooled memory that is kept from being reused.

@@ -122,12 +122,14 @@ impl Tcp {
             remote_port: remote.port(),
         };
         let chosen = tuple.local_port != 0;
-        if !chosen {
-            tuple.local_port = self.ephemeral_port(&tuple, net.cores.as_deref()).ok_or(ConnError::NoPorts)?;
-        } else if let Some(cores) = &net.cores {
-            cores.will_live_here(tuple.remote(), tuple.local());
-        }
-        let hash = self.demux.hash(&tuple);
+        let hash = if chosen {
+            if let Some(cores) = &net.cores {
+                cores.will_live_here(tuple.remote(), tuple.local());
+            }
+            self.demux.hash(&tuple)
+        } else {
+            self.choose_port(&mut tuple, net.cores.as_deref()).ok_or(ConnError::NoPorts)?
+        };
         match if chosen { self.find(hash, &tuple) } else { None } {
             None => {}
             // RFC 6191 is about SYNs that arrive; our own new incarnation starts beyond the old one because its ISN does.
@@ -174,21 +176,20 @@ impl Tcp {
         Ok(local_ip)
     }
 
+    /// Choose the local port of a connection that is to be opened; returns the hash of its tuple then.
     #[inline(never)]
-    fn ephemeral_port(&mut self, tuple: &Tuple, cores: Option<&Cores>) -> Option<u16> {
-        let (demux, conns, listeners) = (&self.demux, &self.conns, &self.listeners);
-        let range = self.config.ephemeral_ports;
-        self.secrets.ephemeral_port(tuple, range, |port| {
-            let tuple = Tuple { local_port: port, ..*tuple };
-            let taken = demux.find(demux.hash(&tuple), |target| match target {
-                Target::Connection(slot) => conns.get(slot).is_some_and(|c| c.tuple == tuple),
-                // Half-open and TIME-WAIT: leave the port alone, whoever's it is.
-                Target::HalfOpen(_) | Target::TimeWait(_) => true,
-            });
+    fn choose_port(&mut self, tuple: &mut Tuple, cores: Option<&Cores>) -> Option<u32> {
+        let mut ports = self.secrets.ephemeral_ports(tuple, self.config.ephemeral_ports);
+        loop {
+            tuple.local_port = self.secrets.next_port(&mut ports)?;
+            let hash = self.demux.hash(tuple);
+            // Of a connection that was, half-open or in TIME-WAIT, the port is left alone as well.
+            let taken = self.find(hash, tuple).is_some() || self.listeners.has_port(tuple.local_port);
             // With several cores: one whose segments come to this core, by the rule that all go by.
-            let ours = cores.is_none_or(|cores| cores.may_open(tuple.remote(), tuple.local()));
-            taken.is_none() && !listeners.has_port(port) && ours
-        })
+            if !taken && cores.is_none_or(|cores| cores.may_open(tuple.remote(), tuple.local())) {
+                return Some(hash);
+            }
+        }
     }
 
     #[inline]

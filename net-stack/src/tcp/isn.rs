@@ -46,31 +46,39 @@ impl Secrets {
         (Seq(m.wrapping_add(hash as u32)), (hash >> 32) as u32)
     }
 
-    /// RFC 6056 section 3.3.4, algorithm 4, "Double-Hash Port Selection". `tuple.local_port` is not yet known.
-    pub(crate) fn ephemeral_port(
-        &mut self,
-        tuple: &Tuple,
-        (first, last): (u16, u16),
-        mut is_free: impl FnMut(u16) -> bool,
-    ) -> Option<u16> {
-        let range = u32::from(last.saturating_sub(first)) + 1;
+    /// RFC 6056 section 3.3.4, algorithm 4, "Double-Hash Port Selection": the order in which ports are tried between the ends of `tuple`, whose
+    /// local port is not yet known.
+    pub(crate) fn ephemeral_ports(&mut self, tuple: &Tuple, (first, last): (u16, u16)) -> Ports {
         let between = Tuple { local_port: 0, ..*tuple };
         let hash = match self.last_port {
             Some((known, hash)) if known == between => hash,
             _ => hash(self.port, &between),
         };
         self.last_port = Some((between, hash));
-        let offset = hash as u32;
-        let index = (hash >> 32) as usize % self.counters.len();
-        for _ in 0..range {
-            let port = first + (offset.wrapping_add(self.counters[index]) % range) as u16;
-            self.counters[index] = self.counters[index].wrapping_add(1);
-            if is_free(port) {
-                return Some(port);
-            }
-        }
-        None
+        let range = u32::from(last.saturating_sub(first)) + 1;
+        let counter = (hash >> 32) as usize % self.counters.len();
+        Ports { first, range, offset: hash as u32, counter, left: range }
     }
+
+    /// The next port to try.
+    pub(crate) fn next_port(&mut self, ports: &mut Ports) -> Option<u16> {
+        ports.left = ports.left.checked_sub(1)?;
+        let counter = &mut self.counters[ports.counter];
+        let port = ports.first + (ports.offset.wrapping_add(*counter) % ports.range) as u16;
+        *counter = counter.wrapping_add(1);
+        Some(port)
+    }
+}
+
+/// A search for a port.
+pub(crate) struct Ports {
+    first: u16,
+    range: u32,
+    /// RFC 6056's "offset", and which of the table's counters goes with it.
+    offset: u32,
+    counter: usize,
+    /// How many have not been tried.
+    left: u32,
 }
 
 fn hash(key: SipKey, t: &Tuple) -> u64 {
@@ -106,13 +114,18 @@ mod tests {
     fn ports_are_found_while_there_are_any_and_are_not_consecutive_across_peers() {
         let mut s = Secrets::new(&mut Rng::new(1));
         let mut taken = std::collections::HashSet::new();
+        let free = |s: &mut Secrets, peer, range, taken: &std::collections::HashSet<u16>| {
+            let mut ports = s.ephemeral_ports(&tuple(peer), range);
+            std::iter::from_fn(|| s.next_port(&mut ports)).find(|port| !taken.contains(port))
+        };
         for _ in 0..100 {
-            let port = s.ephemeral_port(&tuple(9), (1000, 1099), |p| !taken.contains(&p)).expect("free");
+            let port = free(&mut s, 9, (1000, 1099), &taken).expect("free");
             assert!((1000..1100).contains(&port) && taken.insert(port));
         }
-        assert_eq!(s.ephemeral_port(&tuple(9), (1000, 1099), |p| !taken.contains(&p)), None);
-        let a = s.ephemeral_port(&tuple(1), (1, 65_535), |_| true).expect("free");
-        let b = s.ephemeral_port(&tuple(2), (1, 65_535), |_| true).expect("free");
+        assert_eq!(free(&mut s, 9, (1000, 1099), &taken), None);
+        let none = std::collections::HashSet::new();
+        let a = free(&mut s, 1, (1, 65_535), &none).expect("free");
+        let b = free(&mut s, 2, (1, 65_535), &none).expect("free");
         assert!(a.abs_diff(b) > 1);
     }
 }

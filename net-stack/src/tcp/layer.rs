@@ -69,6 +69,7 @@ pub(crate) struct Tcp {
     pub(super) demux: Demux,
     pub(super) conns: Slab<Box<Connection>>,
     /// The memory of connections that are over, for the next ones.
+    #[allow(clippy::vec_box)] // the boxes are what is kept
     spare: Vec<Box<Connection>>,
     half_open: Slab<HalfOpen>,
     /// Where the last one that gave way was.

@@ -51,6 +51,12 @@ impl SendBuffer {
         self.start == self.end
     }
 
+    /// Whether there is nothing to let go of.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.chunks.is_bare()
+    }
+
     /// Append a unit. The caller keeps the total under 2³¹.
     #[inline(always)]
     pub(crate) fn append(&mut self, unit: Sga) {

@@ -110,8 +110,9 @@ impl TcpOptions {
 
     fn parse_any(bytes: &[u8]) -> Self {
         // The layout that nearly every SYN has: ours, Linux's, and that of others who took theirs for a pattern.
-        if let Some(&[MSS, 4, m0, m1, SACK_PERMITTED, 2, TIMESTAMPS, 10, ref times @ .., NOP, WINDOW_SCALE, 3, shift]) =
-            <&[u8; 20]>::try_from(bytes).ok()
+        if let Some(
+            &[MSS, 4, m0, m1, SACK_PERMITTED, 2, TIMESTAMPS, 10, ref times @ .., NOP, WINDOW_SCALE, 3, shift],
+        ) = <&[u8; 20]>::try_from(bytes).ok()
             && (m0, m1) != (0, 0)
         {
             let [v0, v1, v2, v3, e0, e1, e2, e3] = *times;

@@ -162,9 +162,25 @@ impl Connection {
         if (self.una + self.wnd).saturating_since(self.nxt) == 0 {
             return false;
         }
-        self.restart_after_idle(cx);
+        let rto = self.rtt.steady_rto(cx.timing);
+        if cx.now.nanos_since(self.last_send) > rto {
+            self.restart_after_idle(cx);
+        }
         self.send_bare_express(Flags::FIN | Flags::ACK, cx);
-        self.note_sent(0, self.nxt + 1, false, cx);
+        // As `note_sent` has it: a FIN is a sequence number and no data.
+        if self.flight.is_empty() {
+            self.stalled_since = cx.now;
+        }
+        self.flight.push(self.nxt, self.nxt + 1, cx.now, false);
+        self.nxt += 1;
+        self.last_send = cx.now;
+        if 2 * (self.flight.bytes() + u32::from(self.mss)) > self.cc.cwnd() {
+            self.note_limit(); // otherwise it has nothing to note
+        }
+        if self.deadlines.rto == NEVER {
+            self.deadlines.rto = cx.now.plus_nanos(rto);
+        }
+        self.schedule_probe(cx);
         self.on_fin_sent();
         true
     }

@@ -56,9 +56,9 @@ use super::{
     state::State,
 };
 use crate::{
-    ip::{Net, Path},
+    ip::{ControlOptions, Net, Path},
     util::token_bucket::TokenBucket,
-    wire::{Seq, TcpHeader, TcpOptions, protocol},
+    wire::{Seq, TcpHeader, protocol},
 };
 
 /// What every entry point is given.
@@ -405,6 +405,14 @@ impl Connection {
 
     /// Let go of all memory but its own: the connection is over, and forgotten.
     pub(crate) fn let_go(&mut self) {
+        if !(self.buffer.is_bare() && self.flight.is_bare() && self.assembler.is_bare()) {
+            self.clear_queues();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn clear_queues(&mut self) {
         self.buffer.clear();
         self.flight.clear();
         self.assembler.clear();
@@ -473,7 +481,7 @@ impl Connection {
             armed,
             timer,
         } = self;
-        debug_assert!(flight.is_empty() && assembler.is_empty(), "it has not let go");
+        debug_assert!(flight.is_bare() && assembler.is_bare(), "it has not let go");
         *own_tuple = *tuple;
         *path = Path::find(tuple.local, tuple.remote, protocol::TCP, cx.net, cx.now);
         *state = State::Closed;
@@ -494,11 +502,8 @@ impl Connection {
         *sacks = SackReport::default();
         *acks = AckPolicy::new();
         *fin_at = None;
-        *timestamps = agreed.timestamps.map(|(offset, recent)| TimestampState {
-            offset,
-            recent,
-            recent_at: cx.now,
-        });
+        *timestamps =
+            agreed.timestamps.map(|(offset, recent)| TimestampState { offset, recent, recent_at: cx.now });
         *sack_ok = agreed.sack;
         *ecn = EcnState { reduced_until: agreed.iss, ..EcnState::default() };
         *deadlines = Deadlines::new();
@@ -701,10 +706,11 @@ impl Connection {
         tracing::debug!(target: "hemi::tcp", from = %self.state, ?error, "closed");
         self.state = State::Closed;
         self.error = self.error.or(error);
-        self.buffer.clear();
-        self.flight.clear();
         if self.closed {
-            self.assembler.clear();
+            self.let_go();
+        } else {
+            self.buffer.clear();
+            self.flight.clear();
         }
         self.deadlines = Deadlines::new();
         self.events.add(Events::CLOSED | Events::READABLE | Events::WRITABLE | Events::ACKED);
@@ -794,11 +800,18 @@ pub(crate) fn mss_to_tell(tuple: &Tuple, mtu: u16) -> u16 {
 }
 
 /// The options that we offer in a SYN. `most`: [`TcpOptionsConfig::max_segment`].
-pub(crate) fn offer(config: &TcpConfig, tuple: &Tuple, mtu: u16, shift: u8, most: Option<u16>) -> TcpOptions {
-    TcpOptions {
+#[inline]
+pub(crate) fn offer(
+    config: &TcpConfig,
+    tuple: &Tuple,
+    mtu: u16,
+    shift: u8,
+    most: Option<u16>,
+) -> ControlOptions {
+    ControlOptions {
         mss: Some(mss_to_tell(tuple, mtu).min(most.unwrap_or(u16::MAX))),
         window_scale: config.window_scaling.then_some(shift),
         sack_permitted: config.sack,
-        ..TcpOptions::default()
+        timestamps: None,
     }
 }

@@ -10,7 +10,7 @@ use hemi_queue::{Sga, time::Instant};
 
 use super::{Connection, Cx, Fin, State, offer};
 use crate::{
-    ip::{ControlOptions, TcpSegment},
+    ip::TcpSegment,
     tcp::cc::CongestionControl,
     wire::{Ecn, Flags, Seq, TcpHeader, TcpOptions, Timestamps},
 };
@@ -356,19 +356,17 @@ impl Connection {
             // drops it.
             flags |= Flags::ECE | Flags::CWR;
         }
-        if let Some(limit) = self.options.user_timeout.get() {
-            options.user_timeout = Some(limit.as_secs().min(0x7fff * 60) as u32);
-        }
         if self.deadlines.rto == Instant::FAR_FUTURE {
             self.deadlines.rto = cx.now + self.rtt.syn_rto(cx.config);
             self.stalled_since = cx.now;
         }
         self.last_send = cx.now;
-        if self.path.is_ready(cx.net, cx.now)
-            && let Some(options) = ControlOptions::of(&options)
-        {
+        let user_timeout = self.options.user_timeout.get();
+        if user_timeout.is_none() && self.path.is_ready(cx.net, cx.now) {
             return self.send_syn_express(flags, options, cx);
         }
+        let user_timeout = user_timeout.map(|limit| limit.as_secs().min(0x7fff * 60) as u32);
+        let options = TcpOptions { user_timeout, ..options.into() };
         self.emit_with(flags, self.iss, Sga::new(), options, Ecn::NotCapable, 0, cx);
     }
 
