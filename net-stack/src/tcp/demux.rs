@@ -38,6 +38,8 @@ pub(crate) enum Target {
 
 impl Target {
     const SHIFT: u32 = 30;
+    /// A slot's number is at most this.
+    pub(crate) const SLOTS: u32 = (1 << Self::SHIFT) - 1;
 
     fn pack(self) -> u32 {
         match self {

@@ -162,7 +162,7 @@ impl Tcp {
         self.demux.find(hash, |target| match target {
             Target::Connection(slot) => self.conns.get(slot).is_some_and(|c| c.tuple == *tuple),
             Target::HalfOpen(slot) => self.half_open.get(slot).is_some_and(|h| h.tuple == *tuple),
-            Target::TimeWait(slot) => self.time_wait.tuple(slot) == Some(tuple),
+            Target::TimeWait(slot) => self.time_wait.is(slot, tuple),
         })
     }
 
@@ -228,13 +228,14 @@ impl Tcp {
                 };
                 conn.transmit(&mut cx);
             }
-            let (tuple, remains) = (conn.tuple, conn.remains());
-            let entry = self.time_wait.insert(&tuple, remains, now + self.config.time_wait);
-            if !self.demux.replace(hash, name, Target::TimeWait(entry)) {
-                // The application still held its name when it ended before.
-                self.time_wait.remove(entry);
-            } else if self.time_wait.len() > self.config.time_wait_limit {
-                self.forget_oldest(now);
+            // Once only: what the application still holds may come here again.
+            if self.demux.replace(hash, name, Target::TimeWait(self.time_wait.next())) {
+                self.time_wait.insert(&conn.tuple, &conn.remains(), now + self.config.time_wait);
+                if self.time_wait.entries() > self.config.time_wait_limit
+                    && let Some(due) = self.time_wait.pop_due(now, true)
+                {
+                    self.on_time_wait_due(due);
+                }
             }
             self.arm_time_wait(net);
         } else {
@@ -471,17 +472,17 @@ impl Tcp {
         }
     }
 
-    /// Drop the oldest TIME-WAIT entry.
-    fn forget_oldest(&mut self, now: Instant) {
-        if let Some(slot) = self.time_wait.pop_due(now, true) {
-            self.forget(slot);
-        }
-    }
-
-    fn forget(&mut self, slot: u32) {
-        if let Some(tuple) = self.time_wait.remove(slot) {
-            let hash = self.demux.hash(&tuple);
-            self.demux.remove(hash, Target::TimeWait(slot));
+    /// What became of the oldest TIME-WAIT entry.
+    fn on_time_wait_due(&mut self, due: time_wait::Due) {
+        match due {
+            time_wait::Due::Over(tuple, slot) => {
+                let hash = self.demux.hash(&tuple);
+                self.demux.remove(hash, Target::TimeWait(slot));
+            }
+            time_wait::Due::Later(tuple, from, to) => {
+                let hash = self.demux.hash(&tuple);
+                self.demux.replace(hash, Target::TimeWait(from), Target::TimeWait(to));
+            }
         }
     }
 
@@ -529,8 +530,8 @@ impl Tcp {
     /// TIME-WAIT entries may be due.
     pub(crate) fn on_time_wait_timer(&mut self, net: &mut Net, now: Instant) {
         self.time_wait_armed = false;
-        while let Some(slot) = self.time_wait.pop_due(now, false) {
-            self.forget(slot);
+        while let Some(due) = self.time_wait.pop_due(now, false) {
+            self.on_time_wait_due(due);
         }
         self.arm_time_wait(net);
     }

@@ -24,6 +24,8 @@ mod input;
 mod loss;
 mod output;
 mod syn_sent;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timers;
 
