@@ -8,7 +8,7 @@ use super::{
     conn::{Connection, Cx, Segment},
     demux::{Demux, Target, Tuple},
     isn::Secrets,
-    listen::{HalfOpen, Listeners, cookies, half_open},
+    listen::{HalfOpen, Listeners, Opening, cookies, half_open},
     predicted::LastFlows,
     recv_window::RecvWindow,
     reset,
@@ -63,7 +63,7 @@ pub(crate) enum TcpEvent {
 pub(crate) struct Tcp {
     pub(crate) config: TcpConfig,
     pub(super) timing: Timing,
-    pub(super) secrets: Secrets,
+    pub(crate) secrets: Secrets,
     pub(super) demux: Demux,
     pub(super) conns: Slab<Box<Connection>>,
     half_open: Slab<HalfOpen>,
@@ -203,6 +203,10 @@ impl Tcp {
         let (tuple, state) = (conn.tuple, conn.state);
         conn.disarm(net);
         self.last = LastFlows::NONE;
+        if conn.is_fast_open_pending() {
+            self.forget_fast_open(slot, &tuple, now);
+        }
+        let Some(conn) = self.conns.get_mut(slot) else { return };
         let hash = self.demux.hash(&tuple);
         if state == State::TimeWait {
             // The ACK of the peer's FIN must leave before the connection does.
@@ -243,7 +247,7 @@ impl Tcp {
         &mut self,
         hash: u32,
         tuple: Tuple,
-        seg: Segment,
+        mut seg: Segment,
         isn_after: Seq,
         net: &mut Net,
         now: Instant,
@@ -284,6 +288,17 @@ impl Tcp {
         let window = RecvWindow::initial(&self.config, options);
         let window =
             half_open::Offer { window: window.in_syn(), shift: window.shift, most: options.max_segment };
+        if isn_after != Seq(0) && iss.before(isn_after) {
+            iss = isn_after;
+        }
+        let mut cookie = None;
+        if seg.options.fast_open.is_some() || !seg.payload.is_empty() {
+            let opening = (listener, (iss, offset), window);
+            match self.open_by_syn(hash, tuple, opening, &mut seg, net, now) {
+                Opening::Done => return,
+                Opening::Ordinary(answer) => cookie = answer,
+            }
+        }
         if self.half_open.len() >= self.config.half_open_limit && !self.reclaim_half_open(net) {
             let mut cx =
                 Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
@@ -297,12 +312,10 @@ impl Tcp {
         }
         let cx =
             &mut Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        if isn_after != Seq(0) && iss.before(isn_after) {
-            iss = isn_after;
-        }
         let name = (listener, self.listeners.slab.generation(listener));
         let entry = HalfOpen::new(tuple, name, iss, offset, window, &seg, cx);
-        entry.send_syn_ack(cx);
+        cx.net.counters.tcp_fast_open_cookies_sent += u64::from(cookie.is_some());
+        entry.send_syn_ack_with(cookie, cx);
         let deadline = entry.deadline(cx);
         let (slot, generation) = self.half_open.insert(entry);
         self.demux.insert(hash, Target::HalfOpen(slot));

@@ -109,7 +109,7 @@ impl Handle {
 
 /// Everything that is under test.
 pub(crate) struct World {
-    flags: Flags,
+    pub(crate) flags: Flags,
     clock: Arc<Clock>,
     waiting: Arc<AtomicUsize>,
     /// The stack's time: it follows the clock at each call.

@@ -18,6 +18,7 @@ mod ack;
 mod calm;
 mod challenge;
 mod fast;
+mod fast_open;
 mod fast_out;
 mod input;
 mod loss;
@@ -30,6 +31,8 @@ use std::time::Duration;
 
 use hemi_queue::{Buf, Sga, time::Instant, wheel::Key};
 
+use fast_open::FastOpening;
+pub(crate) use fast_open::syn_room_of;
 pub(crate) use input::Segment;
 pub(crate) use output::Transmit;
 pub(crate) use timers::Deadlines;
@@ -269,6 +272,7 @@ pub(crate) struct Connection {
     // The application
     syn_due: bool,
     keepalive_due: bool,
+    fast_open: FastOpening,
     /// The application has let go: what arrives now has no reader.
     closed: bool,
     /// Tell when less than this is in the send buffer; 0: nobody waits.
@@ -313,6 +317,9 @@ impl Connection {
         conn.state = State::SynSent;
         conn.una = iss;
         conn.syn_due = true;
+        if options.fast_open {
+            conn.want_fast_open(options.fast_open_cookieless, cx);
+        }
         cx.net.counters.tcp_active_opens += 1;
         conn
     }
@@ -385,6 +392,7 @@ impl Connection {
             challenges: challenge::Challenges::default(),
             syn_due: false,
             keepalive_due: false,
+            fast_open: FastOpening::default(),
             closed: false,
             write_below: 0,
             wants_acked: false,
@@ -540,6 +548,7 @@ impl Connection {
 
     /// Half-close: a FIN follows what was pushed.
     pub(crate) fn shutdown(&mut self) {
+        self.open_now();
         if self.fin == Fin::No {
             self.fin = Fin::Queued;
         }
@@ -660,6 +669,7 @@ impl Connection {
             sack: self.sack_ok,
             timestamps: self.timestamps.is_some(),
             ecn: self.ecn.enabled,
+            syn_data: self.had_syn_data(),
             deadline: self.deadlines.next(self.acks.deadline()),
         }
     }

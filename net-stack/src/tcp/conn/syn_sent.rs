@@ -41,11 +41,12 @@ impl Connection {
             self.una = self.iss + 1;
             self.deadlines.rto = hemi_queue::time::Instant::FAR_FUTURE;
             self.syn_due = false;
-            self.retries = 0;
+            let lost = std::mem::take(&mut self.retries) > 0;
             self.wl1 = seg.header.seq;
             self.wl2 = ack;
             self.acks.at_once();
             self.established(cx);
+            self.on_fast_open_answer(seg, lost, cx);
             // "If there are other controls or text in the segment, then continue processing at the sixth step": they lie behind the SYN.
             if !seg.payload.is_empty() || flags.has(Flags::FIN) {
                 seg.header.seq += 1;

@@ -10,7 +10,7 @@ use crate::{
         conn::{Agreed, Cx, Segment, default_mss, offer},
         demux::Tuple,
     },
-    wire::{Ecn, Flags, Seq, TcpHeader, Timestamps, protocol},
+    wire::{Ecn, FastOpen, Flags, Seq, TcpHeader, Timestamps, protocol},
 };
 
 /// What we tell of ourselves in a SYN-ACK.
@@ -199,6 +199,11 @@ impl HalfOpen {
         self.emit(Flags::SYN | Flags::ACK, self.iss, cx);
     }
 
+    /// The same, with a Fast Open cookie for the client. Only the first one has it: a client that asks again asks without.
+    pub(crate) fn send_syn_ack_with(&self, cookie: Option<FastOpen>, cx: &mut Cx<'_>) {
+        self.emit_with(Flags::SYN | Flags::ACK, self.iss, cookie, cx);
+    }
+
     fn challenge(&self, cx: &mut Cx<'_>) {
         if cx.challenge.take(cx.now) {
             cx.net.counters.tcp_challenge_acks += 1;
@@ -208,12 +213,17 @@ impl HalfOpen {
         }
     }
 
-    fn emit(&self, mut flags: Flags, seq: Seq, cx: &mut Cx<'_>) {
+    fn emit(&self, flags: Flags, seq: Seq, cx: &mut Cx<'_>) {
+        self.emit_with(flags, seq, None, cx);
+    }
+
+    fn emit_with(&self, mut flags: Flags, seq: Seq, fast_open: Option<FastOpen>, cx: &mut Cx<'_>) {
         let mut options = crate::wire::TcpOptions::default();
         if flags.has(Flags::SYN) {
             options = offer(cx.config, &self.tuple, cx.net.caps.mtu, self.offer.shift, self.offer.most);
             options.window_scale = options.window_scale.filter(|_| self.scale.is_some());
             options.sack_permitted = self.sack;
+            options.fast_open = fast_open;
             if self.ecn {
                 flags |= Flags::ECE;
             }

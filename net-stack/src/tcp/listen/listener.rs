@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    tcp::{ConnId, TcpOptionsConfig},
+    tcp::{ConnId, TcpOptionsConfig, fast_open::Pending},
     util::slab::Slab,
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct Listener {
     /// Established, not yet accepted.
     pub(crate) ready: VecDeque<ConnId>,
     pub(crate) signalled: bool,
+    /// Places for connections that their SYN opens.
+    pub(crate) fast_open: Pending,
 }
 
 impl Listener {

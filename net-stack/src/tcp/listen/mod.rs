@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   SYN ──► [listener] ──► half-open entry, SYN-ACK ──ACK──► Connection ──► accept queue ──► application
+//!                 ├─ Fast Open: a good cookie ─► Connection in SYN-RECEIVED ──► accept queue (fast_open.rs)
 //!                 └─ table full ─► SYN-ACK that is a cookie ──ACK──┘   (nothing is kept meanwhile)
 //! ```
 //!
@@ -10,7 +11,9 @@
 
 pub(super) mod cookies;
 pub(super) mod half_open;
+mod fast_open;
 mod listener;
 
+pub(super) use fast_open::Opening;
 pub(crate) use half_open::HalfOpen;
 pub(crate) use listener::{Listener, Listeners};
