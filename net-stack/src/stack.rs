@@ -315,6 +315,11 @@ impl Stack {
         self.tcp.open_now(conn, &mut self.net, now);
     }
 
+    /// How many bytes the SYN of a connection could carry that waits for data ([`tcp_is_deferred`](Self::tcp_is_deferred)).
+    pub fn tcp_deferred_room(&mut self, conn: ConnId, now: Instant) -> usize {
+        self.tcp.deferred_room(conn, &mut self.net, now)
+    }
+
     /// How many bytes the SYN of a connection with these options could carry; none when it would ask for a cookie, or do without Fast Open.
     #[allow(clippy::needless_pass_by_value)] // callers make them for the call
     pub fn tcp_syn_room(

@@ -233,6 +233,14 @@ impl Tcp {
         self.on_named(id, net, now, |conn, _| conn.open_now());
     }
 
+    /// How many bytes the SYN of a connection could carry that waits for data.
+    pub(crate) fn deferred_room(&mut self, id: ConnId, net: &mut Net, now: Instant) -> usize {
+        let Some(conn) = self.conns.named(id.slot, id.generation) else { return 0 };
+        let cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        conn.deferred_room(&cx) as usize
+    }
+
     /// How many bytes the SYN to a server could carry; none when it would ask for a cookie, or do without.
     pub(crate) fn syn_room(
         &mut self,

@@ -104,7 +104,7 @@ impl Flags {
                 let bits = u32::from_str_radix(digits, radix);
                 self.fast_open = FastOpen(bits.map_err(|_| format!("{value:?} is not a number"))?);
             }
-            "fastopen_key" => self.fast_open_key = Some(key(value)?),
+            "fastopen_key" => self.fast_open_key = Some(cookie_key(value)?),
             "fastopen_exp" => tcp.fast_open_experimental = switch(value)?,
             "send" => tcp.send_buffer = number(value)?,
             _ => return Err("there is no such setting".into()),
@@ -118,7 +118,7 @@ fn number<T: FromStr>(text: &str) -> Result<T, String> {
 }
 
 /// A key as Linux's `net.ipv4.tcp_fastopen_key` shows it: four words in hexadecimal, with dashes between.
-fn key(text: &str) -> Result<FastOpenKey, String> {
+fn cookie_key(text: &str) -> Result<FastOpenKey, String> {
     let words: Vec<u32> = text.split('-').filter_map(|word| u32::from_str_radix(word, 16).ok()).collect();
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let current = bytes.try_into().map_err(|_| format!("{text:?} is not a key, as 1-2-3-4 is"))?;

@@ -115,7 +115,7 @@ impl World {
             kind: Kind::Stream(Box::new(Stream::new(conn, false))),
         };
         let shown = socket.shown(remote);
-        Ok((self.open(Descriptor::Socket(socket)), shown)).into()
+        self.open(Descriptor::Socket(socket)).map(|fd| (fd, shown)).into()
     }
 
     /// `connect()`. The same call is tried again while it blocks.
@@ -136,8 +136,12 @@ impl World {
             Kind::Fresh => {}
         }
         *began = true;
-        if let Err(errno) = self.open_stream(fd, to, false) {
-            return Err(errno).into();
+        let conn = match self.open_stream(fd, to, false) {
+            Ok(conn) => conn,
+            Err(errno) => return Err(errno).into(),
+        };
+        if self.stack(None).tcp_is_deferred(conn) {
+            return self.connected(fd, conn, true, wait, true);
         }
         if wait { Step::Wait(None) } else { Err(libc::EINPROGRESS).into() }
     }
@@ -180,6 +184,13 @@ impl World {
         }
         if !connecting {
             return Err(libc::EISCONN).into();
+        }
+        if self.stack(None).tcp_is_deferred(conn) {
+            // What is written opens it: for the program it is connected.
+            if let Ok(Socket { kind: Kind::Stream(stream), .. }) = self.sock(fd) {
+                stream.connecting = false;
+            }
+            return Ok(()).into();
         }
         if state.is_synchronized() {
             if let Ok(Socket { kind: Kind::Stream(stream), .. }) = self.sock(fd) {

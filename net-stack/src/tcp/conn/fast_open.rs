@@ -72,6 +72,11 @@ impl Connection {
         self.fast_open.has(FastOpening::DEFERRED)
     }
 
+    /// How many bytes the SYN could carry that waits.
+    pub(crate) fn deferred_room(&self, cx: &Cx<'_>) -> u32 {
+        if self.is_deferred() { syn_room(&self.tuple, self.options.max_segment, &self.path, cx) } else { 0 }
+    }
+
     /// The SYN leaves, with what there is to carry.
     #[inline]
     pub(crate) fn open_now(&mut self) {
