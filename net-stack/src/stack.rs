@@ -15,8 +15,8 @@ use crate::{
     frame::{RxFrame, TxFrame, TxQueue},
     ip::{Net, Upper},
     tcp::{
-        ConnError, ConnId, Connection, Events, FastOpenPeers, Keys, ListenerId, Snapshot, State, Tcp, TcpConfig, TcpEvent,
-        TcpOptionsConfig,
+        ConnError, ConnId, Connection, Events, FastOpenPeers, Keys, ListenerId, Snapshot, State, Tcp,
+        TcpConfig, TcpEvent, TcpOptionsConfig,
     },
     timer::Timer,
     udp::{Datagram, Udp, UdpError, UdpId},

@@ -236,8 +236,7 @@ impl Tcp {
     /// How many bytes the SYN of a connection could carry that waits for data.
     pub(crate) fn deferred_room(&mut self, id: ConnId, net: &mut Net, now: Instant) -> usize {
         let Some(conn) = self.conns.named(id.slot, id.generation) else { return 0 };
-        let cx =
-            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        let cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         conn.deferred_room(&cx) as usize
     }
 

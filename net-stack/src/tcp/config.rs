@@ -20,6 +20,9 @@ pub struct TcpConfig {
     pub syn_retries: u8,
     /// How long an acknowledgement may be delayed. Default: 40 ms; at most 500 ms (RFC 9293, MUST-59).
     pub delayed_ack: Duration,
+    /// So many segments of a new connection are acknowledged at once, unless the application answers them, because a peer in slow start
+    /// needs that to grow. Default: 16, as on Linux; 0 delays from the first one.
+    pub quick_acks: u8,
     /// How long a closed connection is remembered, twice the segment lifetime. Default: 60 s, as Linux has it.
     pub time_wait: Duration,
     /// How long a closed connection that the peer does not finish is kept in FIN-WAIT-2. Default: 60 s.
@@ -79,6 +82,7 @@ impl Default for TcpConfig {
             retries: 15,
             syn_retries: 7,
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 16,
             time_wait: Duration::from_secs(60),
             fin_wait: Duration::from_secs(60),
             time_wait_limit: 1 << 16,

@@ -98,7 +98,9 @@ impl fmt::Display for Snapshot {
         if self.backoff > 0 {
             write!(f, " backoff:{}", self.backoff)?;
         }
-        for (flag, name) in [(self.sack, " sack"), (self.timestamps, " ts"), (self.ecn, " ecn"), (self.syn_data, " fastopen")] {
+        for (flag, name) in
+            [(self.sack, " sack"), (self.timestamps, " ts"), (self.ecn, " ecn"), (self.syn_data, " fastopen")]
+        {
             if flag {
                 f.write_str(name)?;
             }

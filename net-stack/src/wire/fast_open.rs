@@ -25,7 +25,7 @@ impl Cookie {
     /// > RFC 7413 section 4.1.1: Cookie: 0, or 4 to 16 bytes (Length - 2) [...] The number MUST be even. Options with invalid Length
     /// > values or without SYN flag set MUST be ignored.
     pub fn new(cookie: &[u8]) -> Option<Self> {
-        if !(Self::MIN_LEN..=Self::MAX_LEN).contains(&cookie.len()) || cookie.len() % 2 != 0 {
+        if !(Self::MIN_LEN..=Self::MAX_LEN).contains(&cookie.len()) || !cookie.len().is_multiple_of(2) {
             return None;
         }
         let mut bytes = [0; Self::MAX_LEN];
@@ -80,7 +80,7 @@ mod tests {
     fn cookies_of_every_length() {
         for len in 0..=38 {
             let bytes: Vec<u8> = (0..len).collect();
-            let valid = (4..=16).contains(&len) && len % 2 == 0;
+            let valid = (4..=16).contains(&len) && len.is_multiple_of(2_u8);
             assert_eq!(Cookie::new(&bytes).map(|c| c.as_slice().to_vec()), valid.then_some(bytes), "{len}");
         }
     }
@@ -100,7 +100,7 @@ mod tests {
                     ..TcpOptions::default()
                 };
                 let bytes = written(&options);
-                assert_eq!(bytes.len() % 4, 0);
+                assert!(bytes.len().is_multiple_of(4));
                 assert_eq!(TcpOptions::parse(&bytes), options);
             }
         }

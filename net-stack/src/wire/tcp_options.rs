@@ -245,7 +245,7 @@ impl Writer<'_> {
             self.put(&[FAST_OPEN, len as u8]);
         }
         self.put(cookie);
-        while self.at % 4 != 0 {
+        while !self.at.is_multiple_of(4) {
             self.put(&[NOP]);
         }
     }

@@ -24,8 +24,8 @@ use hemi_net::{
     Caps, ConnId, ListenerId, RxFrame, Stack, StackConfig, TcpOptionsConfig,
     tcp::FastOpenKey,
     wire::{
-        Cookie, Ecn, FastOpen, EtherType, EthernetHeader, Flags, Ipv4Header, MacAddr, SackBlock, Seq, Sum, TcpHeader,
-        TcpOptions, Timestamps,
+        Cookie, Ecn, EtherType, EthernetHeader, FastOpen, Flags, Ipv4Header, MacAddr, SackBlock, Seq, Sum,
+        TcpHeader, TcpOptions, Timestamps,
         arp::{ArpPacket, Operation},
         icmpv4::IcmpV4,
         protocol,

@@ -127,7 +127,11 @@ impl World {
         if wait && matches!(state, State::SynSent | State::SynReceived) {
             return Step::Wait(None);
         }
-        if opening.done == bytes.len() { Ok(opening.done).into() } else { self.write(fd, bytes, flags, &mut opening.done) }
+        if opening.done == bytes.len() {
+            Ok(opening.done).into()
+        } else {
+            self.write(fd, bytes, flags, &mut opening.done)
+        }
     }
 
     fn hand(&mut self, conn: ConnId, bytes: &[u8]) -> Result<usize, Errno> {

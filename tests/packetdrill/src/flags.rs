@@ -17,6 +17,8 @@ pub(crate) struct Flags {
     pub(crate) fast_open: FastOpen,
     /// The key of its cookies, for listeners without one.
     pub(crate) fast_open_key: Option<FastOpenKey>,
+    /// What a program sees of socket buffers is FreeBSD's way, not Linux's.
+    pub(crate) freebsd: bool,
     /// Where all that is random comes from.
     pub(crate) seed: u64,
 }
@@ -57,6 +59,7 @@ impl Default for Flags {
             // Both sides, for sockets that ask.
             fast_open: FastOpen(3),
             fast_open_key: None,
+            freebsd: false,
             seed: 1,
         }
     }
@@ -95,6 +98,18 @@ impl Flags {
             "rto_initial" => tcp.rto_initial = duration(value)?,
             "delayed_ack" => tcp.delayed_ack = duration(value)?,
             "time_wait" => tcp.time_wait = duration(value)?,
+            "quick_acks" => tcp.quick_acks = number(value)?,
+            "system" => match value {
+                "linux" => {}
+                // Acknowledgements are delayed from the first segment on; Fast Open has one form; buffers are what they are said to be.
+                "freebsd" => {
+                    self.freebsd = true;
+                    tcp.quick_acks = 0;
+                    tcp.fast_open_experimental = false;
+                    tcp.recv_buffer_max = 2 << 20;
+                }
+                _ => return Err("is linux or freebsd".into()),
+            },
             "retries" => tcp.retries = number(value)?,
             "syn_retries" => tcp.syn_retries = number(value)?,
             "recv" => tcp.recv_buffer = number(value)?,
@@ -158,6 +173,7 @@ mod tests {
             ("colour=red", "colour"),
             ("ts=maybe", "maybe"),
             ("rto_min=5", "unit"),
+            ("system=plan9", "freebsd"),
             ("fastopen=x", "number"),
             ("fastopen_key=1-2-3", "key"),
         ] {

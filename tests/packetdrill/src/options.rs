@@ -42,7 +42,7 @@ pub(crate) struct Options {
     /// `TCP_FASTOPEN_CONNECT`, `TCP_FASTOPEN_NO_COOKIE`, `TCP_FASTOPEN_KEY`.
     pub(crate) fast_open_connect: bool,
     cookieless: bool,
-    fast_open_key: Option<FastOpenKey>,
+    fast_open_key: Option<Box<FastOpenKey>>,
 }
 
 /// How long until keep-alive, when it is on and nothing else was said; then how often, and how many times.
@@ -77,7 +77,7 @@ impl Options {
         };
         options.fast_open_backlog = Some(places.unwrap_or(0).min(FAST_OPEN_PLACES) as usize);
         options.fast_open_cookieless = self.cookieless || flags.fast_open.cookieless(true);
-        options.fast_open_key = self.fast_open_key.or(flags.fast_open_key);
+        options.fast_open_key = self.fast_open_key.as_deref().copied().or(flags.fast_open_key);
         options
     }
 
@@ -188,8 +188,7 @@ impl World {
 
     fn set_fast_open(&mut self, fd: i32, name: i32, value: &[u8], client: bool) -> Result<(), Errno> {
         let socket = self.sock(fd)?;
-        let (fresh, listens) =
-            (matches!(socket.kind, Kind::Fresh), matches!(socket.kind, Kind::Listener(_)));
+        let (fresh, listens) = (matches!(socket.kind, Kind::Fresh), matches!(socket.kind, Kind::Listener(_)));
         if !fresh && !listens {
             return Err(libc::EINVAL);
         }
@@ -197,7 +196,7 @@ impl World {
         if name == libc::TCP_FASTOPEN_KEY {
             let key = |at| value.get(at..at + 16).and_then(|key| <[u8; 16]>::try_from(key).ok());
             options.fast_open_key = match (value.len(), key(0)) {
-                (16 | 32, Some(current)) => Some(FastOpenKey { current, previous: key(16) }),
+                (16 | 32, Some(current)) => Some(Box::new(FastOpenKey { current, previous: key(16) })),
                 _ => return Err(libc::EINVAL),
             };
             return self.apply(fd);
@@ -243,6 +242,7 @@ impl World {
 
     /// `getsockopt()`: the value's bytes.
     pub(crate) fn option(&mut self, fd: i32, level: i32, name: i32) -> Result<Vec<u8>, Errno> {
+        let freebsd = self.flags.freebsd.then_some(self.flags.tcp.recv_buffer);
         let socket = self.sock(fd)?;
         let o = &socket.options;
         let is_udp = matches!(socket.kind, Kind::Datagrams(_));
@@ -265,6 +265,14 @@ impl World {
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => number(o.keep_alive.into()),
             (libc::SOL_SOCKET, libc::SO_BROADCAST) => number(o.broadcast.into()),
             (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => number(o.receive_low.max(1) as i32),
+            (libc::SOL_SOCKET, libc::SO_RCVBUF) if freebsd.is_some() => {
+                let asked = o.receive_buffer.or(freebsd).unwrap_or_default();
+                let conn = if let Kind::Stream(stream) = &socket.kind { Some(stream.conn) } else { None };
+                let snapshot = conn.and_then(|conn| self.stack(None).snapshot(conn));
+                // As FreeBSD has it: of a connection, whole segments.
+                let mss = snapshot.filter(|s| s.state.is_synchronized()).map_or(1, |s| usize::from(s.mss));
+                number(asked.next_multiple_of(mss.max(1)) as i32)
+            }
             (libc::SOL_SOCKET, libc::SO_RCVBUF) => number(2 * o.receive_buffer.unwrap_or(65_536) as i32),
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => number(2 * o.send_buffer.unwrap_or(65_536) as i32),
             (libc::SOL_SOCKET, libc::SO_LINGER) => {
@@ -307,7 +315,7 @@ impl World {
             (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => number(o.fast_open_connect.into()),
             (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_NO_COOKIE) => number(o.cookieless.into()),
             (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_KEY) => {
-                let keys = o.fast_open_key.or(self.flags.fast_open_key);
+                let keys = o.fast_open_key.as_deref().copied().or(self.flags.fast_open_key);
                 let both = keys.map(|key| [Some(key.current), key.previous]);
                 Ok(both.into_iter().flatten().flatten().flatten().collect())
             }

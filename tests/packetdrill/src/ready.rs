@@ -84,7 +84,10 @@ impl World {
                     .map_or(0, |s| s.send_queue.saturating_sub(s.unacknowledged as usize));
                 let room = if unsent < low_unsent { room } else { 0 };
                 let deferred = self.stack(None).tcp_is_deferred(conn);
-                if (state.may_send() || deferred) && !shut && room > limit / 2 || error || shut && state != State::SynSent {
+                if (state.may_send() || deferred) && !shut && room > limit / 2
+                    || error
+                    || shut && state != State::SynSent
+                {
                     events |= libc::POLLOUT | libc::POLLWRNORM;
                 }
                 if error && untold {

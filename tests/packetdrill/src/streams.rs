@@ -151,8 +151,7 @@ impl World {
         let now = self.now;
         let (bound, options) = (self.sock(fd)?.bound, self.sock(fd)?.options.clone());
         let fast = fast || (options.fast_open_connect && self.flags.fast_open.client());
-        let options =
-            if fast { options.for_fast_open(&self.flags) } else { options.for_tcp(&self.flags) };
+        let options = if fast { options.for_fast_open(&self.flags) } else { options.for_tcp(&self.flags) };
         let local = bound.map(|at| {
             if at.ip().is_ipv4() == to.is_ipv4() {
                 at

@@ -312,6 +312,12 @@ impl World {
             config.addresses = flags.addresses.iter().copied().chain(mine).chain(fallback).collect();
             config.announce = false;
             config.tcp = flags.tcp.clone();
+            if flags.freebsd {
+                // Whole segments, as it makes of a connection's buffer.
+                let headers = if local.is_some_and(|ip| ip.is_ipv6()) { 60 } else { 40 };
+                let mss = usize::from(flags.mtu.saturating_sub(headers)).max(1);
+                config.tcp.recv_buffer = config.tcp.recv_buffer.next_multiple_of(mss);
+            }
             let pool = Pool::new().expect("the system has memory for a pool");
             let mut stack = Stack::new(config, link::caps(flags.mtu), pool, flags.seed);
             stack.advance(now);

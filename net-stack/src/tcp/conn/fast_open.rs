@@ -143,8 +143,7 @@ impl Connection {
     #[cold]
     fn learn_of_fast_open(&mut self, seg: &Segment, was_lost: bool, cx: &mut Cx<'_>) {
         let experiments = cx.config.fast_open_experimental;
-        let given =
-            seg.options.fast_open.filter(|o| o.cookie.is_some() && (experiments || !o.experimental));
+        let given = seg.options.fast_open.filter(|o| o.cookie.is_some() && (experiments || !o.experimental));
         // RFC 7413 section 4.1.3: the client caches the cookie, and the MSS, of the SYN-ACK: also of one that refuses the data.
         let mss = seg.options.mss.unwrap_or(default_mss(&self.tuple)).max(cx.config.mss_floor);
         cx.net.fast_open.learn(&self.tuple, mss, given);

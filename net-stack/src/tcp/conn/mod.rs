@@ -373,7 +373,7 @@ impl Connection {
             window: RecvWindow::initial(config, options),
             assembler: Assembler::default(),
             sacks: SackReport::default(),
-            acks: AckPolicy::new(),
+            acks: AckPolicy::new(config.quick_acks),
             fin_at: None,
             last_ack_sent: agreed.irs + 1,
             timestamps: agreed.timestamps.map(|(offset, recent)| TimestampState {

@@ -4,10 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use hemi_queue::time::Instant;
 
-use crate::{
-    util::siphash::SipKey,
-    wire::Cookie,
-};
+use crate::{util::siphash::SipKey, wire::Cookie};
 
 /// How long a key of our own making is the current one; its cookies are good for twice that at most.
 const ROTATION: Duration = Duration::from_secs(6 * 3600);
@@ -143,7 +140,8 @@ mod tests {
     /// What Linux answers with the key 00010203-04050607-08090a0b-0c0d0e0f (computed from its definition by another program).
     #[test]
     fn cookies_are_those_of_linux() {
-        let key = FastOpenKey { current: [3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12], previous: None };
+        let key =
+            FastOpenKey { current: [3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12], previous: None };
         let keys = Keys::of([1, 2]);
         let cookie = keys.cookie(Some(&key), [10, 1, 2, 3].into(), [10, 4, 5, 6].into(), Instant::ZERO);
         assert_eq!(format!("{:?}", cookie.expect("a cookie")), LINUX_V4);

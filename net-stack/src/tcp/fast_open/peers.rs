@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use hemi_queue::time::Instant;
 
-use crate::{
-    tcp::demux::Tuple,
-    wire::FastOpen,
-};
+use crate::{tcp::demux::Tuple, wire::FastOpen};
 
 /// What the SYN of a Fast Open may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +119,7 @@ impl FastOpenPeers {
             let oldest = self.known.iter().min_by_key(|(_, peer)| peer.used).map(|(pair, _)| *pair);
             oldest.map(|pair| self.known.remove(&pair));
         }
-        let peer =
-            self.known.entry(pair).or_insert(Peer { cookie: None, mss: 0, asked: Asked::No, used });
+        let peer = self.known.entry(pair).or_insert(Peer { cookie: None, mss: 0, asked: Asked::No, used });
         peer.used = used;
         peer
     }

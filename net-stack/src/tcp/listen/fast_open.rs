@@ -67,9 +67,8 @@ impl Tcp {
             (None, _) => return Opening::Ordinary(None),
         };
         let conns = &self.conns;
-        let is_pending = |id: ConnId| {
-            conns.named(id.slot, id.generation).is_some_and(|conn| conn.is_fast_open_pending())
-        };
+        let is_pending =
+            |id: ConnId| conns.named(id.slot, id.generation).is_some_and(|conn| conn.is_fast_open_pending());
         if listener.ready.len() >= listener.backlog || !listener.fast_open.has_room(limit, now, is_pending) {
             net.counters.tcp_fast_open_overflows += 1;
             return Opening::Ordinary(None);
@@ -81,8 +80,7 @@ impl Tcp {
         let window = u32::from(seg.header.window);
         let agreed = Agreed { window, rtt: None, ..entry.agreed(seg, now, false) };
         let text = std::mem::take(&mut seg.payload);
-        let mut conn =
-            Connection::opened_by_syn(tuple, &agreed, &listener.options, verified, text, &mut cx);
+        let mut conn = Connection::opened_by_syn(tuple, &agreed, &listener.options, verified, text, &mut cx);
         conn.send_fast_syn_ack(answer, &mut cx);
         let (conn_slot, conn_generation) = self.conns.insert(Box::new(conn));
         let id = ConnId { slot: conn_slot, generation: conn_generation };

@@ -10,8 +10,8 @@
 //! (RFC 4987 section 3.6). A full accept queue drops the last ACK of the handshake: the client sends again.
 
 pub(super) mod cookies;
-pub(super) mod half_open;
 mod fast_open;
+pub(super) mod half_open;
 mod listener;
 
 pub(super) use fast_open::Opening;
