@@ -10,11 +10,12 @@ use hemi_queue::time::Instant;
 use super::{
     conn::{Cx, Segment},
     demux::Tuple,
+    listen::half_open,
 };
 use crate::{
-    ip::{Path, TcpSegment},
+    ip::ControlOptions,
     util::slab::Slab,
-    wire::{Ecn, Flags, Seq, TcpHeader, TcpOptions, Timestamps, protocol},
+    wire::{Flags, Seq, Timestamps},
 };
 
 /// What must be remembered.
@@ -53,8 +54,8 @@ pub(crate) struct TimeWaits {
 
 impl TimeWaits {
     /// Remember a connection; returns its slot.
-    pub(crate) fn insert(&mut self, tuple: Tuple, remains: Remains, expires: Instant) -> u32 {
-        let name = self.entries.insert(Entry { tuple, remains, expires });
+    pub(crate) fn insert(&mut self, tuple: &Tuple, remains: Remains, expires: Instant) -> u32 {
+        let name = self.entries.insert(Entry { tuple: *tuple, remains, expires });
         self.order.push_back(name);
         name.0
     }
@@ -165,24 +166,7 @@ impl TimeWaits {
         let now_ms = (cx.now.as_nanos() / 1_000_000) as u32;
         let timestamps =
             remains.timestamps.map(|(offset, echo)| Timestamps { value: now_ms.wrapping_add(offset), echo });
-        let header = TcpHeader {
-            src_port: tuple.local_port,
-            dst_port: tuple.remote_port,
-            seq: remains.nxt,
-            ack: remains.rcv_nxt,
-            flags: Flags::ACK,
-            window: remains.window,
-            urgent: 0,
-            header_len: 0,
-        };
-        let options = TcpOptions { timestamps, ..TcpOptions::default() };
-        let mut path = Path::new(tuple.local, tuple.remote, protocol::TCP, cx.net.caps.mtu);
-        let payload = hemi_queue::Sga::new();
-        let segment = TcpSegment { header, options, payload, ecn: Ecn::NotCapable, segment_size: 0 };
-        if cx.net.tx.has_room() {
-            let _ = cx.net.send_tcp(cx.now, &mut path, false, segment);
-        } else {
-            cx.net.counters.drop_tx_queue_full += 1;
-        }
+        let options = ControlOptions { timestamps, ..ControlOptions::default() };
+        half_open::send(tuple, Flags::ACK, remains.nxt, remains.rcv_nxt, remains.window, options, cx);
     }
 }

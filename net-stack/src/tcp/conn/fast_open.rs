@@ -112,10 +112,16 @@ impl Connection {
         (option, (self.buffer.len() as u32).min(room))
     }
 
+    /// Whether a SYN of ours may have more to it than another's.
+    #[inline]
+    pub(super) fn opens_fast(&self) -> bool {
+        self.fast_open != FastOpening::default()
+    }
+
     /// The option of a SYN of ours that is about to leave, and how much data goes with it.
     #[inline]
     pub(super) fn offer_in_syn(&mut self, options: &mut TcpOptions, cx: &mut Cx<'_>) -> u32 {
-        if self.fast_open == FastOpening::default() || self.state != State::SynSent {
+        if !self.opens_fast() || self.state != State::SynSent {
             return 0;
         }
         let (option, len) = self.fast_open_offer(cx);
@@ -212,33 +218,31 @@ impl Connection {
 impl Connection {
     /// A connection that a SYN has opened, with the data that came in it. `verified`: it had a cookie of ours, so the answer goes to somebody who has
     /// had one before.
-    pub(crate) fn opened_by_syn(
-        tuple: Tuple,
+    pub(crate) fn open_by_syn(
+        &mut self,
+        tuple: &Tuple,
         agreed: &Agreed,
         options: &TcpOptionsConfig,
         verified: bool,
         mut text: Buf,
         cx: &mut Cx<'_>,
-    ) -> Self {
-        let mut conn = Self::new(tuple, agreed, options, cx);
-        conn.begin(agreed, cx);
-        conn.state = State::SynReceived;
-        conn.una = conn.iss;
-        conn.syn_due = true;
-        conn.fast_open.set(FastOpening::PENDING);
+    ) {
+        self.accept(tuple, agreed, options, cx);
+        self.state = State::SynReceived;
+        self.una = self.iss;
+        self.syn_due = true;
+        self.fast_open.set(FastOpening::PENDING);
         if !verified {
-            conn.fast_open.set(FastOpening::COOKIELESS);
+            self.fast_open.set(FastOpening::COOKIELESS);
         }
-        text.truncate(conn.window.limit() as usize);
+        text.truncate(self.window.limit() as usize);
         if !text.is_empty() {
-            conn.fast_open.set(FastOpening::TAKEN);
-            conn.take_text(agreed.irs + 1, text, cx);
+            self.fast_open.set(FastOpening::TAKEN);
+            self.take_text(agreed.irs + 1, text, cx);
             // The window of the SYN-ACK begins behind it.
-            conn.window.start(conn.rcv_nxt, cx.now);
+            self.window.start(self.rcv_nxt, cx.now);
         }
-        cx.net.counters.tcp_passive_opens += 1;
         cx.net.counters.tcp_fast_opens_passive += 1;
-        conn
     }
 
     /// Send the SYN-ACK of a connection that a SYN has opened, with a new cookie if there is one.

@@ -32,9 +32,9 @@ impl Tcp {
     pub(in crate::tcp) fn open_by_syn(
         &mut self,
         hash: u32,
-        tuple: Tuple,
+        tuple: &Tuple,
         opening: (u32, (Seq, u32), Offer),
-        seg: &mut Segment,
+        seg: &Segment,
         net: &mut Net,
         now: Instant,
     ) -> Opening {
@@ -73,16 +73,16 @@ impl Tcp {
             net.counters.tcp_fast_open_overflows += 1;
             return Opening::Ordinary(None);
         }
+        let mut conn = self.spare.pop().unwrap_or_else(Connection::blank);
         let mut cx =
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        let entry = HalfOpen::new(tuple, (slot, generation), iss, offset, offer, seg, &cx);
+        let entry = HalfOpen::new(*tuple, (slot, generation), iss, offset, offer, seg, &cx);
         // RFC 7323 section 2.2: the window in a SYN is never scaled.
         let window = u32::from(seg.header.window);
         let agreed = Agreed { window, rtt: None, ..entry.agreed(seg, now, false) };
-        let text = std::mem::take(&mut seg.payload);
-        let mut conn = Connection::opened_by_syn(tuple, &agreed, &listener.options, verified, text, &mut cx);
+        conn.open_by_syn(tuple, &agreed, &listener.options, verified, seg.payload.clone(), &mut cx);
         conn.send_fast_syn_ack(answer, &mut cx);
-        let (conn_slot, conn_generation) = self.conns.insert(Box::new(conn));
+        let (conn_slot, conn_generation) = self.conns.insert(conn);
         let id = ConnId { slot: conn_slot, generation: conn_generation };
         listener.ready.push_back(id);
         listener.fast_open.add(id);
