@@ -6,7 +6,6 @@ use std::{
     io::{self, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     thread,
-    time::Duration,
 };
 
 use hemi_net::{ConnId, TcpOptionsConfig};
