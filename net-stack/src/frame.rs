@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use hemi_queue::{Buf, Sga};
+use hemi_queue::{Buf, BufMut, Sga};
 
 /// What the device knows of a received frame's transport checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -120,6 +120,17 @@ impl TxFrame {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Append the whole frame to a buffer, or as much of it as fits.
+    #[inline]
+    pub fn put_into(&self, out: &mut BufMut) {
+        out.put(self.head());
+        if self.payload.parts() > 0 {
+            for part in &self.payload {
+                out.put(part);
+            }
+        }
     }
 
     /// Copy the whole frame to the front of `out`; returns its length, or `None` when it does not fit.

@@ -56,12 +56,11 @@ impl<D: Device> Host<D> {
     #[inline]
     fn receive_burst(&mut self, now: Instant) -> Result<usize, Gone> {
         let received = self.device.rx_burst(now, RX_BURST, &mut self.burst)?;
-        if received > 0 {
-            // Taken from the end: that moves nothing.
-            self.burst.reverse();
-            while let Some(frame) = self.burst.pop() {
-                self.stack.receive(frame, now);
-            }
+        if received > 1 {
+            self.burst.reverse(); // taken from the end: that moves nothing
+        }
+        while let Some(frame) = self.burst.pop() {
+            self.stack.receive(frame, now);
         }
         Ok(received)
     }

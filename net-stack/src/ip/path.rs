@@ -99,6 +99,12 @@ impl Path {
         self.resolved && !self.looped && self.epoch == net.epoch && now < self.valid_until
     }
 
+    /// The same of one that [`leads_away`](Self::leads_away).
+    #[inline(always)]
+    pub(crate) fn is_current(&self, net: &Net, now: Instant) -> bool {
+        self.epoch == net.epoch && now < self.valid_until
+    }
+
     /// Whether the peer is known to be another host.
     pub(crate) fn leads_away(&self) -> bool {
         self.resolved && !self.looped

@@ -11,6 +11,7 @@
 //! | [`ipv4`], [`ipv6`] | RFC 791, RFC 8200 and its extension headers |
 //! | [`icmpv4`], [`icmpv6`], [`ndp`] | RFC 792, RFC 4443, RFC 4861 |
 //! | [`udp`], [`tcp`], [`tcp_options`] | RFC 768, RFC 9293, RFC 2018, RFC 7323, RFC 5482 |
+//! | `common` | all of Ethernet, IPv4 and TCP at once, when they have the one layout that most segments have |
 //! | `predicted` | all of Ethernet, IP and TCP in one pass, when they are as expected |
 //! | [`checksum`], [`seq`] | RFC 1071 and 1624, sequence numbers modulo 2³² |
 //!
@@ -18,6 +19,7 @@
 
 pub mod arp;
 pub mod checksum;
+pub(crate) mod common;
 pub mod ethernet;
 pub mod icmpv4;
 pub mod icmpv6;
@@ -33,6 +35,7 @@ mod tests;
 pub mod udp;
 
 pub use checksum::Sum;
+pub(crate) use common::Common;
 pub use ethernet::{EtherType, EthernetHeader, MacAddr};
 pub use ipv4::Ipv4Header;
 pub use ipv6::Ipv6Header;
