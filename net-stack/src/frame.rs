@@ -238,11 +238,12 @@ impl TxQueue {
     #[inline]
     pub fn discard(&mut self) {
         if self.len > 0 {
-            let payload = &mut self.slots[self.first].payload;
-            if payload.parts() > 0 {
-                *payload = Sga::new();
+            if let Some(slot) = self.slots.get_mut(self.first)
+                && slot.payload.parts() > 0
+            {
+                drop(std::mem::take(&mut slot.payload).into_single());
             }
-            self.first = (self.first + 1) & (self.slots.len() - 1);
+            self.first = (self.first + 1) & self.slots.len().wrapping_sub(1);
             self.len -= 1;
         }
     }

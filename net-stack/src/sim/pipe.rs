@@ -86,7 +86,7 @@ impl Device for Pipe {
         self.caps
     }
 
-    #[inline]
+    #[inline(always)]
     fn rx_burst(&mut self, _: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {
         let checksum = if self.caps.tx_checksum { RxChecksum::Good } else { RxChecksum::Unknown };
         let mut incoming = self.incoming.borrow_mut();
@@ -100,7 +100,7 @@ impl Device for Pipe {
         Ok(n)
     }
 
-    #[inline]
+    #[inline(always)]
     fn tx_burst(&mut self, _: Instant, frames: &mut TxQueue) -> Result<usize, Gone> {
         let mut outgoing = self.outgoing.borrow_mut();
         let mut n = 0;
