@@ -110,6 +110,54 @@ impl Tcp {
         net: &mut Net,
         now: Instant,
     ) -> Result<ConnId, ConnError> {
+        let local_ip = match self.last_opened {
+            // Addresses and routes are the interface's for life: what was right once is.
+            Some((known, from)) if known == remote.ip() && local.is_none() && remote.port() != 0 => from,
+            _ => self.address_towards(remote, local, net)?,
+        };
+        let mut tuple = Tuple {
+            local: local_ip,
+            remote: remote.ip(),
+            local_port: local.map_or(0, |l| l.port()),
+            remote_port: remote.port(),
+        };
+        let chosen = tuple.local_port != 0;
+        let hash = if chosen {
+            if let Some(cores) = &net.cores {
+                cores.will_live_here(tuple.remote(), tuple.local());
+            }
+            self.demux.hash(&tuple)
+        } else {
+            self.choose_port(&mut tuple, net.cores.as_deref()).ok_or(ConnError::NoPorts)?
+        };
+        match if chosen { self.find(hash, &tuple) } else { None } {
+            None => {}
+            // RFC 6191 is about SYNs that arrive; our own new incarnation starts beyond the old one because its ISN does.
+            Some(Target::TimeWait(slot)) => {
+                self.demux.remove(hash, Target::TimeWait(slot));
+                self.time_wait.remove(slot);
+            }
+            Some(_) => return Err(ConnError::AddressInUse),
+        }
+        let (iss, offset) = self.secrets.opening(&tuple, now);
+        let mut conn = self.spare_connection();
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        conn.connect(&tuple, iss, offset, options, &mut cx);
+        let (slot, generation) = self.conns.insert(conn);
+        self.demux.insert(hash, Target::Connection(slot));
+        self.settle(slot, net, now);
+        Ok(ConnId { slot, generation })
+    }
+
+    /// The address to open a connection to `remote` from.
+    #[inline(never)]
+    fn address_towards(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        net: &Net,
+    ) -> Result<IpAddr, ConnError> {
         // RFC 9293 section 3.9.2.3 (MUST-46): an OPEN with an invalid remote address is an error.
         if remote.port() == 0 || !net.addresses.is_valid_peer(remote.ip()) {
             return Err(ConnError::Unreachable);
@@ -122,52 +170,26 @@ impl Tcp {
         if !net.addresses.is_ours(remote.ip()) && net.routes.next_hop(&net.addresses, remote.ip()).is_none() {
             return Err(ConnError::Unreachable);
         }
-        let mut tuple = Tuple {
-            local: local_ip,
-            remote: remote.ip(),
-            local_port: local.map_or(0, |l| l.port()),
-            remote_port: remote.port(),
-        };
-        let chosen = tuple.local_port != 0;
-        if !chosen {
-            tuple.local_port = self.ephemeral_port(&tuple, net.cores.as_deref()).ok_or(ConnError::NoPorts)?;
-        } else if let Some(cores) = &net.cores {
-            cores.will_live_here(tuple.remote(), tuple.local());
+        if local.is_none() {
+            self.last_opened = Some((remote.ip(), local_ip));
         }
-        let hash = self.demux.hash(&tuple);
-        match if chosen { self.find(hash, &tuple) } else { None } {
-            None => {}
-            // RFC 6191 is about SYNs that arrive; our own new incarnation starts beyond the old one because its ISN does.
-            Some(Target::TimeWait(slot)) => {
-                self.demux.remove(hash, Target::TimeWait(slot));
-                self.time_wait.remove(slot);
-            }
-            Some(_) => return Err(ConnError::AddressInUse),
-        }
-        let (iss, offset) = self.secrets.opening(&tuple, now);
-        let mut cx =
-            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        let conn = Connection::connect(tuple, iss, offset, options, &mut cx);
-        let (slot, generation) = self.conns.insert(Box::new(conn));
-        self.demux.insert(hash, Target::Connection(slot));
-        self.settle(slot, net, now);
-        Ok(ConnId { slot, generation })
+        Ok(local_ip)
     }
 
-    fn ephemeral_port(&mut self, tuple: &Tuple, cores: Option<&Cores>) -> Option<u16> {
-        let (demux, conns, listeners) = (&self.demux, &self.conns, &self.listeners);
-        let range = self.config.ephemeral_ports;
-        self.secrets.ephemeral_port(tuple, range, |port| {
-            let tuple = Tuple { local_port: port, ..*tuple };
-            let taken = demux.find(demux.hash(&tuple), |target| match target {
-                Target::Connection(slot) => conns.get(slot).is_some_and(|c| c.tuple == tuple),
-                // Half-open and TIME-WAIT: leave the port alone, whoever's it is.
-                Target::HalfOpen(_) | Target::TimeWait(_) => true,
-            });
+    /// Choose the local port of a connection that is to be opened; returns the hash of its tuple then.
+    #[inline(never)]
+    fn choose_port(&mut self, tuple: &mut Tuple, cores: Option<&Cores>) -> Option<u32> {
+        let mut ports = self.secrets.ephemeral_ports(tuple, self.config.ephemeral_ports);
+        loop {
+            tuple.local_port = self.secrets.next_port(&mut ports)?;
+            let hash = self.demux.hash(tuple);
+            // Of a connection that was, half-open or in TIME-WAIT, the port is left alone as well.
+            let taken = self.find(hash, tuple).is_some() || self.listeners.has_port(tuple.local_port);
             // With several cores: one whose segments come to this core, by the rule that all go by.
-            let ours = cores.is_none_or(|cores| cores.may_open(tuple.remote(), tuple.local()));
-            taken.is_none() && !listeners.has_port(port) && ours
-        })
+            if !taken && cores.is_none_or(|cores| cores.may_open(tuple.remote(), tuple.local())) {
+                return Some(hash);
+            }
+        }
     }
 
     #[inline]
@@ -331,7 +353,7 @@ impl Tcp {
             .named(id.slot, id.generation)
             .is_some_and(|c| matches!(c.state, State::Closed | State::TimeWait))
         {
-            self.conns.remove(id.slot);
+            self.forget_connection(id.slot);
         }
     }
 

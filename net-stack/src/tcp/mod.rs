@@ -4,7 +4,7 @@
 //!
 //! | part | files |
 //! |---|---|
-//! | who a segment is for | `demux.rs`, `layer.rs` (segments), `calls.rs` (the application) |
+//! | who a segment is for | `demux.rs`, `layer.rs` (segments), `calls.rs` (the application); short ways: `predicted.rs`, `opening.rs` |
 //! | a connection | `conn/`: input, acknowledgement, loss, text, output, timers |
 //! | what it sends | `send_buffer.rs`, `flight.rs` (scoreboard), `rack.rs`, `recovery.rs`, `rtt.rs`, `cc/` |
 //! | what it receives | `assembler.rs`, `sack_report.rs`, `ack_policy.rs`, `recv_window.rs` |
@@ -28,6 +28,7 @@ mod flight;
 mod isn;
 mod layer;
 mod listen;
+mod opening;
 mod predicted;
 mod rack;
 mod recovery;

@@ -12,7 +12,7 @@
 //! | [`icmpv4`], [`icmpv6`], [`ndp`] | RFC 792, RFC 4443, RFC 4861 |
 //! | [`udp`], [`tcp`], [`tcp_options`] | RFC 768, RFC 9293, RFC 2018, RFC 7323, RFC 5482 |
 //! | `common` | all of Ethernet, IPv4 and TCP at once, when they have the one layout that most segments have |
-//! | `predicted` | all of Ethernet, IP and TCP in one pass, when they are as expected |
+//! | `predicted`, `opening` | all of Ethernet, IP and TCP in one pass, when they are as expected |
 //! | [`checksum`], [`seq`] | RFC 1071 and 1624, sequence numbers modulo 2³² |
 //!
 //! Deliberately absent: VLAN tags, IP options' meaning (they are skipped), IPsec, routing headers (refused).
@@ -26,6 +26,7 @@ pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
+mod opening;
 pub(crate) mod predicted;
 pub mod seq;
 pub mod tcp;
@@ -39,6 +40,7 @@ pub(crate) use common::Common;
 pub use ethernet::{EtherType, EthernetHeader, MacAddr};
 pub use ipv4::Ipv4Header;
 pub use ipv6::Ipv6Header;
+pub(crate) use opening::Opening;
 pub(crate) use predicted::{Flow, Predicted, Shape};
 pub use seq::Seq;
 pub use tcp::{Flags, TcpHeader};

@@ -108,7 +108,29 @@ impl TcpOptions {
         if bytes.is_empty() { Self::default() } else { Self::parse_any(bytes) }
     }
 
-    fn parse_any(mut bytes: &[u8]) -> Self {
+    fn parse_any(bytes: &[u8]) -> Self {
+        // The layout that nearly every SYN has: ours, Linux's, and that of others who took theirs for a pattern.
+        if let Some(
+            &[MSS, 4, m0, m1, SACK_PERMITTED, 2, TIMESTAMPS, 10, ref times @ .., NOP, WINDOW_SCALE, 3, shift],
+        ) = <&[u8; 20]>::try_from(bytes).ok()
+            && (m0, m1) != (0, 0)
+        {
+            let [v0, v1, v2, v3, e0, e1, e2, e3] = *times;
+            let value = u32::from_be_bytes([v0, v1, v2, v3]);
+            let echo = u32::from_be_bytes([e0, e1, e2, e3]);
+            return Self {
+                mss: Some(u16::from_be_bytes([m0, m1])),
+                window_scale: Some(shift),
+                sack_permitted: true,
+                timestamps: Some(Timestamps { value, echo }),
+                ..Self::default()
+            };
+        }
+        Self::parse_each(bytes)
+    }
+
+    #[inline(never)]
+    fn parse_each(mut bytes: &[u8]) -> Self {
         let mut options = Self::default();
         while let [kind, rest @ ..] = bytes {
             match *kind {

@@ -14,7 +14,7 @@ use crate::{
 const PAWS_IDLE: Duration = Duration::from_secs(24 * 24 * 3600);
 
 /// A received segment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Segment {
     pub(crate) header: TcpHeader,
     pub(crate) options: TcpOptions,
@@ -39,10 +39,10 @@ impl Segment {
 
 impl Connection {
     /// Take in a segment for this connection.
-    #[inline]
-    pub(crate) fn on_segment(&mut self, mut seg: Segment, cx: &mut Cx<'_>) {
+    #[inline(never)]
+    pub(crate) fn on_segment(&mut self, seg: &mut Segment, cx: &mut Cx<'_>) {
         match self.state {
-            State::SynSent => return self.on_segment_in_syn_sent(&mut seg, cx),
+            State::SynSent => return self.on_segment_in_syn_sent(seg, cx),
             State::Closed | State::Listen | State::TimeWait => return,
             _ => {}
         }
@@ -50,11 +50,11 @@ impl Connection {
         let flags = seg.header.flags;
 
         // RFC 7323 section 5.3, R1: PAWS comes before anything else, and never applies to a RST (section 5.2).
-        if !flags.has(Flags::RST) && !self.passes_paws(&seg, cx) {
+        if !flags.has(Flags::RST) && !self.passes_paws(seg, cx) {
             return;
         }
         // First, check sequence number.
-        if !self.is_acceptable(&seg, cx) {
+        if !self.is_acceptable(seg, cx) {
             return;
         }
         // RFC 7323 section 4.3 (2): If SEG.SEQ <= Last.ACK.sent, TS.Recent is set to SEG.TSval: in order only, so that a late ACK cannot
@@ -70,7 +70,7 @@ impl Connection {
         }
         // Second, check the RST bit.
         if flags.has(Flags::RST) {
-            return self.on_reset(&seg, cx);
+            return self.on_reset(seg, cx);
         }
         // Fourth, check the SYN bit.
         if flags.has(Flags::SYN) {
@@ -84,11 +84,11 @@ impl Connection {
             cx.net.counters.drop_tcp_no_ack += 1;
             return;
         }
-        if self.state == State::SynReceived && !self.complete_handshake(&seg, cx) {
+        if self.state == State::SynReceived && !self.complete_handshake(seg, cx) {
             return;
         }
         self.retries_answered();
-        if !self.on_ack(&seg, cx) {
+        if !self.on_ack(seg, cx) {
             return;
         }
         if self.state == State::Closed {
@@ -98,7 +98,7 @@ impl Connection {
         // pointer gives: urgent data is part of the stream.
         // Seventh, process the segment text; eighth, check the FIN bit.
         if !seg.payload.is_empty() || flags.has(Flags::FIN) {
-            self.on_text(&mut seg, cx);
+            self.on_text(seg, cx);
         }
     }
 

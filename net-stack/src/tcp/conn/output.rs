@@ -254,7 +254,7 @@ impl Connection {
     }
 
     /// Our FIN left: transitions 7 and 11 of `state.rs`.
-    fn on_fin_sent(&mut self) {
+    pub(super) fn on_fin_sent(&mut self) {
         self.fin = Fin::Sent;
         match self.state {
             State::Established | State::SynReceived => self.set_state(State::FinWait1),
@@ -265,7 +265,7 @@ impl Connection {
 
     /// RFC 5681 section 4.1: after an idle period longer than the RTO, cwnd is reduced to the restart window.
     #[inline]
-    fn restart_after_idle(&mut self, cx: &Cx<'_>) {
+    pub(super) fn restart_after_idle(&mut self, cx: &Cx<'_>) {
         if self.flight.is_empty() && cx.now.nanos_since(self.last_send) > self.rtt.rto_nanos(cx.config) {
             self.disturb();
             self.cc.on_idle(cx.now);
@@ -348,7 +348,8 @@ impl Connection {
     }
 
     /// Our SYN, or the SYN-ACK of a simultaneous open.
-    fn send_syn(&mut self, cx: &mut Cx<'_>) {
+    #[inline(never)]
+    pub(super) fn send_syn(&mut self, cx: &mut Cx<'_>) {
         self.syn_due = false;
         let mut flags = Flags::SYN;
         let mut options =
@@ -364,14 +365,17 @@ impl Connection {
             // drops it.
             flags |= Flags::ECE | Flags::CWR;
         }
-        if let Some(limit) = self.options.user_timeout.get() {
-            options.user_timeout = Some(limit.as_secs().min(0x7fff * 60) as u32);
-        }
         if self.deadlines.rto == Instant::FAR_FUTURE {
             self.deadlines.rto = cx.now + self.rtt.syn_rto(cx.config);
             self.stalled_since = cx.now;
         }
         self.last_send = cx.now;
+        let user_timeout = self.options.user_timeout.get();
+        if user_timeout.is_none() && self.path.is_ready(cx.net, cx.now) {
+            return self.send_syn_express(flags, options, cx);
+        }
+        let user_timeout = user_timeout.map(|limit| limit.as_secs().min(0x7fff * 60) as u32);
+        let options = TcpOptions { user_timeout, ..options.into() };
         self.emit_with(flags, self.iss, Sga::new(), options, Ecn::NotCapable, 0, cx);
     }
 

@@ -91,7 +91,7 @@ impl Connection {
         self.timestamps =
             timestamps.map(|(offset, recent)| super::TimestampState { offset, recent, recent_at: cx.now });
         self.rtt.forget_backoff();
-        self.begin(&agreed, cx);
+        self.begin(&agreed, self.cc.algorithm(), cx);
     }
 
     /// Both ends know each other.

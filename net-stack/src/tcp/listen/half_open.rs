@@ -5,7 +5,7 @@ use std::time::Duration;
 use hemi_queue::{Sga, time::Instant, wheel::Key};
 
 use crate::{
-    ip::{Path, TcpSegment},
+    ip::{Control, ControlOptions, Path, TcpSegment},
     tcp::{
         conn::{Agreed, Cx, Segment, default_mss, offer},
         demux::Tuple,
@@ -209,7 +209,7 @@ impl HalfOpen {
     }
 
     fn emit(&self, mut flags: Flags, seq: Seq, cx: &mut Cx<'_>) {
-        let mut options = crate::wire::TcpOptions::default();
+        let mut options = ControlOptions::default();
         if flags.has(Flags::SYN) {
             options = offer(cx.config, &self.tuple, cx.net.caps.mtu, self.offer.shift, self.offer.most);
             options.window_scale = options.window_scale.filter(|_| self.scale.is_some());
@@ -233,24 +233,38 @@ pub(in crate::tcp) fn send(
     seq: Seq,
     ack: Seq,
     window: u16,
-    options: crate::wire::TcpOptions,
+    options: ControlOptions,
     cx: &mut Cx<'_>,
 ) {
     if !cx.net.tx.has_room() {
         cx.net.counters.drop_tx_queue_full += 1;
         return;
     }
+    let ack = if flags.has(Flags::ACK) { ack } else { Seq(0) };
+    let window = if flags.has(Flags::RST) { 0 } else { window };
+    let ports = (tuple.local_port, tuple.remote_port);
+    let control = Control { ports, seq, ack, flags, window, options };
+    if !cx.net.send_control_between(tuple, &control, cx.now) {
+        send_anyhow(tuple, &control, cx);
+    }
+}
+
+/// The same when the way there is not known, or not to be used any more.
+#[cold]
+fn send_anyhow(tuple: &Tuple, control: &Control, cx: &mut Cx<'_>) {
+    let Control { seq, ack, flags, window, options, .. } = *control;
     let header = TcpHeader {
         src_port: tuple.local_port,
         dst_port: tuple.remote_port,
         seq,
-        ack: if flags.has(Flags::ACK) { ack } else { Seq(0) },
+        ack,
         flags,
-        window: if flags.has(Flags::RST) { 0 } else { window },
+        window,
         urgent: 0,
         header_len: 0,
     };
     let mut path = Path::new(tuple.local, tuple.remote, protocol::TCP, cx.net.caps.mtu);
+    let options = options.into();
     let segment = TcpSegment { header, options, payload: Sga::new(), ecn: Ecn::NotCapable, segment_size: 0 };
     let _ = cx.net.send_tcp(cx.now, &mut path, false, segment);
 }
