@@ -50,6 +50,7 @@ use crate::{
     device::Caps,
     frame::{RxFrame, TxQueue},
     neighbor::Neighbors,
+    tcp::FastOpenPeers,
     timer::Timer,
     util::{rng::Rng, token_bucket::TokenBucket},
 };
@@ -67,6 +68,8 @@ pub(crate) struct Net {
     pub(crate) neighbors: Neighbors,
     pub(crate) reassembly: Reassembly,
     pub(crate) pmtu: PathMtus,
+    /// Cookies of servers.
+    pub(crate) fast_open: FastOpenPeers,
     pub(crate) counters: Counters,
     pub(crate) timers: Wheel<Timer>,
     pub(crate) pool: Pool,
@@ -100,6 +103,7 @@ impl Net {
             neighbors: Neighbors::new(),
             reassembly: Reassembly::new(),
             pmtu: PathMtus::default(),
+            fast_open: FastOpenPeers::default(),
             counters: Counters::default(),
             timers: Wheel::new(),
             pool,

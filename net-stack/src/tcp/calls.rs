@@ -49,6 +49,7 @@ impl Tcp {
             options,
             ready: std::collections::VecDeque::default(),
             signalled: false,
+            fast_open: super::fast_open::Pending::default(),
         };
         let (slot, generation) = self.listeners.insert(listener);
         Ok((ListenerId { slot, generation }, at))
@@ -225,8 +226,11 @@ impl Tcp {
         let Some(conn) = self.conns.named_mut(id.slot, id.generation) else {
             return Err((ConnError::Closed, unit));
         };
-        if let Err(error) = conn.may_push() {
-            return Err((error, unit));
+        if !conn.is_known_calm() {
+            if let Err(error) = conn.may_push() {
+                return Err((error, unit));
+            }
+            conn.open_now();
         }
         if unit.len() >= MAX_UNIT {
             return Err((ConnError::TooLarge, unit));
@@ -260,11 +264,47 @@ impl Tcp {
     }
 
     #[inline(never)]
-    fn why_nothing(&self, id: ConnId) -> Result<Option<Buf>, ConnError> {
-        match self.conns.named(id.slot, id.generation) {
-            Some(conn) => conn.error.map_or(Ok(None), Err),
-            None => Err(ConnError::Closed),
+    fn why_nothing(&mut self, id: ConnId) -> Result<Option<Buf>, ConnError> {
+        let Some(conn) = self.conns.named_mut(id.slot, id.generation) else { return Err(ConnError::Closed) };
+        if conn.is_deferred() {
+            // Who waits for the peer to speak first has nothing for the SYN to carry.
+            conn.open_now();
+            conn.dirty = true;
+            self.dirty.push_back(id.slot);
         }
+        match conn.error {
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    /// Send the SYN that waits for data to carry, with what there is.
+    pub(crate) fn open_now(&mut self, id: ConnId, net: &mut Net, now: Instant) {
+        self.on_named(id, net, now, |conn, _| conn.open_now());
+    }
+
+    /// How many bytes the SYN of a connection could carry that waits for data.
+    pub(crate) fn deferred_room(&mut self, id: ConnId, net: &mut Net, now: Instant) -> usize {
+        let Some(conn) = self.conns.named(id.slot, id.generation) else { return 0 };
+        let cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        conn.deferred_room(&cx) as usize
+    }
+
+    /// How many bytes the SYN to a server could carry; none when it would ask for a cookie, or do without.
+    pub(crate) fn syn_room(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        options: &TcpOptionsConfig,
+        net: &mut Net,
+        now: Instant,
+    ) -> Option<usize> {
+        let local = local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
+        let local = local.or_else(|| net.addresses.source_for(remote.ip()))?;
+        let tuple = Tuple { local, remote: remote.ip(), local_port: 0, remote_port: remote.port() };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        super::conn::syn_room_of(&tuple, options, &mut cx).map(|room| room as usize)
     }
 
     pub(crate) fn shutdown(&mut self, id: ConnId, net: &mut Net, now: Instant) {

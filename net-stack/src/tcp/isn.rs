@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hemi_queue::time::Instant;
 
-use super::demux::Tuple;
+use super::{demux::Tuple, fast_open::Keys};
 use crate::{
     util::{rng::Rng, siphash::SipKey},
     wire::Seq,
@@ -15,6 +15,8 @@ pub(crate) struct Secrets {
     opening: SipKey,
     port: SipKey,
     pub(crate) cookie: SipKey,
+    /// For Fast Open cookies.
+    pub(crate) fast_open: Keys,
     /// RFC 6056 section 3.3.4: the table of counters of algorithm 4.
     counters: [u32; 16],
     /// Between whom a port was last chosen, and the hash of that: most programs talk to few others.
@@ -23,10 +25,12 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     pub(crate) fn new(rng: &mut Rng) -> Self {
+        let [opening, port, cookie] = std::array::from_fn(|_| SipKey::random(rng));
         Self {
-            opening: SipKey::random(rng),
-            port: SipKey::random(rng),
-            cookie: SipKey::random(rng),
+            opening,
+            port,
+            cookie,
+            fast_open: Keys::of([cookie.hash(&[1]), cookie.hash(&[2])]),
             counters: std::array::from_fn(|_| rng.next() as u32),
             last_port: None,
         }

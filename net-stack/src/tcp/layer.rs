@@ -10,7 +10,7 @@ use super::{
     conn::{Connection, Cx, Segment},
     demux::{Demux, Target, Tuple},
     isn::Secrets,
-    listen::{HalfOpen, Listeners, cookies, half_open},
+    listen::{HalfOpen, Listeners, Opening, cookies, half_open},
     predicted::LastFlows,
     recv_window::RecvWindow,
     reset,
@@ -66,12 +66,12 @@ pub(crate) enum TcpEvent {
 pub(crate) struct Tcp {
     pub(crate) config: TcpConfig,
     pub(super) timing: Timing,
-    pub(super) secrets: Secrets,
+    pub(crate) secrets: Secrets,
     pub(super) demux: Demux,
     pub(super) conns: Slab<Box<Connection>>,
     /// The memory of connections that are over, for the next ones.
     #[allow(clippy::vec_box)] // the boxes are what is kept
-    spare: Vec<Box<Connection>>,
+    pub(super) spare: Vec<Box<Connection>>,
     half_open: Slab<HalfOpen>,
     /// Where the last one that gave way was.
     half_open_hand: u32,
@@ -215,6 +215,11 @@ impl Tcp {
         let Some(conn) = self.conns.get_mut(slot) else { return };
         conn.disarm(net);
         self.last = LastFlows::NONE;
+        if conn.is_fast_open_pending() {
+            let tuple = conn.tuple;
+            self.forget_fast_open(slot, &tuple, now);
+        }
+        let Some(conn) = self.conns.get_mut(slot) else { return };
         let (hash, orphan) = (self.demux.hash(&conn.tuple), conn.is_orphan());
         let name = Target::Connection(slot);
         if conn.state == State::TimeWait {
@@ -308,6 +313,17 @@ impl Tcp {
         let window = RecvWindow::initial(&self.config, options);
         let window =
             half_open::Offer { window: window.in_syn(), shift: window.shift, most: options.max_segment };
+        if isn_after != Seq(0) && iss.before(isn_after) {
+            iss = isn_after;
+        }
+        let mut cookie = None;
+        if seg.options.fast_open.is_some() || !seg.payload.is_empty() {
+            let opening = (listener, (iss, offset), window);
+            match self.open_by_syn(hash, tuple, opening, seg, net, now) {
+                Opening::Done => return,
+                Opening::Ordinary(answer) => cookie = answer,
+            }
+        }
         if self.half_open.len() >= self.config.half_open_limit && !self.reclaim_half_open(net) {
             let mut cx =
                 Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
@@ -321,12 +337,10 @@ impl Tcp {
         }
         let cx =
             &mut Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        if isn_after != Seq(0) && iss.before(isn_after) {
-            iss = isn_after;
-        }
         let name = (listener, self.listeners.slab.generation(listener));
         let mut entry = HalfOpen::new(*tuple, name, iss, offset, window, seg, cx);
-        entry.send_syn_ack(cx);
+        cx.net.counters.tcp_fast_open_cookies_sent += u64::from(cookie.is_some());
+        entry.send_syn_ack_with(cookie, cx);
         let (slot, generation) = self.half_open.next();
         entry.timer = cx.net.timers.insert(entry.deadline(cx), Timer::HalfOpen(slot, generation));
         self.half_open.insert(entry);

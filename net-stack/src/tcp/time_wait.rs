@@ -241,6 +241,11 @@ impl TimeWaits {
                 return Verdict::Reopen(r.nxt + 65_537);
             }
         }
+        // RFC 9293 section 3.10.7.4, fifth: "if the ACK bit is off, drop the segment and return"; only what is not in the window is answered (first).
+        let window = u32::from(r.window).max(1);
+        if !flags.any(Flags::ACK | Flags::SYN) && seg.header.seq.within(r.rcv_nxt, window) {
+            return Verdict::Done;
+        }
         // "The only thing that can arrive in this state is a retransmission of the remote FIN. Acknowledge it, and restart the 2 MSL
         // timeout."
         let in_order = seg.header.seq == r.rcv_nxt && seg.len() == 0;

@@ -44,6 +44,10 @@ impl Connection {
         match self.state {
             State::SynSent => return self.on_segment_in_syn_sent(seg, cx),
             State::Closed | State::Listen | State::TimeWait => return,
+            State::SynReceived if self.is_repeated_syn(&seg) => {
+                self.syn_due = true;
+                return;
+            }
             _ => {}
         }
         self.heard = cx.now;
@@ -185,7 +189,7 @@ impl Connection {
         // 2) [...] exactly matches the next expected sequence number (RCV.NXT), then TCP MUST reset the connection.
         cx.net.counters.tcp_resets_received += 1;
         let error = match self.state {
-            State::SynReceived => Some(ConnError::Refused),
+            State::SynReceived => Some(self.reset_in_handshake()),
             // Both had finished: nothing is lost.
             State::Closing | State::LastAck if self.buffer.is_empty() => None,
             _ => Some(ConnError::Reset),
@@ -206,11 +210,12 @@ impl Connection {
         self.una = self.iss + 1;
         self.deadlines.rto = hemi_queue::time::Instant::FAR_FUTURE;
         self.syn_due = false;
-        self.retries = 0;
+        let lost = std::mem::take(&mut self.retries);
         self.wnd = u32::from(seg.header.window) << self.snd_shift;
         self.max_wnd = self.wnd;
         (self.wl1, self.wl2) = (seg.header.seq, ack);
         self.established(cx);
+        self.finish_fast_open(seg, lost, cx);
         true
     }
 

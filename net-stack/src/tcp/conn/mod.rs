@@ -19,6 +19,7 @@ mod brief;
 mod calm;
 mod challenge;
 mod fast;
+mod fast_open;
 mod fast_out;
 mod input;
 mod loss;
@@ -38,6 +39,8 @@ use hemi_queue::{Buf, Sga, time::Instant, wheel::Key};
 
 pub(crate) use brief::Brief;
 pub(crate) use fast::Next;
+use fast_open::FastOpening;
+pub(crate) use fast_open::syn_room_of;
 pub(crate) use input::Segment;
 pub(crate) use output::Transmit;
 pub(crate) use timers::Deadlines;
@@ -277,6 +280,7 @@ pub(crate) struct Connection {
     // The application
     syn_due: bool,
     keepalive_due: bool,
+    fast_open: FastOpening,
     /// The application has let go: what arrives now has no reader.
     closed: bool,
     /// Tell when less than this is in the send buffer; 0: nobody waits.
@@ -334,7 +338,7 @@ impl Connection {
             window: RecvWindow::new(0, 0),
             assembler: Assembler::default(),
             sacks: SackReport::default(),
-            acks: AckPolicy::new(),
+            acks: AckPolicy::new(0),
             fin_at: None,
             last_ack_sent: Seq(0),
             timestamps: None,
@@ -349,6 +353,7 @@ impl Connection {
             challenges: challenge::Challenges::default(),
             syn_due: false,
             keepalive_due: false,
+            fast_open: FastOpening::default(),
             closed: false,
             write_below: 0,
             wants_acked: false,
@@ -389,6 +394,9 @@ impl Connection {
         self.state = State::SynSent;
         self.una = iss;
         self.syn_due = true;
+        if options.fast_open {
+            self.want_fast_open(options.fast_open_cookieless, cx);
+        }
         cx.net.counters.tcp_active_opens += 1;
     }
 
@@ -473,6 +481,7 @@ impl Connection {
             challenges,
             syn_due,
             keepalive_due,
+            fast_open,
             closed,
             write_below,
             wants_acked,
@@ -503,7 +512,7 @@ impl Connection {
         (*irs, *rcv_nxt, *last_ack_sent) = (agreed.irs, agreed.irs + 1, agreed.irs + 1);
         *window = RecvWindow::initial(config, options);
         *sacks = SackReport::default();
-        *acks = AckPolicy::new();
+        *acks = AckPolicy::new(config.quick_acks);
         *fin_at = None;
         *timestamps =
             agreed.timestamps.map(|(offset, recent)| TimestampState { offset, recent, recent_at: cx.now });
@@ -514,6 +523,7 @@ impl Connection {
         (*heard, *stalled_since, *last_send) = (cx.now, cx.now, cx.now);
         *challenges = challenge::Challenges::default();
         (*syn_due, *keepalive_due, *closed, *wants_acked) = (false, false, false, false);
+        *fast_open = FastOpening::default();
         *write_below = 0;
         *error = None;
         *events = Events::default();
@@ -684,6 +694,7 @@ impl Connection {
 
     /// Half-close: a FIN follows what was pushed.
     pub(crate) fn shutdown(&mut self) {
+        self.open_now();
         if self.fin == Fin::No {
             self.fin = Fin::Queued;
         }
@@ -809,6 +820,7 @@ impl Connection {
             sack: self.sack_ok,
             timestamps: self.timestamps.is_some(),
             ecn: self.ecn.enabled,
+            syn_data: self.had_syn_data(),
             deadline: self.deadlines.next(self.acks.deadline()),
         }
     }

@@ -12,7 +12,7 @@ use super::{Connection, Cx, Fin, State, offer};
 use crate::{
     ip::{Net, TcpSegment},
     tcp::cc::CongestionControl,
-    wire::{Ecn, Flags, Seq, TcpHeader, TcpOptions, Timestamps},
+    wire::{Ecn, FastOpen, Flags, Seq, TcpHeader, TcpOptions, Timestamps},
 };
 
 /// What a call of `transmit` came to.
@@ -49,7 +49,7 @@ impl Connection {
 
     #[inline(always)]
     fn may_transmit(&self) -> bool {
-        self.state.is_synchronized() && self.state != State::TimeWait
+        (self.state.is_synchronized() && self.state != State::TimeWait) || self.may_answer_early()
     }
 
     /// Nothing waits: no byte and no FIN.
@@ -79,7 +79,9 @@ impl Connection {
                     break;
                 }
             }
-            self.watch_window(cx);
+            if self.state.is_synchronized() {
+                self.watch_window(cx);
+            }
         }
         if self.acks.is_due() || self.keepalive_due {
             if !cx.net.tx.has_room() {
@@ -165,7 +167,8 @@ impl Connection {
             return false;
         }
         let last = len == unsent;
-        let fin = last && self.fin == Fin::Queued && usable > len;
+        // Before the handshake is complete only the SYN-ACK is sent again: a FIN would lead to a state where it is not.
+        let fin = last && self.fin == Fin::Queued && usable > len && self.state != State::SynReceived;
         if fin_only && !fin {
             return false;
         }
@@ -350,6 +353,11 @@ impl Connection {
     /// Our SYN, or the SYN-ACK of a simultaneous open.
     #[inline(never)]
     pub(super) fn send_syn(&mut self, cx: &mut Cx<'_>) {
+        self.send_syn_with(None, cx);
+    }
+
+    /// The same, with a Fast Open option in a SYN-ACK.
+    pub(super) fn send_syn_with(&mut self, fast_open: Option<FastOpen>, cx: &mut Cx<'_>) {
         self.syn_due = false;
         let mut flags = Flags::SYN;
         let mut options =
@@ -360,6 +368,12 @@ impl Connection {
             options.sack_permitted = self.sack_ok;
             options.window_scale =
                 options.window_scale.filter(|_| self.snd_shift > 0 || self.window.shift > 0);
+            if self.ecn.enabled {
+                flags |= Flags::ECE;
+            }
+            // It acknowledges the text of the SYN, if that was taken.
+            self.acks.sent(false);
+            self.last_ack_sent = self.rcv_nxt;
         } else if (cx.config.ecn || self.algorithm() == crate::tcp::Algorithm::Dctcp) && self.retries < 2 {
             // RFC 3168 section 6.1.1: an ECN-setup SYN; 6.1.1.1: without it after it was lost, in case something on the way
             // drops it.
@@ -371,12 +385,16 @@ impl Connection {
         }
         self.last_send = cx.now;
         let user_timeout = self.options.user_timeout.get();
-        if user_timeout.is_none() && self.path.is_ready(cx.net, cx.now) {
+        let express = user_timeout.is_none() && fast_open.is_none() && !self.opens_fast();
+        if express && self.path.is_ready(cx.net, cx.now) {
             return self.send_syn_express(flags, options, cx);
         }
         let user_timeout = user_timeout.map(|limit| limit.as_secs().min(0x7fff * 60) as u32);
-        let options = TcpOptions { user_timeout, ..options.into() };
-        self.emit_with(flags, self.iss, Sga::new(), options, Ecn::NotCapable, 0, cx);
+        let mut options = TcpOptions { user_timeout, fast_open, ..options.into() };
+        let len = self.offer_in_syn(&mut options, cx);
+        let text = if len > 0 { self.buffer.slice(self.iss + 1, len as usize) } else { Sga::new() };
+        self.emit_with(flags, self.iss, text, options, Ecn::NotCapable, 0, cx);
+        self.note_syn_data(len, cx.now);
     }
 
     /// Reset the peer, in sequence.

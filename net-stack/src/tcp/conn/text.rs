@@ -52,7 +52,7 @@ impl Connection {
     }
 
     #[inline]
-    fn take_text(&mut self, seq: crate::wire::Seq, payload: hemi_queue::Buf, cx: &mut Cx<'_>) {
+    pub(super) fn take_text(&mut self, seq: crate::wire::Seq, payload: hemi_queue::Buf, cx: &mut Cx<'_>) {
         let len = payload.len() as u32;
         let end = seq + len;
         if seq.before(self.rcv_nxt) {

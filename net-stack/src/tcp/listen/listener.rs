@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    tcp::{ConnId, TcpOptionsConfig},
+    tcp::{ConnId, TcpOptionsConfig, fast_open::Pending},
     util::slab::Slab,
 };
 
@@ -21,6 +21,8 @@ pub(crate) struct Listener {
     /// Established, not yet accepted.
     pub(crate) ready: VecDeque<ConnId>,
     pub(crate) signalled: bool,
+    /// Places for connections that their SYN opens.
+    pub(crate) fast_open: Pending,
 }
 
 impl Listener {
