@@ -10,12 +10,14 @@
 //! | `path.rs` | a resolved way to a peer, cached with its headers |
 //! | `output.rs` | packets out: TCP segments, datagrams, fragments |
 //! | `express.rs` | the TCP segment that is like the last one |
+//! | `datagram.rs` | the same for a datagram |
 //! | `input.rs` | packets in, up to the transport |
 //! | `reassembly.rs` | fragments, within limits |
 //! | `icmp.rs` | echo, errors, and what errors do |
 //! | `pmtu.rs` | path MTUs learnt |
 
 mod addresses;
+mod datagram;
 mod express;
 mod icmp;
 mod input;

@@ -36,7 +36,7 @@ pub use checksum::Sum;
 pub use ethernet::{EtherType, EthernetHeader, MacAddr};
 pub use ipv4::Ipv4Header;
 pub use ipv6::Ipv6Header;
-pub(crate) use predicted::{Flow, Predicted, Shape};
+pub(crate) use predicted::{Flow, Predicted, PredictedDatagram, Shape};
 pub use seq::Seq;
 pub use tcp::{Flags, TcpHeader};
 pub use tcp_options::{SackBlock, SackBlocks, TcpOptions, Timestamps};

@@ -143,7 +143,7 @@ impl RxPath {
                 spare -= 1;
                 // SAFETY: received.
                 let checksum = unsafe { sums.of(mbuf) };
-                frames.push(RxFrame { bytes, checksum });
+                frames.push(RxFrame { bytes, checksum, mark: 0 });
             } else {
                 frames.extend(self.copy(mbuf, spare == 0, counters));
                 mempool::free(&mut [mbuf]);
@@ -178,7 +178,7 @@ impl RxPath {
             return None;
         }
         counters.rx_copied += 1;
-        Some(RxFrame { bytes: copy.freeze(), checksum })
+        Some(RxFrame { bytes: copy.freeze(), checksum, mark: 0 })
     }
 
     /// Whether it is one of the pool's mbufs.

@@ -6,7 +6,7 @@
 //!              │ yes
 //!              ▼
 //!           rules of this receive queue ──rejected──► REFUSE: counted, then dropped or passed to the kernel
-//!              │ accepted, or addressed to no rule
+//!              │ accepted (and perhaps rewritten, and marked), or addressed to no rule
 //!              ▼
 //!           REDIRECT: to the socket of the receive queue, if it has one
 //! ```
@@ -34,7 +34,7 @@ pub(crate) const RX_QUEUE_INDEX: i16 = 16;
 pub(crate) mod register {
     /// The context, `struct xdp_md *`.
     pub(crate) const CONTEXT: u8 = 6;
-    /// The first byte of the frame.
+    /// The first byte of the frame. (This and the next do not outlive a call.)
     pub(crate) const FRAME: u8 = 2;
     /// The byte behind its last.
     pub(crate) const END: u8 = 3;
@@ -77,7 +77,7 @@ pub(crate) fn for_station(
     asm.with(code::CALL, 0, REDIRECT_MAP);
     asm.with(code::EXIT, 0, 0); // with the answer in register 0
 
-    if !rules.is_empty() {
+    if asm.is_used(refuse) {
         asm.place(refuse);
         asm.wide(1, code::MAP_VALUE, counter.as_raw_fd() as u64);
         asm.with(code::SET, 2, 1);
