@@ -8,7 +8,10 @@ use std::{
 };
 
 use dpdk_sys as sys;
-use hemi_net::{Caps, Device, Gone, RxFrame, TxQueue};
+use hemi_net::{
+    Caps, Device, Gone, RxFrame, TxQueue,
+    cores::{Steered, Steering},
+};
 use hemi_queue::{Pool, Result, Wakeup, buf::Region, time::Instant};
 
 use crate::{
@@ -17,6 +20,7 @@ use crate::{
     mbuf::Mbuf,
     mempool::Heap,
     port::{Offers, Port, Queue},
+    rss,
     rx::{BURST, RxPath},
     setup,
     tx::{TxPath, TxShape},
@@ -29,6 +33,10 @@ const PERIOD: Duration = Duration::from_millis(100);
 const SOON: Duration = Duration::from_millis(10);
 /// How long a memif client waits for a server that it has called, before it calls again.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A memif's queue that takes no frame for so long has no ring on the other side. (A full ring has taken some before.)
+const RINGLESS: Duration = Duration::from_secs(10);
+/// Calls that a memif server has answered without a link coming of it, after which we are asking for too much.
+const HUNG_UP: u32 = 10;
 /// How long a parked core sleeps at most: a poll-mode driver does not wake it.
 const NAP_US: u32 = 50;
 /// The most payload that the stack hands over in one frame: an IPv4 packet's 65,535 bytes, less the headers.
@@ -53,6 +61,20 @@ struct Link {
     next: Instant,
     /// When to call a memif server again.
     call: Instant,
+    /// Calls that it has answered since there was a link.
+    answered: u32,
+    ring: Ring,
+}
+
+/// What is known of the other side's ring for what we send.
+#[derive(Clone, Copy, Debug)]
+enum Ring {
+    /// Nothing was sent yet.
+    Unknown,
+    /// It has taken no frame since then.
+    Refuses(Instant),
+    /// It has taken frames.
+    There,
 }
 
 impl Dpdk {
@@ -76,7 +98,7 @@ impl Dpdk {
             prepare: tso,
         };
         let tx = TxPath::new(shape, heads, carriers);
-        let link = Link { up: true, next: Instant::ZERO, call: Instant::ZERO };
+        let link = Link { up: true, next: Instant::ZERO, call: Instant::ZERO, answered: 0, ring: Ring::Unknown };
         Ok(Self { rx, tx, index, link, counters: Counters::default(), port })
     }
 
@@ -100,6 +122,7 @@ impl Dpdk {
         if up != self.link.up {
             self.link.up = up;
             self.link.call = now + PERIOD;
+            (self.link.answered, self.link.ring) = (0, Ring::Unknown);
             let change = |n: u32| if up { n.wrapping_sub(1) } else { n.wrapping_add(1) };
             let _ = self.port.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| Some(change(n)));
         }
@@ -111,8 +134,39 @@ impl Dpdk {
             let (there, log) = setup::call_again(self.port.id);
             tracing::trace!("{}: called again: {log}", self.port.name);
             self.link.call = now + if there { PATIENCE } else { PERIOD };
+            self.link.answered = if there { self.link.answered + 1 } else { 0 };
+            if self.link.answered > HUNG_UP && self.port.asked.queues > 1 {
+                return Err(self.unequal("hangs up"));
+            }
         }
         self.link.next = now + if up { PERIOD } else { SOON };
+        Ok(())
+    }
+}
+
+impl Dpdk {
+    /// The two sides of a memif have different numbers of queues.
+    fn unequal(&self, what: &str) -> Gone {
+        let (queues, index) = (self.port.asked.queues, self.index);
+        let why = format!(
+            "the other side of the memif {what}: it has other queues than the {queues} of this side (this is number {index}); \
+             open as many at both ends, by as many cores"
+        );
+        Gone { name: self.port.name.clone(), source: io::Error::new(io::ErrorKind::NotConnected, why) }
+    }
+
+    /// Some frames were taken, or none of them.
+    #[inline]
+    fn sent(&mut self, now: Instant, taken: usize) -> Result<(), Gone> {
+        match self.link.ring {
+            Ring::There => {}
+            _ if taken > 0 => self.link.ring = Ring::There,
+            Ring::Unknown => self.link.ring = Ring::Refuses(now),
+            Ring::Refuses(since) if self.port.offers.memif && self.index > 0 && now >= since + RINGLESS => {
+                return Err(self.unequal("takes no frame"));
+            }
+            Ring::Refuses(_) => {}
+        }
         Ok(())
     }
 }
@@ -171,7 +225,11 @@ impl Device for Dpdk {
 
     fn tx_burst(&mut self, now: Instant, frames: &mut TxQueue) -> Result<usize, Gone> {
         if self.link.up {
+            let wanted = frames.len();
             let taken = self.tx.burst(frames, &mut self.counters);
+            if wanted > 0 {
+                self.sent(now, taken)?;
+            }
             if taken > 0 || frames.is_empty() {
                 return Ok(taken);
             }
@@ -187,6 +245,10 @@ impl Device for Dpdk {
         }
         self.counters.tx_no_carrier += dropped as u64;
         Ok(dropped)
+    }
+
+    fn steer(&mut self, rule: &Steering) -> Steered {
+        if self.index > 0 { Steered::Unknown } else { rss::steer(self.port.id, self.port.offers.scaling, rule) }
     }
 
     fn wakeup(&self) -> Wakeup {

@@ -75,6 +75,8 @@ mod mempool;
 #[cfg(dpdk)]
 mod port;
 #[cfg(dpdk)]
+mod rss;
+#[cfg(dpdk)]
 mod rx;
 #[cfg(dpdk)]
 mod setup;

@@ -17,6 +17,7 @@ use crate::{
     eal::{self, refused},
     exposure::Reach,
     mempool::Mempool,
+    rss::Scaling,
     setup,
 };
 
@@ -76,8 +77,12 @@ pub(crate) struct Offers {
     pub(crate) most_pieces: u16,
     /// Which memory it sends from.
     pub(crate) reach: Reach,
+    /// It is a memif, whose rings the two sides agree upon only when they are joined.
+    pub(crate) memif: bool,
     /// It is a memif client, which calls its server once, and again only when it is told to.
     pub(crate) calls_once: bool,
+    /// Its receive-side scaling.
+    pub(crate) scaling: Scaling,
     /// Received mbufs that stay with the driver.
     pub(crate) keep: usize,
 }
