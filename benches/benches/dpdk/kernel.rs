@@ -67,7 +67,14 @@ fn testpmd(cores: Cores) -> Other {
     ]);
     command.args(["--no-huge", "--no-shconf", "-m", "256", "--no-pci", "--no-telemetry", "--iova-mode=va"]);
     command.args(["--vdev", "net_af_xdp0,iface=h0,busy_budget=0", "--"]);
-    command.args(["--forward-mode=icmpecho", "--auto-start", "--nb-cores=1", "--no-mlockall", "-i"]);
+    command.args([
+        "--forward-mode=icmpecho",
+        "--auto-start",
+        "--nb-cores=1",
+        "--total-num-mbufs=16384",
+        "--no-mlockall",
+        "-i",
+    ]);
     start(command)
 }
 

@@ -11,12 +11,14 @@ use dpdk_sys as sys;
 use hemi_net::{
     Caps, Device, Gone, RxFrame, TxQueue,
     cores::{Steered, Steering},
+    device::DatagramRule,
 };
 use hemi_queue::{Pool, Result, Wakeup, buf::Region, time::Instant};
 
 use crate::{
     counters::Counters,
     exposure::Reach,
+    filters::Filters,
     mbuf::Mbuf,
     mempool::Heap,
     port::{Offers, Port, Queue},
@@ -49,6 +51,8 @@ pub(crate) struct Dpdk {
     index: u16,
     link: Link,
     counters: Counters,
+    /// Gone before the driver takes its program away.
+    filters: Filters,
     /// Closed after the paths above have let go.
     port: Arc<Port>,
 }
@@ -79,7 +83,13 @@ enum Ring {
 
 impl Dpdk {
     /// Make a device of `queue`, whose buffers a driver may send from are added to `pool`.
-    pub(crate) fn new(port: Arc<Port>, queue: Queue, pool: &Pool, heap: usize) -> Result<Self> {
+    pub(crate) fn new(
+        port: Arc<Port>,
+        queue: Queue,
+        pool: &Pool,
+        heap: usize,
+        rejected_pass: bool,
+    ) -> Result<Self> {
         let Offers { chains, most_pieces, reach, tso, keep, rx_checksum, .. } = port.offers;
         let Queue { index, received, heads, carriers } = queue;
         let mut memory = Vec::new();
@@ -98,8 +108,10 @@ impl Dpdk {
             prepare: tso,
         };
         let tx = TxPath::new(shape, heads, carriers);
-        let link = Link { up: true, next: Instant::ZERO, call: Instant::ZERO, answered: 0, ring: Ring::Unknown };
-        Ok(Self { rx, tx, index, link, counters: Counters::default(), port })
+        let link =
+            Link { up: true, next: Instant::ZERO, call: Instant::ZERO, answered: 0, ring: Ring::Unknown };
+        let filters = Filters::new(port.offers.af_xdp.clone(), port.mac, rejected_pass);
+        Ok(Self { rx, tx, index, link, counters: Counters::default(), filters, port })
     }
 
     /// Link and removal, now and then.
@@ -248,7 +260,26 @@ impl Device for Dpdk {
     }
 
     fn steer(&mut self, rule: &Steering) -> Steered {
-        if self.index > 0 { Steered::Unknown } else { rss::steer(self.port.id, self.port.offers.scaling, rule) }
+        if self.index > 0 {
+            Steered::Unknown
+        } else {
+            rss::steer(self.port.id, self.port.offers.scaling, rule)
+        }
+    }
+
+    fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
+        let rewrite = rules.iter().any(|rule| rule.rewrite.is_some());
+        if rewrite && !self.rx.can_read_marks() {
+            return None;
+        }
+        self.rx.marked |= rewrite; // before the first of them
+        let runs = if rules.is_empty() && self.port.offers.af_xdp.is_none() {
+            Some("nothing")
+        } else {
+            self.filters.set(rules)
+        };
+        self.rx.marked = self.filters.rewrite();
+        runs
     }
 
     fn wakeup(&self) -> Wakeup {
@@ -257,6 +288,9 @@ impl Device for Dpdk {
 
     fn counters(&self, each: &mut dyn FnMut(&str, u64)) {
         self.counters.each(each);
+        if let Some(rejected) = self.filters.rejected() {
+            each("rx_filtered", rejected);
+        }
         xstats::each(self.port.id, each);
     }
 

@@ -60,6 +60,8 @@ mod eal;
 #[cfg(dpdk)]
 mod exposure;
 #[cfg(dpdk)]
+mod filters;
+#[cfg(dpdk)]
 pub mod floor;
 #[cfg(all(feature = "dpdk", not(dpdk)))]
 #[path = "floor/absent.rs"]
@@ -104,8 +106,13 @@ pub const VERSION: Option<&str> = option_env!("HEMI_DPDK_VERSION");
 #[cfg(dpdk)]
 pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device>> {
     let heap = uri.take::<usize>("heap")?.unwrap_or(16 << 20);
+    let rejected_pass = match uri.take::<String>("xdp_pass")?.as_deref() {
+        None | Some("none") => false,
+        Some("kernel") => true,
+        Some(_) => return Err(uri.error("`xdp_pass` is `kernel`, or `none` (the default)").into()),
+    };
     let (port, queue) = open_queue(uri, queue)?;
-    Ok(Box::new(device::Dpdk::new(port, queue, pool, heap)?))
+    Ok(Box::new(device::Dpdk::new(port, queue, pool, heap, rejected_pass)?))
 }
 
 /// The port of a URI, started, and one of its queue pairs.

@@ -33,7 +33,8 @@ impl Scaling {
     /// The key and the table, if the port has room for them: its table is as long as the rule's or longer, or repeats it.
     fn told(self, rule: &Steering) -> Option<(Vec<u8>, Vec<sys::rte_eth_rss_reta_entry64>)> {
         let (entries, table, key) = (usize::from(self.entries), rule.table(), rule.key());
-        let repeats = entries.is_power_of_two() && table.iter().enumerate().all(|(n, core)| table[n % entries] == *core);
+        let repeats = entries.is_power_of_two()
+            && table.iter().enumerate().all(|(n, core)| table[n % entries] == *core);
         // Longer keys are for longer input.
         let room = usize::from(self.key) >= key.len();
         if !repeats || !room || !entries.is_multiple_of(GROUP) {
@@ -41,7 +42,8 @@ impl Scaling {
         }
         let mut padded = key.to_vec();
         padded.resize(self.key.into(), 0);
-        let mut groups = vec![sys::rte_eth_rss_reta_entry64 { mask: u64::MAX, reta: [0; GROUP] }; entries / GROUP];
+        let mut groups =
+            vec![sys::rte_eth_rss_reta_entry64 { mask: u64::MAX, reta: [0; GROUP] }; entries / GROUP];
         for n in 0..entries {
             groups[n / GROUP].reta[n % GROUP] = table[n % table.len()].into();
         }
@@ -52,11 +54,8 @@ impl Scaling {
 /// Tell a port the rule.
 pub(crate) fn steer(port: u16, scaling: Scaling, rule: &Steering) -> Steered {
     let Some((mut key, mut groups)) = scaling.told(rule) else { return Steered::Unknown };
-    let mut hash = sys::rte_eth_rss_conf {
-        rss_key: key.as_mut_ptr(),
-        rss_key_len: scaling.key,
-        rss_hf: scaling.types,
-    };
+    let mut hash =
+        sys::rte_eth_rss_conf { rss_key: key.as_mut_ptr(), rss_key_len: scaling.key, rss_hf: scaling.types };
     // SAFETY: an open port; the key and the table are locals of the lengths that the port has told.
     let (hashes, table) = unsafe {
         (
@@ -67,7 +66,10 @@ pub(crate) fn steer(port: u16, scaling: Scaling, rule: &Steering) -> Steered {
     // SAFETY: no arguments.
     let ports = unsafe { sys::hemi_dpdk_rss_ports() };
     if hashes < 0 || table < 0 || scaling.types & ports != ports {
-        tracing::info!("RSS key: {hashes}, table: {table}, hashing {:#x}: some flows are passed on in software", scaling.types);
+        tracing::info!(
+            "RSS key: {hashes}, table: {table}, hashing {:#x}: some flows are passed on in software",
+            scaling.types
+        );
         return Steered::Unknown;
     }
     Steered::Exactly

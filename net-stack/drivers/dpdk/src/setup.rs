@@ -12,6 +12,7 @@ use hemi_net::wire::MacAddr;
 use crate::{
     eal,
     exposure::{self, Private, Reach, Traits},
+    filters::Interface,
     mempool::{HEADROOM, Mempool},
     port::{Asked, LEAST_MTU, Offers, Open, Port, Queue},
     rss::Scaling,
@@ -72,6 +73,9 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
     guard(traits.exposes, &asked)?;
     let (config, mut offers) = configuration(&info, traits, &asked);
     offers.memif = driver == "net_memif";
+    if driver == "net_af_xdp" && asked.queues == 1 {
+        offers.af_xdp = Interface::of(&asked.arguments);
+    }
     offers.calls_once = offers.memif && !asked.arguments.contains("role=server");
     // SAFETY: the configuration is a local.
     check("configure", unsafe {
@@ -217,6 +221,7 @@ fn configuration(info: &sys::rte_eth_dev_info, traits: Traits, asked: &Asked) ->
         chains,
         most_pieces: most,
         reach,
+        af_xdp: None,
         memif: false,
         calls_once: false,
         keep: 0,

@@ -16,6 +16,7 @@ use other::{OURS, Other, exchange};
 const PAGES: u64 = 192;
 const RESERVED: &str = "/proc/sys/vm/nr_hugepages";
 
+#[expect(clippy::unnecessary_wraps)] // as `other` wants it
 fn station(uri: &str, addresses: &[&str]) -> Option<Station> {
     let pool = Pool::new().expect("memory");
     let device = hemi_dpdk::open(&uri.parse().expect("a URI"), &pool, DeviceQueue::ONLY);

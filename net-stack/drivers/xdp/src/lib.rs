@@ -49,11 +49,13 @@ mod bpf;
 mod counters;
 mod device;
 mod filter;
+mod netlink;
 mod program;
 mod rewrite;
 mod ring;
 mod rx;
 mod socket;
+mod takeover;
 mod tx;
 mod umem;
 #[cfg(test)]
@@ -69,6 +71,8 @@ use attachment::{Attachment, Mode};
 use counters::Counters;
 use device::Xdp;
 use filter::Rules;
+pub use rewrite::take_mark;
+pub use takeover::Takeover;
 use umem::{Umem, UmemShape};
 
 /// Open receive and transmit queue `queue` of the interface that `uri` names. Received frames are in a pool of the device's own; `pool` is

@@ -195,10 +195,10 @@ pub(crate) fn emit(
     Some(())
 }
 
-/// The mark in the metadata before a frame, which is no longer there afterwards: the chunk may be received into again, by a program
+/// The mark in the eight bytes of metadata before a frame ([`RxFrame::mark`](hemi_net::RxFrame)), which is no longer there afterwards: the chunk may be received into again, by a program
 /// that writes none. 0: there is none.
 #[inline]
-pub(crate) fn take_mark(metadata: &mut [u8]) -> u32 {
+pub fn take_mark(metadata: &mut [u8]) -> u32 {
     let Some((magic, mark)) = metadata.split_first_chunk_mut::<4>() else { return 0 };
     if *magic != MAGIC.to_ne_bytes() {
         return 0;

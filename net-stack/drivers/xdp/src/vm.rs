@@ -98,19 +98,16 @@ impl Machine {
     }
 
     fn call(&mut self, registers: &mut [u64; 11], function: i32) {
-        registers[0] = match function {
-            ADJUST_META => {
-                assert_eq!((registers[1], registers[2] as i64), (CONTEXT, -(METADATA as i64)));
-                if self.room {
-                    self.metadata = METADATA;
-                }
-                if self.room { 0 } else { (-libc::ENOTSUP) as u64 }
+        if function == ADJUST_META {
+            assert_eq!((registers[1], registers[2] as i64), (CONTEXT, -(METADATA as i64)));
+            if self.room {
+                self.metadata = METADATA;
             }
-            _ => {
-                assert_eq!(registers[3], XDP_PASS as u64);
-                REDIRECTED
-            }
-        };
+            registers[0] = if self.room { 0 } else { (-libc::ENOTSUP) as u64 };
+        } else {
+            assert_eq!(registers[3], XDP_PASS as u64);
+            registers[0] = REDIRECTED;
+        }
         registers[1..6].fill(UNDEFINED);
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     asm::Instruction,
-    program::for_station,
+    program::{Others, for_station},
     vm::{Verdict, run},
 };
 
@@ -17,7 +17,7 @@ const TAKEN: (Verdict, u64) = (Verdict::Redirect, 0);
 
 pub(crate) fn assembled(rules: &Rules) -> Option<Vec<Instruction>> {
     let null = std::fs::File::open("/dev/null").unwrap();
-    for_station(MAC, null.as_fd(), null.as_fd(), rules)
+    for_station(MAC, Others::Pass, null.as_fd(), null.as_fd(), rules)
 }
 
 pub(crate) fn rule(to: &str, from: Option<&str>, program: Program) -> DatagramRule {

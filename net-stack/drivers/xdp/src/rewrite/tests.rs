@@ -10,7 +10,7 @@ use crate::{
         Rules,
         tests::{ENDS, assembled, begins_with_x, frame, rule},
     },
-    program::XDP_DROP,
+    program::{Others, XDP_DROP, for_station},
     vm::{Machine, Verdict},
 };
 
@@ -154,9 +154,10 @@ fn the_kernel_takes_what_is_assembled() {
         for program in [Program::everything(), begins_with_x(), nothing] {
             let mac = hemi_net::wire::MacAddr([2, 0, 0, 0, 0, 1]);
             let rules = rules(&program, &changes);
-            let assembled =
-                crate::program::for_station(mac, sockets.as_fd(), counter.as_fd(), &rules).unwrap();
-            crate::bpf::load(&assembled).unwrap_or_else(|e| panic!("{changes:?}: {e}"));
+            for others in [Others::Pass, Others::Redirect] {
+                let assembled = for_station(mac, others, sockets.as_fd(), counter.as_fd(), &rules).unwrap();
+                crate::bpf::load(&assembled).unwrap_or_else(|e| panic!("{changes:?}: {e}"));
+            }
         }
     }
 }
