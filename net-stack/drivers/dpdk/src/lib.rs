@@ -33,15 +33,21 @@
 //!   memory, so a hostile peer of a `virtio_user` (or of a zero-copy memif client) can still take the process over.
 //!
 //! Every queue pair belongs to one core. Checksums, segmentation and joining of segments (TSO, LRO) are asked for where the port has them; with several cores,
-//! each has its queue pair. A port with RSS spreads flows over them, by a key of its driver's; the stack passes on what came to another core than it belongs
-//! to, so a port without RSS (memif: the queue that it was sent on) serves too.
+//! each has its queue pair. A port with RSS is told the stack's key and table, and then spreads flows as the stack does (`rss.rs`); the stack passes on what came to
+//! another core than it belongs to, so a port without (memif: the queue that it was sent on) serves too. Both ends of a memif open the same number of
+//! queues; where they did not, the core that cannot be heard gets an error that says so, some ten seconds later.
+//!
+//! # Queue filters
+//! On `net_af_xdp` the predicates and rewrites of UDP queues run in an XDP program before the driver (`filters.rs`), which takes CAP_SYS_ADMIN, one core, and an interface
+//! without a dispatcher of libxdp's (no bpffs mounted, or `LIBXDP_SKIP_DISPATCHER=1` in the environment). `xdp_pass=kernel`: what a predicate rejects goes to the kernel's stack.
+//! Other ports: in software.
 //!
 //! # What it leaves out
-//! A key and a table of ours for RSS (`Device::steer` answers `Unknown`). Flow rules: no driver that runs without a NIC takes one. Interrupts: a parked core looks again every 50 µs.
+//! Flow rules: no driver that runs without a NIC takes one that says what a predicate says. Interrupts: a parked core looks again every 50 µs.
 //!
 //! # Drivers, and what is known of them (DPDK 22.11)
 //! * `net_memif`: no rights, no huge pages. A *client* whose server dies calls it again, ten times a second. A *server* may crash inside DPDK when its client
-//!   goes away while it is polled: be the client where that matters. Both sides open the same number of queues (the driver does not check). A
+//!   goes away while it is polled: be the client where that matters. A
 //!   server that is closed cannot be opened again by the same process at once: its socket goes a moment later, and DPDK keeps the name of what failed. DPDK believes the other side's descriptors: a hostile one can
 //!   make it read beyond the shared memory. `shm:` does not.
 //! * `net_vhost` with `net_virtio_user` on the other side: the latter with `eal=--no-huge,--no-shconf,-m,128`, or `--single-file-segments` with huge
