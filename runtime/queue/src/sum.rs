@@ -105,7 +105,7 @@ fn vectors(blocks: &[Block]) -> u64 {
     const MOST: usize = 1 << 12;
     const WORDS: i64 = (size_of::<Block>() / 2) as i64;
     let (less, one) = (_mm256_set1_epi16(i16::MIN), _mm256_set1_epi16(1));
-    let mut total = blocks.len() as i64 * WORDS << 15;
+    let mut total = (blocks.len() as i64 * WORDS) << 15;
     for blocks in blocks.chunks(MOST) {
         let mut sums = [_mm256_setzero_si256(); 4];
         for block in blocks {
