@@ -59,7 +59,9 @@ mod tests {
             Signal::Connection(ConnId { slot: 0, generation: 0 }),
         ];
         let mut signals = Signals::default();
-        both.into_iter().for_each(|signal| signals.push_back(signal));
+        for signal in both {
+            signals.push_back(signal);
+        }
         assert!(both.into_iter().all(|signal| signals.pop_front() == Some(signal)));
         assert!(signals.is_empty() && signals.pop_front().is_none());
     }
