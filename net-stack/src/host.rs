@@ -53,20 +53,20 @@ impl<D: Device> Host<D> {
         Ok(if received > 0 || sent > 0 { Progress::Busy } else { Progress::Idle })
     }
 
-    #[inline]
+    #[inline(always)]
     fn receive_burst(&mut self, now: Instant) -> Result<usize, Gone> {
         let received = self.device.rx_burst(now, RX_BURST, &mut self.burst)?;
-        if received > 0 {
-            // Taken from the end: that moves nothing.
-            self.burst.reverse();
-            while let Some(frame) = self.burst.pop() {
-                self.stack.receive(frame, now);
-            }
+        if received > 1 {
+            self.burst.reverse(); // taken from the end: that moves nothing
+        }
+        while let Some(frame) = self.burst.pop() {
+            self.stack.receive(frame, now);
         }
         Ok(received)
     }
 
     /// The same with other cores: what they have for us comes first, what we have for them goes out last.
+    #[inline(never)]
     fn poll_shared(&mut self, now: Instant) -> Result<Progress, Gone> {
         let Some(mut seat) = self.seat.take() else { return Ok(Progress::Idle) };
         let mut busy = seat.take(&mut self.stack, now);

@@ -350,7 +350,7 @@ impl Stack {
 
     /// The next received bytes, in the frame they came in; `Ok(None)` when there are none now or any more
     /// ([`tcp_is_at_end`](Self::tcp_is_at_end)). What had arrived before an error is delivered first.
-    #[inline]
+    #[inline(always)]
     pub fn tcp_pop(&mut self, conn: ConnId, now: Instant) -> Result<Option<Buf>, ConnError> {
         self.tcp.pop(conn, now)
     }

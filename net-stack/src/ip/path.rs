@@ -99,6 +99,12 @@ impl Path {
         self.resolved && !self.looped && self.epoch == net.epoch && now < self.valid_until
     }
 
+    /// The same of one that [`leads_away`](Self::leads_away).
+    #[inline(always)]
+    pub(crate) fn is_current(&self, net: &Net, now: Instant) -> bool {
+        self.epoch == net.epoch && now < self.valid_until
+    }
+
     /// The same for a way whose headers are kept with those of others; such a one never leads to ourselves.
     #[inline]
     pub(super) fn is_valid(&self, epoch: u32, now: Instant) -> bool {

@@ -268,7 +268,7 @@ impl Connection {
             && self.recovery.phase != Phase::Recovery
             && (dctcp || !told.ecn_echo || round_start)
         {
-            self.grow_window(told, round_start, cx);
+            self.grow_window(told, round_start, cx.now);
         }
     }
 
@@ -284,7 +284,7 @@ impl Connection {
 
     /// The congestion controller hears of data that was delivered.
     #[inline]
-    pub(super) fn grow_window(&mut self, told: &Told, round_start: bool, cx: &Cx<'_>) {
+    pub(super) fn grow_window(&mut self, told: &Told, round_start: bool, now: Instant) {
         let limited = self.limited_at.is_some_and(|at| self.una.at_or_before(at + u32::from(self.mss)));
         let limited = limited || self.recovery.phase == Phase::Loss;
         // Slow start with a window that nobody uses: it may not grow (RFC 7661), and the round trips of so little say nothing
@@ -293,7 +293,7 @@ impl Connection {
             return;
         }
         self.cc.on_ack(&AckEvent {
-            now: cx.now,
+            now,
             acked: told.delivered.bytes,
             in_flight: told.pipe_before,
             rtt_nanos: told.rtt,
