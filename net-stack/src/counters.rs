@@ -186,6 +186,12 @@ counters! {
     tcp_ecn_reductions,
     /// Path-MTU reductions accepted.
     tcp_mtu_reductions,
+    /// Segments sent to find out whether a path carries more (RFC 8899).
+    tcp_mtu_probes,
+    /// Such segments that were lost.
+    tcp_mtu_probes_lost,
+    /// Path MTUs raised because one arrived.
+    tcp_mtu_raises,
     /// TIME-WAIT connections that made way for a new one.
     tcp_time_wait_reused,
 }

@@ -13,7 +13,7 @@
 //! | `input.rs` | packets in, up to the transport |
 //! | `reassembly.rs` | fragments, within limits |
 //! | `icmp.rs` | echo, errors, and what errors do |
-//! | `pmtu.rs` | path MTUs learnt |
+//! | `pmtu.rs` | path MTUs: learnt, and searched for |
 
 mod addresses;
 mod express;
@@ -36,7 +36,7 @@ pub(crate) use icmp::{Complaint, IcmpError, Quoted};
 pub(crate) use input::{Fragment, Packet, Upper};
 pub(crate) use output::TcpSegment;
 pub(crate) use path::Path;
-pub(crate) use pmtu::PathMtus;
+pub(crate) use pmtu::{PathMtus, Probe, Search};
 pub(crate) use reassembly::Reassembly;
 pub use routes::Route;
 pub(crate) use routes::Routes;

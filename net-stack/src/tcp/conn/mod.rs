@@ -22,6 +22,7 @@ mod fast_out;
 mod input;
 mod loss;
 mod output;
+mod search;
 mod syn_sent;
 mod text;
 mod timers;
