@@ -112,7 +112,9 @@ fn main() {
         Ok(cores) => cores,
         Err(error) => return println!("{error}"),
     };
-    println!("| | one core | two cores | two ÷ one | apart ÷ one | two ÷ apart |\n|---|---:|---:|---:|---:|---:|");
+    println!(
+        "| | one core | two cores | two ÷ one | apart ÷ one | two ÷ apart |\n|---|---:|---:|---:|---:|---:|"
+    );
     for row in &ROWS {
         let samples: Vec<[f64; 3]> = (0..rounds)
             .map(|_| [Shape::One, Shape::Two, Shape::Apart].map(|shape| rate(shape, row, cores)))

@@ -13,9 +13,9 @@
 //! Two floors stand on `tap:` and `packet:`: *bare* is one read and one write per frame and nothing of hemi, *driver* is hemi's device
 //! without the stack. `xdp:` has the driver only: nothing less can be polled there.
 
-mod echo;
 #[path = "wire/bounce.rs"]
 mod bounce;
+mod echo;
 #[path = "wire/place.rs"]
 mod place;
 
@@ -68,7 +68,9 @@ fn main() {
             rows.push(row(place, transport, &experiment));
         }
     }
-    println!("| device | | floor, p50 | driver ÷ floor, near (all) | hemi ÷ floor, near (all) | reach |\n|---|---|---:|---:|---:|---:|");
+    println!(
+        "| device | | floor, p50 | driver ÷ floor, near (all) | hemi ÷ floor, near (all) | reach |\n|---|---|---:|---:|---:|---:|"
+    );
     rows.iter().for_each(|row| println!("{row}"));
 }
 

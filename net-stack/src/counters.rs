@@ -64,6 +64,8 @@ counters! {
     drop_ip_bad_checksum,
     /// A packet for an address that is not ours.
     drop_ip_not_ours,
+    /// A packet for an address of which it is not yet known whether it is ours alone (RFC 4862).
+    drop_ip_tentative,
     /// A packet from an address that can't be a source (multicast, broadcast, loopback).
     drop_ip_bad_source,
     /// A packet of a protocol that the stack does not speak.

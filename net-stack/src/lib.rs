@@ -67,6 +67,7 @@ pub use device::{Caps, Device, DeviceQueue, Gone};
 pub use frame::{RxFrame, TxFrame, TxQueue};
 pub use host::Host;
 pub use ip::{Cidr, Route};
+pub use neighbor::Conflict;
 pub use rx_pool::RxPool;
 pub use stack::{Event, Readiness, Stack};
 pub use tcp::{ConnError, ConnId, ListenerId, TcpConfig, TcpOptionsConfig};

@@ -5,6 +5,8 @@
 
 #[path = "link/arp.rs"]
 mod arp;
+#[path = "link/dad.rs"]
+mod dad;
 #[path = "link/frames.rs"]
 mod frames;
 #[path = "link/icmp.rs"]

@@ -112,6 +112,11 @@ impl Net {
             return None;
         };
         let (src, dst) = (IpAddr::V6(header.src), IpAddr::V6(header.dst));
+        if self.is_tentative(false) && !self.looping && !matches!(icmp, IcmpV6::Other { kind: 135 | 136, .. })
+        {
+            self.counters.drop_ip_tentative += 1;
+            return None;
+        }
         if header.src.is_unspecified() && !matches!(icmp, IcmpV6::Other { kind: Ndp::SOLICITATION, .. }) {
             // Nobody to answer: only duplicate address detection asks like that.
             self.counters.drop_ip_bad_source += 1;

@@ -46,7 +46,7 @@ use crate::{
     counters::Counters,
     device::Caps,
     frame::{RxFrame, TxQueue},
-    neighbor::Neighbors,
+    neighbor::{Detection, Neighbors},
     timer::Timer,
     util::{rng::Rng, token_bucket::TokenBucket},
 };
@@ -62,6 +62,8 @@ pub(crate) struct Net {
     pub(crate) addresses: Addresses,
     pub(crate) routes: Routes,
     pub(crate) neighbors: Neighbors,
+    /// Duplicate address detection, until it is over.
+    pub(crate) detection: Option<Box<Detection>>,
     pub(crate) reassembly: Reassembly,
     pub(crate) pmtu: PathMtus,
     pub(crate) counters: Counters,
@@ -95,6 +97,7 @@ impl Net {
             addresses: Addresses::default(),
             routes: Routes::default(),
             neighbors: Neighbors::new(),
+            detection: None,
             reassembly: Reassembly::new(),
             pmtu: PathMtus::default(),
             counters: Counters::default(),

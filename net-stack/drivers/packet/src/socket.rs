@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
-use hemi_link::{Interface, Mapping, Membership, set_int, set_option, try_set_buffer};
+use hemi_link::{Interface, Mapping, Membership, get_option, set_int, set_option, try_set_buffer};
 use hemi_net::wire::MacAddr;
 use hemi_queue::{Error, Result};
 
@@ -103,6 +103,13 @@ impl Socket {
         Membership::join(fd, interface, mac)?;
         self.bind(interface)?;
         Ok(File::from(self.0))
+    }
+
+    /// Take out the error that the socket has, if any. Whether it means something, the interface's state tells.
+    pub(crate) fn forget_error(&self) {
+        let mut error: libc::c_int = 0;
+        // SAFETY: an integer.
+        let _ = unsafe { get_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_ERROR, &mut error) };
     }
 
     /// Send through the interface's queueing discipline from now on.

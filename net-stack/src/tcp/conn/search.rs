@@ -96,7 +96,9 @@ impl Connection {
     #[cold]
     pub(super) fn judge_mtu_probe(&mut self, ack: Seq, cx: &mut Cx<'_>) {
         let Some(probe) = cx.net.pmtu.probe_of(self.tuple.remote, self.ports()) else { return };
-        let sacked = || self.flight.iter().any(|sent| sent.sacked && sent.start == probe.start && sent.end == probe.end);
+        let sacked = || {
+            self.flight.iter().any(|sent| sent.sacked && sent.start == probe.start && sent.end == probe.end)
+        };
         if !ack.at_or_after(probe.end) && !sacked() {
             return;
         }
