@@ -100,6 +100,10 @@ counters! {
     icmp_errors_sent,
     /// ICMP errors received and delivered.
     icmp_errors_received,
+    /// Redirects followed: packets for a destination go by another first hop.
+    redirects_followed,
+    /// A redirect that did not come from the destination's gateway, or names a hop that is not on the link, or redirects are ignored.
+    drop_redirect_invalid,
     /// A malformed UDP header.
     drop_udp_malformed,
     /// A UDP datagram with a bad checksum, or over IPv6 without one.

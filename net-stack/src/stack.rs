@@ -113,6 +113,7 @@ impl Stack {
         let mut net = Net::new(caps, config.tx_queue.max(8), pool, seed);
         net.ttl = config.ttl.max(1);
         net.reassembly.refuse = !config.reassemble;
+        net.redirects.ignored = !config.redirects;
         config.addresses.into_iter().for_each(|cidr| net.addresses.add(cidr));
         config.routes.into_iter().for_each(|route| net.routes.add(route));
         let tcp = Tcp::new(config.tcp, &mut net);
@@ -543,6 +544,10 @@ impl Stack {
         self.silent |= cores.index() > 0;
         self.announced |= self.silent && !self.detect;
         self.net.ident = self.net.ident / cores.count() as u32 * cores.count() as u32 + cores.index() as u32;
+        // What we let ourselves be made to say is limited for all cores together (RFC 4443 section 2.4 (f)).
+        for limit in [&mut self.net.icmp_limit, &mut self.net.reset_limit] {
+            limit.share(cores.count() as u32);
+        }
         self.net.pmtu.news = Some(std::collections::VecDeque::new());
         self.net.cores = Some(Box::new(cores));
     }

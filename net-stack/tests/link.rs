@@ -19,6 +19,8 @@ mod ipv6;
 mod many;
 #[path = "link/ndp.rs"]
 mod ndp;
+#[path = "link/redirect.rs"]
+mod redirect;
 #[path = "link/station.rs"]
 mod station;
 #[path = "link/udp.rs"]

@@ -11,6 +11,7 @@
 //! | `output.rs` | packets out: TCP segments, datagrams, fragments |
 //! | `express.rs` | the TCP segment that is like the last one |
 //! | `input.rs` | packets in, up to the transport |
+//! | `redirect.rs` | first hops that gateways told us of |
 //! | `reassembly.rs` | fragments, within limits |
 //! | `icmp.rs` | echo, errors, and what errors do |
 //! | `pmtu.rs` | path MTUs: learnt, and searched for |
@@ -23,6 +24,7 @@ mod output;
 mod path;
 mod pmtu;
 mod reassembly;
+mod redirect;
 mod routes;
 
 use std::{collections::VecDeque, time::Duration};
@@ -38,6 +40,7 @@ pub(crate) use output::TcpSegment;
 pub(crate) use path::Path;
 pub(crate) use pmtu::{PathMtus, Probe, Search};
 pub(crate) use reassembly::Reassembly;
+pub(crate) use redirect::Redirects;
 pub use routes::Route;
 pub(crate) use routes::Routes;
 
@@ -61,6 +64,7 @@ pub(crate) struct Net {
     pub(crate) looping: bool,
     pub(crate) addresses: Addresses,
     pub(crate) routes: Routes,
+    pub(crate) redirects: Redirects,
     pub(crate) neighbors: Neighbors,
     /// Duplicate address detection, until it is over.
     pub(crate) detection: Option<Box<Detection>>,
@@ -96,6 +100,7 @@ impl Net {
             looping: false,
             addresses: Addresses::default(),
             routes: Routes::default(),
+            redirects: Redirects::default(),
             neighbors: Neighbors::new(),
             detection: None,
             reassembly: Reassembly::new(),

@@ -140,7 +140,7 @@ impl Path {
             (self.resolved, self.valid_until) = (true, Instant::FAR_FUTURE);
             return Ok(());
         }
-        let hop = net.routes.next_hop(&net.addresses, self.remote).ok_or(NoPath::NoRoute)?;
+        let hop = net.next_hop(self.remote, now).ok_or(NoPath::NoRoute)?;
         match net.resolve(hop, self.local, now, confirmed) {
             Resolved::Mac { mac, until } => {
                 self.fill(mac, net.caps.mac, net.ttl);

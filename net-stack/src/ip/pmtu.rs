@@ -132,13 +132,11 @@ impl PathMtus {
         }
         entry.probe = None;
         let ceiling = if entry.fails == 0 { most } else { most.min(entry.fails - 1) };
-        match candidate(entry.mtu, ceiling, entry.fails == 0) {
-            Some(size) => Search::Probe(size),
-            None => {
-                (entry.searching, entry.since) = (false, now);
-                Search::Complete
-            }
+        if let Some(size) = candidate(entry.mtu, ceiling, entry.fails == 0) {
+            return Search::Probe(size);
         }
+        (entry.searching, entry.since) = (false, now);
+        Search::Complete
     }
 
     /// A probe is on its way to `dst`.
@@ -305,7 +303,7 @@ mod tests {
     fn a_path_that_has_recovered_takes_one_probe() {
         let mut mtus = PathMtus::default();
         mtus.learn(DST, 1000, Instant::ZERO);
-        let now = Instant::ZERO + LIFETIME - Duration::from_secs(1);
+        let now = Instant::ZERO + LIFETIME * 9 / 10;
         assert_eq!(mtus.next_probe(DST, 1500, now), Search::Complete);
         let now = Instant::ZERO + LIFETIME;
         assert_eq!((mtus.get(DST, now), mtus.get_to_search(DST, now)), (None, Some((1000, true))));

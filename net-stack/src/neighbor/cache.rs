@@ -188,10 +188,16 @@ impl Net {
             };
             match self.resolve(hop, from, now, false) {
                 Resolved::Pending => {
-                    waiting.into_iter().for_each(|frame| self.wait_for_neighbor(hop, frame, now))
+                    for frame in waiting {
+                        self.wait_for_neighbor(hop, frame, now);
+                    }
                 }
                 // A group's or everybody's address needs no question.
-                Resolved::Mac { mac, .. } => waiting.into_iter().for_each(|frame| self.send_to(mac, frame)),
+                Resolved::Mac { mac, .. } => {
+                    for frame in waiting {
+                        self.send_to(mac, frame);
+                    }
+                }
             }
         }
     }
@@ -288,7 +294,9 @@ impl Net {
             entry.state = State::Stale;
             entry.due = Instant::FAR_FUTURE;
         }
-        waiting.into_iter().for_each(|frame| self.send_to(mac, frame));
+        for frame in waiting {
+            self.send_to(mac, frame);
+        }
     }
 
     /// Send a frame that has waited for a neighbour's address.
@@ -342,6 +350,18 @@ impl Net {
         }
     }
 
+    /// Whether both are known to be one station.
+    pub(super) fn is_same_station(&self, one: IpAddr, other: IpAddr) -> bool {
+        let mac = |ip| {
+            self.neighbors
+                .entries
+                .get(&ip)
+                .filter(|e| !matches!(e.state, State::Incomplete { .. }))
+                .map(|e| e.mac)
+        };
+        mac(one).is_some_and(|one| mac(other) == Some(one))
+    }
+
     /// Whether frames wait for `ip`'s address.
     pub(super) fn is_incomplete(&self, ip: IpAddr) -> bool {
         self.neighbors.entries.get(&ip).is_some_and(|e| matches!(e.state, State::Incomplete { .. }))
@@ -369,6 +389,7 @@ impl Net {
             None => Vec::new(),
             Some(tries) if tries > TRIES => {
                 self.epoch = self.epoch.wrapping_add(1);
+                self.redirects.forget_hop(ip);
                 match self.neighbors.entries.remove(&ip).map(|e| e.state) {
                     Some(State::Incomplete { waiting, .. }) => {
                         self.counters.drop_tx_neighbor_unreachable += waiting.len() as u64;

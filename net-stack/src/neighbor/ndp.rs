@@ -25,8 +25,38 @@ impl Net {
             Some(Ndp::Advertisement { target, target_mac, solicited, overrides, .. }) => {
                 self.on_advertisement(header, target, target_mac, solicited, overrides, now);
             }
+            Some(Ndp::Redirect { target, destination, target_mac }) => {
+                self.on_ndp_redirect(header, target, destination, target_mac, now);
+            }
             None => self.counters.drop_ndp_invalid += 1,
         }
+    }
+
+    /// > RFC 4861 section 8.1: IP Source Address is a link-local address. [...] The IP source address of the Redirect is the same as the current
+    /// > first-hop router for the specified ICMP Destination Address.
+    ///
+    /// A gateway may be configured by another address than its link-local one: then it must be the same station.
+    #[cold]
+    fn on_ndp_redirect(
+        &mut self,
+        header: &Ipv6Header,
+        target: Ipv6Addr,
+        destination: Ipv6Addr,
+        mac: Option<MacAddr>,
+        now: Instant,
+    ) {
+        let (src, to, via) = (IpAddr::V6(header.src), IpAddr::V6(destination), IpAddr::V6(target));
+        let hop = self.next_hop(to, now);
+        let from_gateway = hop.is_some_and(|hop| hop == src || self.is_same_station(hop, src));
+        if !header.src.is_unicast_link_local() || !from_gateway {
+            self.counters.drop_redirect_invalid += 1;
+            return;
+        }
+        // Section 8.3: "If the redirect contains a Target Link-Layer Address option, the host either creates or updates the Neighbor Cache entry".
+        if let Some(mac) = mac.filter(|_| !self.redirects.ignored) {
+            self.neighbor_seen(via, mac, Learnt::Question, now);
+        }
+        self.redirect(to, via, now);
     }
 
     /// > RFC 4862 section 5.4.3: If the source address of the Neighbor Solicitation is the unspecified address, the solicitation is from a node
@@ -39,7 +69,7 @@ impl Net {
             Ndp::Advertisement { target, target_mac, .. } => (target, target_mac),
             // "[...] from a unicast address [...] the solicitation's sender is performing address resolution [...]; the solicitation should be
             // silently ignored."
-            Ndp::Solicitation { .. } => return,
+            Ndp::Solicitation { .. } | Ndp::Redirect { .. } => return,
         };
         if self.addresses.is_ours(IpAddr::V6(target)) {
             self.found_duplicate(IpAddr::V6(target), station);

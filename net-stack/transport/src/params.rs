@@ -11,6 +11,9 @@ use crate::values::{Flag, Size};
 pub(crate) fn stack(uri: &Uri, caps: &Caps) -> Result<StackConfig, UriError> {
     let mut config = StackConfig::with_addresses(addresses(uri, caps.mac)?);
     config.routes = routes(uri, &config.addresses)?;
+    if let Some(Flag(on)) = uri.take("redirects")? {
+        config.redirects = on;
+    }
     if let Some(Flag(on)) = uri.take("dad")? {
         config.detect_duplicates = on;
     }
@@ -135,12 +138,12 @@ mod tests {
     fn everything_that_can_be_said() {
         let config = parse(
             "tap:x?ip=10.0.0.2/24&ip=fd00::2/64&gw=10.0.0.1&gw=fd00::1&cc=newreno&rto_min=5ms&time_wait=1s&ecn&pacing=on\
-             &sndbuf=2M&rcvbuf=64K&delayed_ack=1ms&dad=1",
+             &sndbuf=2M&rcvbuf=64K&delayed_ack=1ms&dad=1&redirects=off",
         )
         .unwrap();
         let addresses: Vec<_> = config.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.0.0.2/24", "fd00::2/64", "fe80::ff:fe00:1/64"]);
-        assert_eq!((config.routes.len(), config.detect_duplicates), (2, true));
+        assert_eq!((config.routes.len(), config.detect_duplicates, config.redirects), (2, true, false));
         let tcp = &config.tcp;
         assert_eq!((tcp.congestion, tcp.ecn, tcp.pacing), (Algorithm::NewReno, true, true));
         assert_eq!((tcp.rto_min, tcp.time_wait), (Duration::from_millis(5), Duration::from_secs(1)));
