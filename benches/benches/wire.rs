@@ -71,7 +71,9 @@ fn main() {
     println!(
         "| device | | floor, p50 | driver ÷ floor, near (all) | hemi ÷ floor, near (all) | reach |\n|---|---|---:|---:|---:|---:|"
     );
-    rows.iter().for_each(|row| println!("{row}"));
+    for row in &rows {
+        println!("{row}");
+    }
 }
 
 fn measure(place: &'static Place, transport: Transport, rounds: u32, cores: Cores) -> Experiment {

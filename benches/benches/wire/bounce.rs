@@ -42,11 +42,11 @@ pub(crate) struct Driver {
 }
 
 impl Contestant for Bare {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         FLOOR
     }
 
-    fn about(&self) -> &str {
+    fn about(&self) -> &'static str {
         "one read and one write per frame"
     }
 
@@ -87,7 +87,7 @@ impl Contestant for Driver {
         self.name
     }
 
-    fn about(&self) -> &str {
+    fn about(&self) -> &'static str {
         "hemi's device, without the stack"
     }
 

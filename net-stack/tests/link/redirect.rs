@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hemi_net::{
     Route,
-    wire::{EtherType, Ipv4Header, MacAddr, Sum, arp::Operation, icmpv4::IcmpV4, ndp::Ndp, protocol},
+    wire::{EtherType, MacAddr, Sum, arp::Operation, ndp::Ndp, protocol},
 };
 
-use crate::station::{Frame, Link, MAC, MAC2, OURS, OURS6, Sent, arp, ipv4, ndp, ping, ping6, v6};
+use crate::station::{Frame, Link, MAC, MAC2, OURS, OURS6, Sent, arp, ipv4, ndp, ping, ping6, redirect, v6};
 
 const GATEWAY: &str = "10.99.0.254";
 const BETTER: &str = "10.99.0.253";
@@ -47,19 +47,6 @@ fn goes_by(link: &mut Link, mac: MacAddr) -> bool {
 
 fn goes_by6(link: &mut Link, mac: MacAddr) -> bool {
     hop(link, &ping6(FAR6, OURS6, b"?")) == [mac]
-}
-
-/// "Send what you send from `from` to `to` by `via`."
-fn redirect(src: &str, from: &str, to: &str, via: &str) -> Frame {
-    let octets = |ip: &str| ip.parse::<std::net::Ipv4Addr>().unwrap().octets();
-    let (_, _, quote) = ipv4(from, to, protocol::UDP, &[0; 8]);
-    let mut message = vec![0; 8];
-    let [a, b, c, d] = octets(via);
-    let body = Sum::new().bytes(&[a, b, c, d]).bytes(&quote[..Ipv4Header::LEN + 8]);
-    IcmpV4::Other { kind: 5, code: 1 }.emit(message.first_chunk_mut().unwrap(), body);
-    message[4..8].copy_from_slice(&octets(via));
-    message.extend(&quote[..Ipv4Header::LEN + 8]);
-    ipv4(src, OURS, protocol::ICMP, &message)
 }
 
 #[test]

@@ -20,7 +20,7 @@ const BEHIND: u32 = 3;
 pub(super) enum Attempt {
     /// A probe has left.
     Sent,
-    /// One is to leave as soon as the congestion window has room for it: nothing else goes before.
+    /// One is to leave as soon as the congestion window has room for it, or there is enough data: nothing else goes before.
     Hold,
     /// Go on as usual.
     None,
@@ -66,6 +66,10 @@ impl Connection {
         let len = u32::from(size.saturating_sub(self.overhead()));
         let needed = len + BEHIND * u32::from(self.mss);
         if self.buffer.end().since(self.nxt) < needed {
+            if self.buffer.len() >= needed as usize && !self.flight.is_empty() {
+                // There is much to send, of which the send buffer's limit lets little wait: the ACKs of what is in flight make room for more.
+                return Attempt::Hold;
+            }
             // Nobody has much to send. When the path is resolved again, within half a minute, there may be.
             self.path.searching = false;
             return Attempt::None;
