@@ -10,6 +10,7 @@
 //! | `path.rs` | a resolved way to a peer, cached with its headers |
 //! | `output.rs` | packets out: TCP segments, datagrams, fragments |
 //! | `express.rs` | the TCP segment that is like the last one |
+//! | `control.rs` | the TCP segment without text: handshake, acknowledgement, FIN |
 //! | `input.rs` | packets in, up to the transport |
 //! | `redirect.rs` | first hops that gateways told us of |
 //! | `reassembly.rs` | fragments, within limits |
@@ -17,6 +18,7 @@
 //! | `pmtu.rs` | path MTUs: learnt, and searched for |
 
 mod addresses;
+mod control;
 mod express;
 mod icmp;
 mod input;
@@ -33,6 +35,7 @@ use hemi_queue::{Pool, wheel::Wheel};
 
 pub use addresses::Cidr;
 pub(crate) use addresses::{ALL_NODES, Addresses, solicited_node};
+pub(crate) use control::{Control, ControlOptions};
 pub(crate) use express::Express;
 pub(crate) use icmp::{Complaint, IcmpError, Quoted};
 pub(crate) use input::{Fragment, Packet, Upper};
@@ -50,6 +53,7 @@ use crate::{
     device::Caps,
     frame::{RxFrame, TxQueue},
     neighbor::{Detection, Neighbors},
+    tcp::FastOpenPeers,
     timer::Timer,
     util::{rng::Rng, token_bucket::TokenBucket},
 };
@@ -70,6 +74,8 @@ pub(crate) struct Net {
     pub(crate) detection: Option<Box<Detection>>,
     pub(crate) reassembly: Reassembly,
     pub(crate) pmtu: PathMtus,
+    /// Cookies of servers.
+    pub(crate) fast_open: FastOpenPeers,
     pub(crate) counters: Counters,
     pub(crate) timers: Wheel<Timer>,
     pub(crate) pool: Pool,
@@ -105,6 +111,7 @@ impl Net {
             detection: None,
             reassembly: Reassembly::new(),
             pmtu: PathMtus::default(),
+            fast_open: FastOpenPeers::default(),
             counters: Counters::default(),
             timers: Wheel::new(),
             pool,

@@ -65,6 +65,14 @@ impl Connection {
         };
         let len = u32::from(size.saturating_sub(self.overhead()));
         let needed = len + BEHIND * u32::from(self.mss);
+        let quiet = self.recovery.phase == Phase::Open
+            && self.flight.sacked() == 0
+            && self.flight.lost() == 0
+            && self.probe.is_none()
+            && self.sacks.is_empty();
+        if !quiet || self.cc.cwnd() < needed || len <= u32::from(self.mss) {
+            return Attempt::None;
+        }
         if self.buffer.end().since(self.nxt) < needed {
             if self.buffer.len() >= needed as usize && !self.flight.is_empty() {
                 // There is much to send, of which the send buffer's limit lets little wait: the ACKs of what is in flight make room for more.
@@ -74,12 +82,7 @@ impl Connection {
             self.path.searching = false;
             return Attempt::None;
         }
-        let quiet = self.recovery.phase == Phase::Open
-            && self.flight.sacked() == 0
-            && self.flight.lost() == 0
-            && self.probe.is_none()
-            && self.sacks.is_empty();
-        if !quiet || fits < needed || self.cc.cwnd() < needed || len <= u32::from(self.mss) {
+        if fits < needed {
             return Attempt::None;
         }
         if room < len {
