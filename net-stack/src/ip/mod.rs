@@ -11,6 +11,7 @@
 //! | `output.rs` | packets out: TCP segments, datagrams, fragments |
 //! | `express.rs` | the TCP segment that is like the last one |
 //! | `control.rs` | the TCP segment without text: handshake, acknowledgement, FIN |
+//! | `datagram.rs` | the same for a datagram |
 //! | `input.rs` | packets in, up to the transport |
 //! | `redirect.rs` | first hops that gateways told us of |
 //! | `reassembly.rs` | fragments, within limits |
@@ -19,6 +20,7 @@
 
 mod addresses;
 mod control;
+mod datagram;
 mod express;
 mod icmp;
 mod input;
