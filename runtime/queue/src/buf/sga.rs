@@ -81,6 +81,7 @@ impl Sga {
     }
 
     /// The buffers in order.
+    #[inline]
     pub fn iter(&self) -> std::slice::Iter<'_, Buf> {
         self.parts.iter()
     }
