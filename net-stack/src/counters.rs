@@ -160,6 +160,20 @@ counters! {
     tcp_resets_received,
     /// Challenge ACKs sent (RFC 5961).
     tcp_challenge_acks,
+    /// Connections that our SYN with data opened (RFC 7413).
+    tcp_fast_opens_active,
+    /// SYNs with data of ours of which less than all was taken.
+    tcp_fast_opens_refused,
+    /// Ways on which Fast Open failed, and is done without for a while.
+    tcp_fast_open_disabled,
+    /// Connections that a SYN has opened.
+    tcp_fast_opens_passive,
+    /// Fast Open cookies given.
+    tcp_fast_open_cookies_sent,
+    /// Fast Open cookies that were none of ours.
+    tcp_fast_open_bad_cookies,
+    /// SYNs with a good Fast Open cookie for which there was no place: the ordinary handshake was done.
+    tcp_fast_open_overflows,
     /// SYN cookies sent.
     tcp_cookies_sent,
     /// Connections opened by a valid SYN cookie.

@@ -15,8 +15,8 @@ use crate::{
     frame::{RxFrame, TxFrame, TxQueue},
     ip::{Net, Upper},
     tcp::{
-        ConnError, ConnId, Connection, Events, ListenerId, Snapshot, State, Tcp, TcpConfig, TcpEvent,
-        TcpOptionsConfig,
+        ConnError, ConnId, Connection, Events, FastOpenPeers, Keys, ListenerId, Snapshot, State, Tcp,
+        TcpConfig, TcpEvent, TcpOptionsConfig,
     },
     timer::Timer,
     udp::{Datagram, Udp, UdpError, UdpId},
@@ -109,6 +109,7 @@ impl Stack {
         net.reassembly.refuse = !config.reassemble;
         config.addresses.into_iter().for_each(|cidr| net.addresses.add(cidr));
         config.routes.into_iter().for_each(|route| net.routes.add(route));
+        net.fast_open = FastOpenPeers::new(config.tcp.fast_open_peers);
         let tcp = Tcp::new(config.tcp, &mut net);
         Self { net, tcp, udp: Udp::default(), announced: !config.announce }
     }
@@ -302,6 +303,33 @@ impl Stack {
         now: Instant,
     ) -> Result<ConnId, ConnError> {
         self.tcp.connect(remote, local, &options, &mut self.net, now)
+    }
+
+    /// Whether a connection's SYN waits for data to carry ([`TcpOptionsConfig::fast_open`]).
+    pub fn tcp_is_deferred(&self, conn: ConnId) -> bool {
+        self.tcp.conn(conn).is_some_and(Connection::is_deferred)
+    }
+
+    /// Send the SYN that waits for data to carry, with what there is.
+    pub fn tcp_open_now(&mut self, conn: ConnId, now: Instant) {
+        self.tcp.open_now(conn, &mut self.net, now);
+    }
+
+    /// How many bytes the SYN of a connection could carry that waits for data ([`tcp_is_deferred`](Self::tcp_is_deferred)).
+    pub fn tcp_deferred_room(&mut self, conn: ConnId, now: Instant) -> usize {
+        self.tcp.deferred_room(conn, &mut self.net, now)
+    }
+
+    /// How many bytes the SYN of a connection with these options could carry; none when it would ask for a cookie, or do without Fast Open.
+    #[allow(clippy::needless_pass_by_value)] // callers make them for the call
+    pub fn tcp_syn_room(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        options: TcpOptionsConfig,
+        now: Instant,
+    ) -> Option<usize> {
+        self.tcp.syn_room(remote, local, &options, &mut self.net, now)
     }
 
     /// Hand over a unit to be sent in order, whole, whatever its size; the buffers are shared, not copied. Refused with
@@ -507,6 +535,7 @@ impl Stack {
         self.announced |= cores.index() > 0;
         self.net.ident = self.net.ident / cores.count() as u32 * cores.count() as u32 + cores.index() as u32;
         self.net.pmtu.news = Some(std::collections::VecDeque::new());
+        self.tcp.secrets.fast_open = Keys::of(cores.secret);
         self.net.cores = Some(Box::new(cores));
     }
 

@@ -95,3 +95,47 @@ fn bulk_allocates_nothing() {
     };
     assert!(verdict.is_clean(), "{verdict}");
 }
+
+/// TIME-WAIT and tables included, once the first connections have left it.
+#[test]
+fn opening_and_closing_allocates_nothing() {
+    let pool = Pool::new().expect("memory");
+    let [first, second] = Pipe::pair(1500, false, &pool);
+    let host = |pipe, address: &str, seed| {
+        let mut config = StackConfig::with_addresses([address.parse().expect("valid")]);
+        config.tcp.time_wait = Duration::from_millis(10);
+        Host::new(pipe, config, pool.clone(), seed)
+    };
+    let (mut a, mut b) = (host(first, "10.0.0.1/24", 1), host(second, "10.0.0.2/24", 2));
+    let at = ([0, 0, 0, 0], 80).into();
+    let (listener, _) = b.stack.tcp_listen(at, 8, false, TcpOptionsConfig::default()).expect("free");
+    let to = ([10, 0, 0, 2], 80).into();
+    let mut now = Instant::ZERO;
+    let mut steady = Steady::over(500);
+    let verdict = loop {
+        let client = a.stack.tcp_connect(to, None, TcpOptionsConfig::default(), now).expect("a port");
+        let mut server = None;
+        // Three turns to open (more when the neighbour is asked for); then the client closes, and the server when it hears of it.
+        for turn in 0.. {
+            now += Duration::from_micros(50);
+            a.poll(now).expect("alive");
+            b.poll(now).expect("alive");
+            while a.stack.poll_event().is_some() || b.stack.poll_event().is_some() {}
+            server =
+                server.or_else(|| b.stack.tcp_accept(listener).inspect(|_| a.stack.tcp_release(client, now)));
+            if let Some(conn) = server
+                && b.stack.tcp_is_at_end(conn)
+            {
+                b.stack.tcp_release(conn, now);
+                if b.stack.tcp_state(conn) == hemi_net::tcp::State::Closed {
+                    break;
+                }
+            }
+            assert!(turn < 1000, "it never ends");
+        }
+        if let Some(verdict) = steady.operation() {
+            break verdict;
+        }
+    };
+    assert!(verdict.is_clean(), "{verdict}");
+}

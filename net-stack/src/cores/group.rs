@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{Directory, Fact, Seat, Steered, Steering, borrowed::SentFrame, parcel::Packed};
-use crate::device::{Caps, Gone};
+use crate::{
+    device::{Caps, Gone},
+    util::rng::Rng,
+};
 
 /// Parcels that a ring between two cores holds. What comes beyond is dropped and counted, as by a NIC whose ring is full.
 const PARCELS: usize = 512;
@@ -52,6 +55,8 @@ pub struct Group {
     wanted: Steering,
     settled: OnceLock<Arc<Steering>>,
     pub(super) directory: Arc<Directory>,
+    /// For what must be the same on all cores and known to nobody else: Fast Open cookies.
+    pub(super) secret: [u64; 2],
     ends: Mutex<Vec<Option<Ends>>>,
     bells: Vec<OnceLock<Bell>>,
     /// What core 0's device is.
@@ -65,10 +70,12 @@ impl Group {
     /// A group of `cores` (at most [`Steering::CORES`]), whose rule has a key from `seed`.
     pub fn new(cores: usize, seed: u64) -> Arc<Self> {
         let cores = cores.clamp(1, Steering::CORES);
+        let mut rng = Rng::new(seed ^ 0x7466_6f63); // not the numbers that others draw from it
         Arc::new(Self {
             wanted: Steering::random(cores, seed),
             settled: OnceLock::new(),
             directory: Arc::new(Directory::new()),
+            secret: [rng.next(), rng.next()],
             ends: Mutex::new(rings(cores)),
             bells: (0..cores).map(|_| OnceLock::new()).collect(),
             caps: OnceLock::new(),

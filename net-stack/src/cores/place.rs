@@ -12,6 +12,8 @@ use super::{Directory, Fact, Parcel, Protocol, Steering, fact::LIMIT};
 pub(crate) struct Cores {
     index: usize,
     all: u64,
+    /// What all of them know and nobody else.
+    pub(crate) secret: [u64; 2],
     steering: Arc<Steering>,
     pub(crate) directory: Arc<Directory>,
     /// Packets of the others' flows, and whose they are.
@@ -32,11 +34,12 @@ impl Cores {
     pub(crate) fn new(
         index: usize,
         count: usize,
+        secret: [u64; 2],
         steering: Arc<Steering>,
         directory: Arc<Directory>,
     ) -> Self {
         let all = (1 << count.min(Steering::CORES)) - 1;
-        Self { index, all, steering, directory, parcels: VecDeque::new(), facts: VecDeque::new() }
+        Self { index, all, secret, steering, directory, parcels: VecDeque::new(), facts: VecDeque::new() }
     }
 
     pub(crate) fn index(&self) -> usize {
@@ -168,7 +171,7 @@ mod tests {
 
     fn world(count: usize) -> (Vec<Cores>, Arc<Directory>) {
         let (rule, directory) = (Arc::new(Steering::random(count, 1)), Arc::new(Directory::new()));
-        let core = |i| Cores::new(i, count, Arc::clone(&rule), Arc::clone(&directory));
+        let core = |i| Cores::new(i, count, [0; 2], Arc::clone(&rule), Arc::clone(&directory));
         ((0..count).map(core).collect(), directory)
     }
 

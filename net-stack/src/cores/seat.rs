@@ -74,7 +74,8 @@ impl Seat {
     }
 
     pub(crate) fn cores(&self) -> Cores {
-        Cores::new(self.index, self.group.cores(), self.group.rule(), Arc::clone(&self.group.directory))
+        let (count, secret) = (self.group.cores(), self.group.secret);
+        Cores::new(self.index, count, secret, self.group.rule(), Arc::clone(&self.group.directory))
     }
 
     /// Take in what the others have sent. True: there was something.

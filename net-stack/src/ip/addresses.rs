@@ -136,6 +136,11 @@ impl Addresses {
         if everyone { Destination::Everyone } else { Destination::NotOurs }
     }
 
+    /// Whether a packet from `src` to `dst` comes from another host that may be answered, to us alone.
+    pub(crate) fn is_plain_pair(&self, dst: IpAddr, src: IpAddr) -> bool {
+        self.is_ours(dst) && self.is_valid_peer(src) && !self.is_ours(src)
+    }
+
     /// Whether an address may be the source of a packet that is answered (RFC 1122 section 3.2.1.3).
     #[inline]
     pub(crate) fn is_valid_peer(&self, ip: IpAddr) -> bool {

@@ -10,12 +10,14 @@
 //! | `path.rs` | a resolved way to a peer, cached with its headers |
 //! | `output.rs` | packets out: TCP segments, datagrams, fragments |
 //! | `express.rs` | the TCP segment that is like the last one |
+//! | `control.rs` | the TCP segment without text: handshake, acknowledgement, FIN |
 //! | `input.rs` | packets in, up to the transport |
 //! | `reassembly.rs` | fragments, within limits |
 //! | `icmp.rs` | echo, errors, and what errors do |
 //! | `pmtu.rs` | path MTUs learnt |
 
 mod addresses;
+mod control;
 mod express;
 mod icmp;
 mod input;
@@ -31,6 +33,7 @@ use hemi_queue::{Pool, wheel::Wheel};
 
 pub use addresses::Cidr;
 pub(crate) use addresses::{ALL_NODES, Addresses, solicited_node};
+pub(crate) use control::{Control, ControlOptions};
 pub(crate) use express::Express;
 pub(crate) use icmp::{Complaint, IcmpError, Quoted};
 pub(crate) use input::{Fragment, Packet, Upper};
@@ -47,6 +50,7 @@ use crate::{
     device::Caps,
     frame::{RxFrame, TxQueue},
     neighbor::Neighbors,
+    tcp::FastOpenPeers,
     timer::Timer,
     util::{rng::Rng, token_bucket::TokenBucket},
 };
@@ -64,6 +68,8 @@ pub(crate) struct Net {
     pub(crate) neighbors: Neighbors,
     pub(crate) reassembly: Reassembly,
     pub(crate) pmtu: PathMtus,
+    /// Cookies of servers.
+    pub(crate) fast_open: FastOpenPeers,
     pub(crate) counters: Counters,
     pub(crate) timers: Wheel<Timer>,
     pub(crate) pool: Pool,
@@ -97,6 +103,7 @@ impl Net {
             neighbors: Neighbors::new(),
             reassembly: Reassembly::new(),
             pmtu: PathMtus::default(),
+            fast_open: FastOpenPeers::default(),
             counters: Counters::default(),
             timers: Wheel::new(),
             pool,

@@ -99,6 +99,18 @@ impl Path {
         self.resolved && !self.looped && self.epoch == net.epoch && now < self.valid_until
     }
 
+    /// The same for a way whose headers are kept with those of others; such a one never leads to ourselves.
+    #[inline]
+    pub(super) fn is_valid(&self, epoch: u32, now: Instant) -> bool {
+        self.resolved && self.epoch == epoch && now < self.valid_until
+    }
+
+    /// Whether it leads from `local` to `remote`, for `protocol`.
+    #[inline]
+    pub(super) fn leads(&self, local: IpAddr, remote: IpAddr, protocol: u8) -> bool {
+        self.remote == remote && self.local == local && self.protocol == protocol
+    }
+
     /// Whether the peer is known to be another host.
     pub(crate) fn leads_away(&self) -> bool {
         self.resolved && !self.looped
@@ -109,15 +121,23 @@ impl Path {
         self.remote.is_ipv4()
     }
 
+    /// A way from `local` to `remote`: the one that was resolved last, if it leads there.
+    pub(crate) fn find(local: IpAddr, remote: IpAddr, protocol: u8, net: &Net, now: Instant) -> Self {
+        match &net.last_path {
+            Some(known) if known.leads(local, remote, protocol) && known.is_valid(net.epoch, now) => {
+                let mtu = net.pmtu.get(remote, now).unwrap_or(net.caps.mtu).min(net.caps.mtu);
+                Self { mtu, ..known.clone() }
+            }
+            _ => Self::new(local, remote, protocol, net.caps.mtu),
+        }
+    }
+
     #[cold]
     fn resolve(&mut self, net: &mut Net, now: Instant, confirmed: bool) -> Result<(), NoPath> {
         self.mtu = net.pmtu.get(self.remote, now).unwrap_or(net.caps.mtu).min(net.caps.mtu);
         if let Some(known) = &net.last_path
-            && known.remote == self.remote
-            && known.local == self.local
-            && known.protocol == self.protocol
-            && known.epoch == net.epoch
-            && now < known.valid_until
+            && known.leads(self.local, self.remote, self.protocol)
+            && known.is_valid(net.epoch, now)
         {
             *self = Self { mtu: self.mtu, ..known.clone() };
             return Ok(());

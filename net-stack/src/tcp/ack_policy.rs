@@ -4,9 +4,6 @@ use hemi_queue::time::Instant;
 
 use super::config::Timing;
 
-/// Acknowledgements at once at the start of a connection: the peer is in slow start and needs them to grow.
-const QUICK_ACKS: u8 = 16;
-
 /// How urgently an acknowledgement is owed.
 #[derive(Clone, Debug)]
 pub(crate) struct AckPolicy {
@@ -24,15 +21,9 @@ pub(crate) struct AckPolicy {
 }
 
 impl AckPolicy {
-    pub(crate) fn new() -> Self {
-        Self {
-            now: false,
-            pending: 0,
-            full_size: 0,
-            due: Instant::FAR_FUTURE,
-            quick: QUICK_ACKS,
-            unanswered: false,
-        }
+    /// One that acknowledges the first `quick` segments at once: the peer is in slow start and needs that to grow.
+    pub(crate) fn new(quick: u8) -> Self {
+        Self { now: false, pending: 0, full_size: 0, due: Instant::FAR_FUTURE, quick, unanswered: false }
     }
 
     /// In-order data arrived: acknowledge when more than one full-sized segment's worth is owed, which is every second
@@ -110,8 +101,8 @@ mod tests {
     fn quick_at_first_then_every_second_segment_or_delayed() {
         let (config, now) = (TcpConfig::default(), Instant::from_nanos(5));
         let timing = Timing::of(&config);
-        let mut p = AckPolicy::new();
-        for _ in 0..QUICK_ACKS {
+        let mut p = AckPolicy::new(config.quick_acks);
+        for _ in 0..config.quick_acks {
             p.on_data(1000, 1000, now, &timing);
             assert!(p.is_due());
             p.sent(false);
@@ -131,7 +122,7 @@ mod tests {
     #[test]
     fn an_application_that_answers_ends_quick_mode() {
         let (timing, now) = (Timing::of(&TcpConfig::default()), Instant::ZERO);
-        let mut p = AckPolicy::new();
+        let mut p = AckPolicy::new(16);
         p.on_data(64, 64, now, &timing);
         p.sent(true);
         p.on_data(64, 64, now, &timing);

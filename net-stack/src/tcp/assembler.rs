@@ -71,6 +71,12 @@ impl Assembler {
         !self.pieces.is_empty()
     }
 
+    /// Whether it holds nothing, and has no memory of its own.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.ready.is_bare() && self.tail.is_none() && self.pieces.capacity() == 0
+    }
+
     /// Pooled memory that is kept from being reused.
     pub(crate) fn pinned(&self) -> usize {
         self.ready.iter().map(Buf::pinned).sum::<usize>()

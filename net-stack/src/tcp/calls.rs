@@ -49,6 +49,7 @@ impl Tcp {
             options,
             ready: std::collections::VecDeque::default(),
             signalled: false,
+            fast_open: super::fast_open::Pending::default(),
         };
         let (slot, generation) = self.listeners.insert(listener);
         Ok((ListenerId { slot, generation }, at))
@@ -110,6 +111,54 @@ impl Tcp {
         net: &mut Net,
         now: Instant,
     ) -> Result<ConnId, ConnError> {
+        let local_ip = match self.last_opened {
+            // Addresses and routes are the interface's for life: what was right once is.
+            Some((known, from)) if known == remote.ip() && local.is_none() && remote.port() != 0 => from,
+            _ => self.address_towards(remote, local, net)?,
+        };
+        let mut tuple = Tuple {
+            local: local_ip,
+            remote: remote.ip(),
+            local_port: local.map_or(0, |l| l.port()),
+            remote_port: remote.port(),
+        };
+        let chosen = tuple.local_port != 0;
+        let hash = if chosen {
+            if let Some(cores) = &net.cores {
+                cores.will_live_here(tuple.remote(), tuple.local());
+            }
+            self.demux.hash(&tuple)
+        } else {
+            self.choose_port(&mut tuple, net.cores.as_deref()).ok_or(ConnError::NoPorts)?
+        };
+        match if chosen { self.find(hash, &tuple) } else { None } {
+            None => {}
+            // RFC 6191 is about SYNs that arrive; our own new incarnation starts beyond the old one because its ISN does.
+            Some(Target::TimeWait(slot)) => {
+                self.demux.remove(hash, Target::TimeWait(slot));
+                self.time_wait.remove(slot);
+            }
+            Some(_) => return Err(ConnError::AddressInUse),
+        }
+        let (iss, offset) = self.secrets.opening(&tuple, now);
+        let mut conn = self.spare_connection();
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        conn.connect(&tuple, iss, offset, options, &mut cx);
+        let (slot, generation) = self.conns.insert(conn);
+        self.demux.insert(hash, Target::Connection(slot));
+        self.settle(slot, net, now);
+        Ok(ConnId { slot, generation })
+    }
+
+    /// The address to open a connection to `remote` from.
+    #[inline(never)]
+    fn address_towards(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        net: &Net,
+    ) -> Result<IpAddr, ConnError> {
         // RFC 9293 section 3.9.2.3 (MUST-46): an OPEN with an invalid remote address is an error.
         if remote.port() == 0 || !net.addresses.is_valid_peer(remote.ip()) {
             return Err(ConnError::Unreachable);
@@ -122,52 +171,26 @@ impl Tcp {
         if !net.addresses.is_ours(remote.ip()) && net.routes.next_hop(&net.addresses, remote.ip()).is_none() {
             return Err(ConnError::Unreachable);
         }
-        let mut tuple = Tuple {
-            local: local_ip,
-            remote: remote.ip(),
-            local_port: local.map_or(0, |l| l.port()),
-            remote_port: remote.port(),
-        };
-        let chosen = tuple.local_port != 0;
-        if !chosen {
-            tuple.local_port = self.ephemeral_port(&tuple, net.cores.as_deref()).ok_or(ConnError::NoPorts)?;
-        } else if let Some(cores) = &net.cores {
-            cores.will_live_here(tuple.remote(), tuple.local());
+        if local.is_none() {
+            self.last_opened = Some((remote.ip(), local_ip));
         }
-        let hash = self.demux.hash(&tuple);
-        match if chosen { self.find(hash, &tuple) } else { None } {
-            None => {}
-            // RFC 6191 is about SYNs that arrive; our own new incarnation starts beyond the old one because its ISN does.
-            Some(Target::TimeWait(slot)) => {
-                self.demux.remove(hash, Target::TimeWait(slot));
-                self.time_wait.remove(slot);
-            }
-            Some(_) => return Err(ConnError::AddressInUse),
-        }
-        let (iss, offset) = self.secrets.opening(&tuple, now);
-        let mut cx =
-            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        let conn = Connection::connect(tuple, iss, offset, options, &mut cx);
-        let (slot, generation) = self.conns.insert(Box::new(conn));
-        self.demux.insert(hash, Target::Connection(slot));
-        self.settle(slot, net, now);
-        Ok(ConnId { slot, generation })
+        Ok(local_ip)
     }
 
-    fn ephemeral_port(&mut self, tuple: &Tuple, cores: Option<&Cores>) -> Option<u16> {
-        let (demux, conns, listeners) = (&self.demux, &self.conns, &self.listeners);
-        let range = self.config.ephemeral_ports;
-        self.secrets.ephemeral_port(tuple, range, |port| {
-            let tuple = Tuple { local_port: port, ..*tuple };
-            let taken = demux.find(demux.hash(&tuple), |target| match target {
-                Target::Connection(slot) => conns.get(slot).is_some_and(|c| c.tuple == tuple),
-                // Half-open and TIME-WAIT: leave the port alone, whoever's it is.
-                Target::HalfOpen(_) | Target::TimeWait(_) => true,
-            });
+    /// Choose the local port of a connection that is to be opened; returns the hash of its tuple then.
+    #[inline(never)]
+    fn choose_port(&mut self, tuple: &mut Tuple, cores: Option<&Cores>) -> Option<u32> {
+        let mut ports = self.secrets.ephemeral_ports(tuple, self.config.ephemeral_ports);
+        loop {
+            tuple.local_port = self.secrets.next_port(&mut ports)?;
+            let hash = self.demux.hash(tuple);
+            // Of a connection that was, half-open or in TIME-WAIT, the port is left alone as well.
+            let taken = self.find(hash, tuple).is_some() || self.listeners.has_port(tuple.local_port);
             // With several cores: one whose segments come to this core, by the rule that all go by.
-            let ours = cores.is_none_or(|cores| cores.may_open(tuple.remote(), tuple.local()));
-            taken.is_none() && !listeners.has_port(port) && ours
-        })
+            if !taken && cores.is_none_or(|cores| cores.may_open(tuple.remote(), tuple.local())) {
+                return Some(hash);
+            }
+        }
     }
 
     #[inline]
@@ -182,8 +205,11 @@ impl Tcp {
             return Err((ConnError::Closed, unit));
         };
         let calm = conn.is_known_calm();
-        if !calm && let Err(error) = conn.may_push() {
-            return Err((error, unit));
+        if !calm {
+            if let Err(error) = conn.may_push() {
+                return Err((error, unit));
+            }
+            conn.open_now();
         }
         if unit.len() >= MAX_UNIT {
             return Err((ConnError::TooLarge, unit));
@@ -212,10 +238,45 @@ impl Tcp {
             }
             return Ok(Some(buf));
         }
+        if conn.is_deferred() {
+            // Who waits for the peer to speak first has nothing for the SYN to carry.
+            conn.open_now();
+            conn.dirty = true;
+            self.dirty.push_back(id.slot);
+        }
         match conn.error {
             Some(error) => Err(error),
             None => Ok(None),
         }
+    }
+
+    /// Send the SYN that waits for data to carry, with what there is.
+    pub(crate) fn open_now(&mut self, id: ConnId, net: &mut Net, now: Instant) {
+        self.on_named(id, net, now, |conn, _| conn.open_now());
+    }
+
+    /// How many bytes the SYN of a connection could carry that waits for data.
+    pub(crate) fn deferred_room(&mut self, id: ConnId, net: &mut Net, now: Instant) -> usize {
+        let Some(conn) = self.conns.named(id.slot, id.generation) else { return 0 };
+        let cx = Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        conn.deferred_room(&cx) as usize
+    }
+
+    /// How many bytes the SYN to a server could carry; none when it would ask for a cookie, or do without.
+    pub(crate) fn syn_room(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        options: &TcpOptionsConfig,
+        net: &mut Net,
+        now: Instant,
+    ) -> Option<usize> {
+        let local = local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
+        let local = local.or_else(|| net.addresses.source_for(remote.ip()))?;
+        let tuple = Tuple { local, remote: remote.ip(), local_port: 0, remote_port: remote.port() };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        super::conn::syn_room_of(&tuple, options, &mut cx).map(|room| room as usize)
     }
 
     pub(crate) fn shutdown(&mut self, id: ConnId, net: &mut Net, now: Instant) {
@@ -304,7 +365,7 @@ impl Tcp {
             .named(id.slot, id.generation)
             .is_some_and(|c| matches!(c.state, State::Closed | State::TimeWait))
         {
-            self.conns.remove(id.slot);
+            self.forget_connection(id.slot);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cc::Algorithm;
+use super::{cc::Algorithm, fast_open::FastOpenKey};
 
 /// Settings of TCP, with the defaults of the RFCs.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,9 @@ pub struct TcpConfig {
     pub syn_retries: u8,
     /// How long an acknowledgement may be delayed. Default: 40 ms; at most 500 ms (RFC 9293, MUST-59).
     pub delayed_ack: Duration,
+    /// So many segments of a new connection are acknowledged at once, unless the application answers them, because a peer in slow start
+    /// needs that to grow. Default: 16, as on Linux; 0 delays from the first one.
+    pub quick_acks: u8,
     /// How long a closed connection is remembered, twice the segment lifetime. Default: 60 s, as Linux has it.
     pub time_wait: Duration,
     /// How long a closed connection that the peer does not finish is kept in FIN-WAIT-2. Default: 60 s.
@@ -53,6 +56,15 @@ pub struct TcpConfig {
     pub half_open_limit: usize,
     /// SYN cookies when that is reached (RFC 4987); else new SYNs are dropped. Default: true.
     pub syn_cookies: bool,
+    /// Listeners open connections by their SYN (TCP Fast Open, RFC 7413), so many at a time that have not proved yet that somebody is there;
+    /// [`TcpOptionsConfig::fast_open_backlog`] says otherwise for one. Data may be delivered twice then. Default: 0, none.
+    pub fast_open: usize,
+    /// Also speak the form of the Fast Open option that it had before RFC 7413 (RFC 6994, number 0xF989). Default: false.
+    pub fast_open_experimental: bool,
+    /// How long connects do without Fast Open where it has failed. Default: 15 minutes.
+    pub fast_open_pause: Duration,
+    /// Servers whose Fast Open cookies are remembered. Default: 1024.
+    pub fast_open_peers: usize,
     /// The least MSS that a peer may ask for. Default: 48: a smaller one would have us send headers only.
     pub mss_floor: u16,
     /// Ephemeral ports (RFC 6056): first and last. Default: 49,152 to 65,535 (RFC 6335).
@@ -70,6 +82,7 @@ impl Default for TcpConfig {
             retries: 15,
             syn_retries: 7,
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 16,
             time_wait: Duration::from_secs(60),
             fin_wait: Duration::from_secs(60),
             time_wait_limit: 1 << 16,
@@ -86,6 +99,10 @@ impl Default for TcpConfig {
             send_buffer: 256 << 10,
             half_open_limit: 1024,
             syn_cookies: true,
+            fast_open: 0,
+            fast_open_experimental: false,
+            fast_open_pause: Duration::from_secs(900),
+            fast_open_peers: 1024,
             mss_floor: 48,
             ephemeral_ports: (49_152, 65_535),
             challenge_acks_per_second: 1000,
@@ -118,6 +135,16 @@ pub struct TcpOptionsConfig {
     pub send_buffer: Option<usize>,
     /// The largest segment, in either direction. Default: what the interface and the path carry.
     pub max_segment: Option<u16>,
+    /// On a connection that we open: TCP Fast Open (RFC 7413). With a cookie of the server's at hand the SYN waits for the first push (or pop, or
+    /// shutdown) and carries it; without one it asks for it. What the SYN carries may be delivered twice. Default: false.
+    pub fast_open: bool,
+    /// On a listener: [`TcpConfig::fast_open`] for this one. Default: as that says.
+    pub fast_open_backlog: Option<usize>,
+    /// Fast Open without cookies, where both ends know each other otherwise: a listener takes data from any address. It answers with no
+    /// more than a SYN-ACK until the handshake is complete. Default: false.
+    pub fast_open_cookieless: bool,
+    /// On a listener: the key of its cookies. Default: one of the stack's own, changed every six hours.
+    pub fast_open_key: Option<FastOpenKey>,
 }
 
 impl Default for TcpOptionsConfig {
@@ -133,6 +160,10 @@ impl Default for TcpOptionsConfig {
             recv_buffer: None,
             send_buffer: None,
             max_segment: None,
+            fast_open: false,
+            fast_open_backlog: None,
+            fast_open_cookieless: false,
+            fast_open_key: None,
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) enum Target {
 
 impl Target {
     const SHIFT: u32 = 30;
+    /// A slot's number is at most this.
+    pub(crate) const SLOTS: u32 = (1 << Self::SHIFT) - 1;
 
     fn pack(self) -> u32 {
         match self {
@@ -89,7 +91,7 @@ impl Demux {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     pub(crate) fn hash(&self, tuple: &Tuple) -> u32 {
         let c = &self.coefficients;
         let ports = u64::from(tuple.local_port) << 16 | u64::from(tuple.remote_port);
@@ -124,6 +126,7 @@ impl Demux {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn insert(&mut self, hash: u32, target: Target) {
         // At most half full: a search for what is not there looks at three entries then, at three quarters at eight.
         if (self.len + 1) * 2 > self.mask + 1 {
@@ -133,6 +136,14 @@ impl Demux {
         self.len += 1;
     }
 
+    /// A tuple stands for something else from now on; says whether it stood for `old`.
+    pub(crate) fn replace(&mut self, hash: u32, old: Target, new: Target) -> bool {
+        let Some(at) = self.position(hash, old) else { return false };
+        self.entries[at as usize].target = new.pack();
+        true
+    }
+
+    #[inline(never)]
     pub(crate) fn remove(&mut self, hash: u32, target: Target) -> bool {
         let Some(mut hole) = self.position(hash, target) else { return false };
         // Close the gap: move back what was pushed past it (no tombstones, so the table never degrades).
@@ -154,6 +165,7 @@ impl Demux {
         true
     }
 
+    #[inline]
     fn position(&self, hash: u32, target: Target) -> Option<u32> {
         let wanted = target.pack();
         let mut at = hash & self.mask;
@@ -177,6 +189,7 @@ impl Demux {
         self.entries[at as usize] = entry;
     }
 
+    #[cold]
     fn grow(&mut self) {
         let size = (self.mask as usize + 1) * 2;
         let old = std::mem::replace(&mut self.entries, vec![Entry { hash: 0, target: EMPTY }; size]);

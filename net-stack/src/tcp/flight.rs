@@ -66,6 +66,12 @@ impl Flight {
         self.sent.is_empty()
     }
 
+    /// Whether there is nothing to let go of.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.sent.is_bare()
+    }
+
     /// How many transmissions.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

@@ -1,5 +1,7 @@
 //! [`Tcp`]: all connections of a stack. Segments in, and what follows from them.
 
+use std::net::IpAddr;
+
 use hemi_queue::time::Instant;
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
     conn::{Connection, Cx, Segment},
     demux::{Demux, Target, Tuple},
     isn::Secrets,
-    listen::{HalfOpen, Listeners, cookies, half_open},
+    listen::{HalfOpen, Listeners, Opening, cookies, half_open},
     predicted::LastFlows,
     recv_window::RecvWindow,
     reset,
@@ -63,9 +65,12 @@ pub(crate) enum TcpEvent {
 pub(crate) struct Tcp {
     pub(crate) config: TcpConfig,
     pub(super) timing: Timing,
-    pub(super) secrets: Secrets,
+    pub(crate) secrets: Secrets,
     pub(super) demux: Demux,
     pub(super) conns: Slab<Box<Connection>>,
+    /// The memory of connections that are over, for the next ones.
+    #[allow(clippy::vec_box)] // the boxes are what is kept
+    pub(super) spare: Vec<Box<Connection>>,
     half_open: Slab<HalfOpen>,
     /// Where the last one that gave way was.
     half_open_hand: u32,
@@ -79,15 +84,21 @@ pub(crate) struct Tcp {
     cookies_until: Instant,
     time_wait_armed: bool,
     pub(super) last: LastFlows,
+    /// Whom a connection was last opened to from an address that was chosen for it, and the address.
+    pub(super) last_opened: Option<(IpAddr, IpAddr)>,
 }
 
 impl Tcp {
+    /// Memory of so many connections that are over is kept.
+    const SPARE: usize = 64;
+
     pub(crate) fn new(config: TcpConfig, net: &mut Net) -> Self {
         let per_second = config.challenge_acks_per_second.max(1);
         Self {
             secrets: Secrets::new(&mut net.rng),
             demux: Demux::new(&mut net.rng),
             conns: Slab::default(),
+            spare: Vec::new(),
             half_open: Slab::default(),
             half_open_hand: 0,
             time_wait: TimeWaits::default(),
@@ -98,6 +109,7 @@ impl Tcp {
             cookies_until: Instant::ZERO,
             time_wait_armed: false,
             last: LastFlows::NONE,
+            last_opened: None,
             timing: Timing::of(&config),
             config,
         }
@@ -113,22 +125,22 @@ impl Tcp {
             net.counters.drop_tcp_bad_address += 1;
             return;
         }
-        let Some((tuple, seg)) = parse(packet, net) else { return };
+        let Some((tuple, mut seg)) = parse(packet, net) else { return };
         let hash = self.demux.hash(&tuple);
         match self.find(hash, &tuple) {
-            Some(target) => self.dispatch(target, hash, tuple, seg, net, now),
-            None => self.on_unknown(hash, tuple, seg, Seq(0), net, now),
+            Some(target) => self.dispatch(target, hash, &tuple, &mut seg, net, now),
+            None => self.on_unknown(hash, &tuple, &seg, Seq(0), net, now),
         }
     }
 
     /// A segment for something that is known.
-    #[inline]
+    #[inline(never)]
     pub(super) fn dispatch(
         &mut self,
         target: Target,
         hash: u32,
-        tuple: Tuple,
-        seg: Segment,
+        tuple: &Tuple,
+        seg: &mut Segment,
         net: &mut Net,
         now: Instant,
     ) {
@@ -136,7 +148,7 @@ impl Tcp {
             Target::Connection(slot) => self.with_conn(slot, net, now, |conn, cx| {
                 conn.on_segment(seg, cx);
                 // What must be acknowledged at once is, before the next frame of the burst is looked at.
-                if conn.must_acknowledge() {
+                if conn.must_acknowledge() && !conn.acknowledge_orderly(cx) {
                     conn.transmit(cx);
                 }
             }),
@@ -145,12 +157,12 @@ impl Tcp {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     pub(super) fn find(&self, hash: u32, tuple: &Tuple) -> Option<Target> {
         self.demux.find(hash, |target| match target {
             Target::Connection(slot) => self.conns.get(slot).is_some_and(|c| c.tuple == *tuple),
             Target::HalfOpen(slot) => self.half_open.get(slot).is_some_and(|h| h.tuple == *tuple),
-            Target::TimeWait(slot) => self.time_wait.tuple(slot) == Some(tuple),
+            Target::TimeWait(slot) => self.time_wait.is(slot, tuple),
         })
     }
 
@@ -176,7 +188,7 @@ impl Tcp {
     }
 
     /// After work on a connection.
-    #[inline]
+    #[inline(never)]
     pub(super) fn settle(&mut self, slot: u32, net: &mut Net, now: Instant) {
         let generation = self.conns.generation(slot);
         let Some(conn) = self.conns.get_mut(slot) else { return };
@@ -197,14 +209,19 @@ impl Tcp {
 
     /// A connection is over for the network: TIME-WAIT or nothing takes its place, and its slot lives on while the
     /// application holds it.
-    #[cold]
+    #[inline(never)]
     fn retire(&mut self, slot: u32, net: &mut Net, now: Instant) {
         let Some(conn) = self.conns.get_mut(slot) else { return };
-        let (tuple, state) = (conn.tuple, conn.state);
         conn.disarm(net);
         self.last = LastFlows::NONE;
-        let hash = self.demux.hash(&tuple);
-        if state == State::TimeWait {
+        if conn.is_fast_open_pending() {
+            let tuple = conn.tuple;
+            self.forget_fast_open(slot, &tuple, now);
+        }
+        let Some(conn) = self.conns.get_mut(slot) else { return };
+        let (hash, orphan) = (self.demux.hash(&conn.tuple), conn.is_orphan());
+        let name = Target::Connection(slot);
+        if conn.state == State::TimeWait {
             // The ACK of the peer's FIN must leave before the connection does.
             if conn.has_output() {
                 let mut cx = Cx {
@@ -216,34 +233,45 @@ impl Tcp {
                 };
                 conn.transmit(&mut cx);
             }
-            let remains = conn.remains();
-            let orphan = conn.is_orphan();
-            let attached = self.demux.remove(hash, Target::Connection(slot));
-            if attached {
-                if self.time_wait.len() >= self.config.time_wait_limit {
-                    self.forget_oldest(now);
+            // Once only: what the application still holds may come here again.
+            if self.demux.replace(hash, name, Target::TimeWait(self.time_wait.next())) {
+                self.time_wait.insert(&conn.tuple, &conn.remains(), now + self.config.time_wait);
+                if self.time_wait.entries() > self.config.time_wait_limit
+                    && let Some(due) = self.time_wait.pop_due(now, true)
+                {
+                    self.on_time_wait_due(due);
                 }
-                let entry = self.time_wait.insert(tuple, remains, now + self.config.time_wait);
-                self.demux.insert(hash, Target::TimeWait(entry));
-                self.arm_time_wait(net);
             }
-            if orphan {
-                self.conns.remove(slot);
-            }
-            return;
+            self.arm_time_wait(net);
+        } else {
+            self.demux.remove(hash, name);
         }
-        self.demux.remove(hash, Target::Connection(slot));
-        if conn.is_orphan() {
-            self.conns.remove(slot);
+        if orphan {
+            self.forget_connection(slot);
         }
     }
 
+    /// Nobody knows the connection in `slot` any more, or will.
+    pub(super) fn forget_connection(&mut self, slot: u32) {
+        let Some(mut conn) = self.conns.remove(slot) else { return };
+        conn.let_go();
+        if self.spare.len() < Self::SPARE {
+            self.spare.push(conn);
+        }
+    }
+
+    /// Memory for a connection.
+    pub(super) fn spare_connection(&mut self) -> Box<Connection> {
+        self.spare.pop().unwrap_or_else(Connection::blank)
+    }
+
     /// A segment for nothing that is known: a SYN for a listener, the answer to a cookie, or a stray.
-    fn on_unknown(
+    #[inline(never)]
+    pub(super) fn on_unknown(
         &mut self,
         hash: u32,
-        tuple: Tuple,
-        seg: Segment,
+        tuple: &Tuple,
+        seg: &Segment,
         isn_after: Seq,
         net: &mut Net,
         now: Instant,
@@ -254,7 +282,7 @@ impl Tcp {
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
         let Some(listener) = listener else {
             cx.net.counters.drop_tcp_no_connection += 1;
-            return reset::answer(&tuple, &seg, &mut cx);
+            return reset::answer(tuple, seg, &mut cx);
         };
         // RFC 9293 section 3.10.7.2: first, check for a RST: "should be ignored".
         if flags.has(Flags::RST) {
@@ -265,25 +293,36 @@ impl Tcp {
         // answers a cookie.
         if flags.has(Flags::ACK) {
             if !flags.has(Flags::SYN) && now < self.cookies_until {
-                if let Some(facts) = cookies::check(self.secrets.cookie, &tuple, &seg, now) {
+                if let Some(facts) = cookies::check(self.secrets.cookie, tuple, seg, now) {
                     return self.open_by_cookie(hash, tuple, listener, facts, seg, net, now);
                 }
                 cx.net.counters.drop_tcp_bad_cookie += 1;
             } else {
                 cx.net.counters.drop_tcp_no_connection += 1;
             }
-            return reset::answer(&tuple, &seg, &mut cx);
+            return reset::answer(tuple, seg, &mut cx);
         }
         // Third, check for a SYN. One with a FIN as well makes no sense.
         if !flags.has(Flags::SYN) || flags.has(Flags::FIN) {
             cx.net.counters.drop_tcp_no_connection += 1;
             return;
         }
-        let (mut iss, offset) = self.secrets.opening(&tuple, now);
+        let (mut iss, offset) = self.secrets.opening(tuple, now);
         let Some(options) = self.listeners.slab.get(listener).map(|l| &l.options) else { return };
         let window = RecvWindow::initial(&self.config, options);
         let window =
             half_open::Offer { window: window.in_syn(), shift: window.shift, most: options.max_segment };
+        if isn_after != Seq(0) && iss.before(isn_after) {
+            iss = isn_after;
+        }
+        let mut cookie = None;
+        if seg.options.fast_open.is_some() || !seg.payload.is_empty() {
+            let opening = (listener, (iss, offset), window);
+            match self.open_by_syn(hash, tuple, opening, seg, net, now) {
+                Opening::Done => return,
+                Opening::Ordinary(answer) => cookie = answer,
+            }
+        }
         if self.half_open.len() >= self.config.half_open_limit && !self.reclaim_half_open(net) {
             let mut cx =
                 Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
@@ -291,25 +330,20 @@ impl Tcp {
                 cx.net.counters.drop_tcp_listen_overflow += 1;
                 return;
             }
-            cookies::send(self.secrets.cookie, &tuple, offset, window, &seg, &mut cx);
+            cookies::send(self.secrets.cookie, tuple, offset, window, seg, &mut cx);
             self.cookies_until = now + std::time::Duration::from_secs(128);
             return;
         }
         let cx =
             &mut Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        if isn_after != Seq(0) && iss.before(isn_after) {
-            iss = isn_after;
-        }
         let name = (listener, self.listeners.slab.generation(listener));
-        let entry = HalfOpen::new(tuple, name, iss, offset, window, &seg, cx);
-        entry.send_syn_ack(cx);
-        let deadline = entry.deadline(cx);
-        let (slot, generation) = self.half_open.insert(entry);
+        let mut entry = HalfOpen::new(*tuple, name, iss, offset, window, seg, cx);
+        cx.net.counters.tcp_fast_open_cookies_sent += u64::from(cookie.is_some());
+        entry.send_syn_ack_with(cookie, cx);
+        let (slot, generation) = self.half_open.next();
+        entry.timer = cx.net.timers.insert(entry.deadline(cx), Timer::HalfOpen(slot, generation));
+        self.half_open.insert(entry);
         self.demux.insert(hash, Target::HalfOpen(slot));
-        let timer = net.timers.insert(deadline, Timer::HalfOpen(slot, generation));
-        if let Some(entry) = self.half_open.get_mut(slot) {
-            entry.timer = timer;
-        }
     }
 
     /// Make room for a half-open connection: one whose SYN-ACK had to be sent again is a flood's, or its client has gone, and gives way. So
@@ -330,33 +364,28 @@ impl Tcp {
         false
     }
 
-    fn on_half_open(&mut self, slot: u32, hash: u32, seg: Segment, net: &mut Net, now: Instant) {
+    fn on_half_open(&mut self, slot: u32, hash: u32, seg: &mut Segment, net: &mut Net, now: Instant) {
         let Some(entry) = self.half_open.get_mut(slot) else { return };
         let mut cx =
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        match entry.on_segment(&seg, &mut cx) {
+        match entry.on_segment(seg, &mut cx) {
             half_open::Verdict::Done => {}
             half_open::Verdict::Remove => self.forget_half_open(slot, hash, net),
-            half_open::Verdict::Complete => {
-                let entry = *entry;
-                if self.accept_room(&entry) == Some(true) {
-                    self.forget_half_open(slot, hash, net);
-                    self.open(hash, &entry, false, seg, net, now);
-                } else if self.accept_room(&entry).is_none() {
-                    // The listener is gone.
-                    self.forget_half_open(slot, hash, net);
-                    let mut cx = Cx {
-                        now,
-                        net,
-                        config: &self.config,
-                        timing: &self.timing,
-                        challenge: &mut self.challenge,
-                    };
-                    reset::answer(&entry.tuple, &seg, &mut cx);
-                } else {
-                    net.counters.drop_tcp_accept_overflow += 1;
+            half_open::Verdict::Complete => match Self::accept_room(&self.listeners, entry) {
+                Some(true) => {
+                    let entry = *entry;
+                    net.timers.cancel(entry.timer);
+                    self.half_open.remove(slot);
+                    self.open(hash, &entry, Some(Target::HalfOpen(slot)), seg, net, now);
                 }
-            }
+                Some(false) => net.counters.drop_tcp_accept_overflow += 1,
+                // The listener is gone.
+                None => {
+                    let tuple = entry.tuple;
+                    reset::answer(&tuple, seg, &mut cx);
+                    self.forget_half_open(slot, hash, net);
+                }
+            },
         }
     }
 
@@ -367,86 +396,107 @@ impl Tcp {
         }
     }
 
-    fn accept_room(&self, entry: &HalfOpen) -> Option<bool> {
-        let listener = self.listeners.slab.named(entry.listener.0, entry.listener.1)?;
+    fn accept_room(listeners: &Listeners, entry: &HalfOpen) -> Option<bool> {
+        let listener = listeners.slab.named(entry.listener.0, entry.listener.1)?;
         Some(listener.ready.len() < listener.backlog)
     }
 
     #[allow(clippy::too_many_arguments)] // an internal step of one segment's way
+    #[cold]
     fn open_by_cookie(
         &mut self,
         hash: u32,
-        tuple: Tuple,
+        tuple: &Tuple,
         listener: u32,
         facts: cookies::Facts,
-        seg: Segment,
+        seg: &Segment,
         net: &mut Net,
         now: Instant,
     ) {
-        let (_, offset) = self.secrets.opening(&tuple, now);
+        let (_, offset) = self.secrets.opening(tuple, now);
         let name = (listener, self.listeners.slab.generation(listener));
-        let entry = HalfOpen::from_cookie(tuple, name, facts, offset, &seg, now);
-        if self.accept_room(&entry) == Some(true) {
+        let entry = HalfOpen::from_cookie(*tuple, name, facts, offset, seg, now);
+        if Self::accept_room(&self.listeners, &entry) == Some(true) {
             net.counters.tcp_cookies_accepted += 1;
-            self.open(hash, &entry, true, seg, net, now);
+            let mut seg = seg.clone();
+            self.open(hash, &entry, None, &mut seg, net, now);
         } else {
             net.counters.drop_tcp_accept_overflow += 1;
         }
     }
 
-    /// The handshake is complete: make the connection, and let it have the segment that completed it.
-    fn open(&mut self, hash: u32, entry: &HalfOpen, cookie: bool, seg: Segment, net: &mut Net, now: Instant) {
+    /// The handshake is complete: make the connection, and let it have the segment that completed it. `half`: what its tuple stood for
+    /// until now; nothing, if it was a cookie that was answered.
+    #[inline(never)]
+    fn open(
+        &mut self,
+        hash: u32,
+        entry: &HalfOpen,
+        half: Option<Target>,
+        seg: &mut Segment,
+        net: &mut Net,
+        now: Instant,
+    ) {
+        let mut conn = self.spare_connection();
         let (slot, generation) = entry.listener;
         let Some(listener) = self.listeners.slab.named_mut(slot, generation) else { return };
-        let agreed = entry.agreed(&seg, now, cookie);
+        let agreed = entry.agreed(seg, now, half.is_none());
         let mut cx =
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        let conn = Connection::accepted(entry.tuple, &agreed, &listener.options, &mut cx);
-        let (conn_slot, conn_generation) = self.conns.insert(Box::new(conn));
-        let id = ConnId { slot: conn_slot, generation: conn_generation };
-        listener.ready.push_back(id);
+        conn.accept(&entry.tuple, &agreed, &listener.options, &mut cx);
+        // Most often it is a bare ACK, of which there is nothing more to learn.
+        let bare = seg.len() == 0 && conn.expects_handshake_ack(seg);
+        let (conn_slot, conn_generation) = self.conns.insert(conn);
+        listener.ready.push_back(ConnId { slot: conn_slot, generation: conn_generation });
         if !listener.signalled {
             listener.signalled = true;
             self.events.push_back(TcpEvent::Acceptable(ListenerId { slot, generation }));
         }
-        self.demux.insert(hash, Target::Connection(conn_slot));
-        self.with_conn(conn_slot, net, now, |conn, cx| conn.on_segment(seg, cx));
+        let name = Target::Connection(conn_slot);
+        if !half.is_some_and(|half| self.demux.replace(hash, half, name)) {
+            self.demux.insert(hash, name);
+        }
+        if bare {
+            self.settle(conn_slot, net, now);
+        } else {
+            self.with_conn(conn_slot, net, now, |conn, cx| conn.on_segment(seg, cx));
+        }
     }
 
     fn on_time_wait(
         &mut self,
         slot: u32,
         hash: u32,
-        tuple: Tuple,
-        seg: Segment,
+        tuple: &Tuple,
+        seg: &Segment,
         net: &mut Net,
         now: Instant,
     ) {
         let can_open = self.listeners.find(tuple.local, tuple.local_port).is_some();
         let mut cx =
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        match self.time_wait.on_segment(slot, &seg, &mut cx) {
+        match self.time_wait.on_segment(slot, seg, &mut cx) {
             time_wait::Verdict::Reopen(after) if can_open => {
                 self.demux.remove(hash, Target::TimeWait(slot));
                 self.time_wait.remove(slot);
                 self.on_unknown(hash, tuple, seg, after, net, now);
             }
-            time_wait::Verdict::Reopen(_) => reset::answer(&tuple, &seg, &mut cx),
+            time_wait::Verdict::Reopen(_) => reset::answer(tuple, seg, &mut cx),
             time_wait::Verdict::Done => {}
         }
     }
 
-    /// Drop the oldest TIME-WAIT entry.
-    fn forget_oldest(&mut self, now: Instant) {
-        if let Some(slot) = self.time_wait.pop_due(now, true) {
-            self.forget(slot);
-        }
-    }
-
-    fn forget(&mut self, slot: u32) {
-        if let Some(tuple) = self.time_wait.remove(slot) {
-            let hash = self.demux.hash(&tuple);
-            self.demux.remove(hash, Target::TimeWait(slot));
+    /// What became of the oldest TIME-WAIT entry.
+    fn on_time_wait_due(&mut self, due: time_wait::Due) {
+        match due {
+            time_wait::Due::Over(tuple, slot) => {
+                let hash = self.demux.hash(&tuple);
+                self.demux.remove(hash, Target::TimeWait(slot));
+            }
+            time_wait::Due::Later(tuple, from, to) => {
+                let hash = self.demux.hash(&tuple);
+                self.demux.replace(hash, Target::TimeWait(from), Target::TimeWait(to));
+            }
         }
     }
 
@@ -494,8 +544,8 @@ impl Tcp {
     /// TIME-WAIT entries may be due.
     pub(crate) fn on_time_wait_timer(&mut self, net: &mut Net, now: Instant) {
         self.time_wait_armed = false;
-        while let Some(slot) = self.time_wait.pop_due(now, false) {
-            self.forget(slot);
+        while let Some(due) = self.time_wait.pop_due(now, false) {
+            self.on_time_wait_due(due);
         }
         self.arm_time_wait(net);
     }
@@ -515,8 +565,8 @@ impl Tcp {
             let Some((generation, conn)) = self.conns.entry_mut(slot) else { continue };
             let mut cx =
                 Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-            // The way of nearly every request and response.
-            if conn.transmit_predicted(&mut cx) {
+            // The way of nearly every request and response; and of a SYN, or a FIN.
+            if conn.transmit_predicted(&mut cx) || conn.transmit_brief(&mut cx) {
                 conn.dirty = false;
                 conn.arm(conn.predicted_deadline(), slot, generation, net);
                 continue;

@@ -4,17 +4,17 @@
 //!
 //! | part | files |
 //! |---|---|
-//! | who a segment is for | `demux.rs`, `layer.rs` (segments), `calls.rs` (the application) |
+//! | who a segment is for | `demux.rs`, `layer.rs` (segments), `calls.rs` (the application); short ways: `predicted.rs`, `opening.rs` |
 //! | a connection | `conn/`: input, acknowledgement, loss, text, output, timers |
 //! | what it sends | `send_buffer.rs`, `flight.rs` (scoreboard), `rack.rs`, `recovery.rs`, `rtt.rs`, `cc/` |
 //! | what it receives | `assembler.rs`, `sack_report.rs`, `ack_policy.rs`, `recv_window.rs` |
-//! | before and after | `listen/` (half-open, cookies), `isn.rs`, `time_wait.rs`, `reset.rs` |
+//! | before and after | `listen/` (half-open, cookies), `fast_open/`, `isn.rs`, `time_wait.rs`, `reset.rs` |
 //! | looking in | `snapshot.rs` |
 //!
 //! Cost does not grow with the number of connections: a segment finds its connection by one hash, timers are deadlines in a
 //! connection and one appointment in the wheel, and only connections on the dirty list are asked for output.
 //!
-//! Deliberately absent: urgent data out of line (RFC 6093 advises against it), TCP Fast Open, MD5 and AO signatures,
+//! Deliberately absent: urgent data out of line (RFC 6093 advises against it), MD5 and AO signatures,
 //! the reuse of cached metrics between connections (RFC 9040).
 
 mod ack_policy;
@@ -24,10 +24,12 @@ pub mod cc;
 mod config;
 mod conn;
 mod demux;
+mod fast_open;
 mod flight;
 mod isn;
 mod layer;
 mod listen;
+mod opening;
 mod predicted;
 mod rack;
 mod recovery;
@@ -44,6 +46,8 @@ pub use cc::Algorithm;
 pub use config::{TcpConfig, TcpOptionsConfig};
 pub(crate) use conn::{Connection, Events};
 pub(crate) use demux::Tuple;
+pub use fast_open::FastOpenKey;
+pub(crate) use fast_open::{FastOpenPeers, Keys};
 pub use layer::{ConnId, ListenerId};
 pub(crate) use layer::{Tcp, TcpEvent};
 pub use recovery::Phase;

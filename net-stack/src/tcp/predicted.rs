@@ -6,7 +6,7 @@ use hemi_queue::{Buf, time::Instant};
 
 use super::{
     Tcp, TcpEvent,
-    conn::{Cx, Segment},
+    conn::{Brief, Cx, Segment},
     demux::{Target, Tuple},
     layer::ConnId,
 };
@@ -38,9 +38,12 @@ impl Tcp {
         match Shape::of(&frame.bytes, net.caps.mac.0) {
             Shape::V4 => {
                 let verified = frame.checksum == RxChecksum::Good;
-                let Some(seg) = Predicted::parse_v4(&frame.bytes, verified) else { return Some(frame) };
-                let Some(slot) = self.slot_of_v4(&seg.flow).filter(|slot| self.expects(*slot, &seg)) else {
-                    return self.on_parsed(frame, &seg, tuple_of_v4(&seg.flow), net, now);
+                let Some(seg) = Predicted::parse_v4(&frame.bytes, verified) else {
+                    return self.on_opening(frame, Shape::V4, net, now);
+                };
+                let found = self.slot_of_v4(&seg.flow);
+                let Some(slot) = found.filter(|slot| self.expects(*slot, &seg)) else {
+                    return self.on_parsed(frame, &seg, found, tuple_of_v4, net, now);
                 };
                 self.take(frame, &seg, slot, net, now);
                 None
@@ -53,9 +56,12 @@ impl Tcp {
     #[inline(never)]
     fn on_predicted_v6(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
         let verified = frame.checksum == RxChecksum::Good;
-        let Some(seg) = Predicted::parse_v6(&frame.bytes, verified) else { return Some(frame) };
-        let Some(slot) = self.slot_of_v6(&seg.flow).filter(|slot| self.expects(*slot, &seg)) else {
-            return self.on_parsed(frame, &seg, tuple_of_v6(&seg.flow), net, now);
+        let Some(seg) = Predicted::parse_v6(&frame.bytes, verified) else {
+            return self.on_opening(frame, Shape::V6, net, now);
+        };
+        let found = self.slot_of_v6(&seg.flow);
+        let Some(slot) = found.filter(|slot| self.expects(*slot, &seg)) else {
+            return self.on_parsed(frame, &seg, found, tuple_of_v6, net, now);
         };
         self.take(frame, &seg, slot, net, now);
         None
@@ -67,16 +73,26 @@ impl Tcp {
         self.conns.get_mut(slot).is_some_and(|conn| conn.predicts(seg))
     }
 
-    /// A segment that is not what its connection expects, or is for none, but has been looked at as closely as the ordinary way looks.
+    /// A segment that is not what the connection that was found for it expects, or is for none, but has been looked at as closely as the
+    /// ordinary way looks.
     #[inline(never)]
     fn on_parsed<const WORDS: usize>(
         &mut self,
         frame: RxFrame,
         seg: &Predicted<WORDS>,
-        tuple: Tuple,
+        found: Option<u32>,
+        tuple_of: impl FnOnce(&Flow<WORDS>) -> Tuple,
         net: &mut Net,
         now: Instant,
     ) -> Option<RxFrame> {
+        if let Some(slot) = found
+            && seg.text.0 == seg.text.1
+            && self.on_brief(slot, &seg.brief(), net, now)
+        {
+            drop(text_of(frame, seg, net));
+            return None;
+        }
+        let tuple = tuple_of(&seg.flow);
         let hash = self.demux.hash(&tuple);
         // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
         let target = self.find(hash, &tuple).filter(|_| !net.addresses.is_ours(tuple.remote));
@@ -96,9 +112,26 @@ impl Tcp {
         };
         let options = TcpOptions { timestamps: seg.timestamps, ..TcpOptions::default() };
         let ecn = Ecn::from_bits(seg.ecn);
-        let segment = Segment { header, options, payload: text_of(frame, seg, net), ecn };
-        self.dispatch(target, hash, tuple, segment, net, now);
+        let mut segment = Segment { header, options, payload: text_of(frame, seg, net), ecn };
+        self.dispatch(target, hash, &tuple, &mut segment, net, now);
         None
+    }
+
+    /// Let a connection have a segment without text, if that is as short a matter as it mostly is.
+    #[inline(never)]
+    fn on_brief(&mut self, slot: u32, seg: &Brief, net: &mut Net, now: Instant) -> bool {
+        let Some(conn) = self.conns.get_mut(slot) else { return false };
+        let mut cx =
+            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+        conn.disturb();
+        if !conn.on_brief(seg, &mut cx) {
+            return false;
+        }
+        if conn.must_acknowledge() && !conn.acknowledge_brief(&mut cx) {
+            conn.transmit(&mut cx);
+        }
+        self.settle(slot, net, now);
+        true
     }
 
     /// Let a connection have the segment that it expects.
@@ -168,6 +201,14 @@ fn text_of<const WORDS: usize>(frame: RxFrame, seg: &Predicted<WORDS>, net: &mut
     text.truncate(seg.text.1);
     text.advance(seg.text.0);
     text
+}
+
+impl<const WORDS: usize> Predicted<WORDS> {
+    /// What of it is not its flow.
+    fn brief(&self) -> Brief {
+        let Self { seq, ack, window, flags, ecn, timestamps, .. } = *self;
+        Brief { seq, ack, window, flags, ecn, timestamps }
+    }
 }
 
 /// The flow of a received segment, seen from our end.

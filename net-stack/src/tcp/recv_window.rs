@@ -42,8 +42,8 @@ impl RecvWindow {
     /// The peer did not offer scaling: RFC 7323 section 2.2, neither end scales.
     pub(crate) fn no_scaling(&mut self) {
         self.shift = 0;
-        self.max = self.max.min(u32::from(u16::MAX));
-        self.limit = self.limit.min(self.max);
+        // What may be held beyond what the field can tell keeps the window full while a little waits for the application.
+        self.max = self.max.min(self.limit.max(u32::from(u16::MAX)));
     }
 
     /// Change what the window may grow to. The scale was agreed on and stays; what was promised stays too.

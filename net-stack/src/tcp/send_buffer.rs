@@ -28,6 +28,13 @@ impl SendBuffer {
         Self { chunks: Fifo::default(), start, end: start }
     }
 
+    /// Start again at `start`, empty as it is.
+    #[inline]
+    pub(crate) fn begin_at(&mut self, start: Seq) {
+        debug_assert!(self.is_empty(), "what is there would be lost");
+        (self.start, self.end) = (start, start);
+    }
+
     /// The sequence number behind the last byte.
     #[inline]
     pub(crate) fn end(&self) -> Seq {
@@ -42,6 +49,12 @@ impl SendBuffer {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// Whether there is nothing to let go of.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.chunks.is_bare()
     }
 
     /// Append a unit. The caller keeps the total under 2³¹.

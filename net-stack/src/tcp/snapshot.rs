@@ -70,6 +70,8 @@ pub struct Snapshot {
     pub timestamps: bool,
     /// ECN was.
     pub ecn: bool,
+    /// Data in the SYN was taken (RFC 7413): by the peer on a connection that we opened, else by us.
+    pub syn_data: bool,
     /// The next timer; [`Instant::FAR_FUTURE`] when none is set.
     pub deadline: Instant,
 }
@@ -96,7 +98,9 @@ impl fmt::Display for Snapshot {
         if self.backoff > 0 {
             write!(f, " backoff:{}", self.backoff)?;
         }
-        for (flag, name) in [(self.sack, " sack"), (self.timestamps, " ts"), (self.ecn, " ecn")] {
+        for (flag, name) in
+            [(self.sack, " sack"), (self.timestamps, " ts"), (self.ecn, " ecn"), (self.syn_data, " fastopen")]
+        {
             if flag {
                 f.write_str(name)?;
             }

@@ -31,6 +31,12 @@ impl<T> Fifo<T> {
         self.first.is_none()
     }
 
+    /// Whether it is empty and has no memory of its own.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.first.is_none() && self.rest.is_none()
+    }
+
     #[inline]
     pub(crate) fn push_back(&mut self, value: T) {
         if self.first.is_none() {

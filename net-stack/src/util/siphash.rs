@@ -13,6 +13,16 @@ impl SipKey {
         Self(rng.next(), rng.next())
     }
 
+    pub(crate) fn of_words([a, b]: [u64; 2]) -> Self {
+        Self(a, b)
+    }
+
+    /// From 16 bytes, as the reference has it.
+    pub(crate) fn of_bytes(key: &[u8; 16]) -> Self {
+        let all = u128::from_le_bytes(*key);
+        Self(all as u64, (all >> 64) as u64)
+    }
+
     /// Hash a message of whole words. (The padding word of the reference, which holds the length, is included, so equal
     /// to SipHash of the words' little-endian bytes.)
     #[inline]

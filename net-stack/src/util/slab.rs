@@ -31,6 +31,12 @@ impl<T> Slab<T> {
         (self.slots.len() as u32 - 1, 0)
     }
 
+    /// The slot that the next value comes to, and its generation.
+    pub(crate) fn next(&self) -> (u32, u32) {
+        let index = self.free.last().copied().unwrap_or(self.slots.len() as u32);
+        (index, self.generation(index))
+    }
+
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         self.slots.get(index as usize)?.value.as_ref()
@@ -89,9 +95,12 @@ mod tests {
     fn stale_names_name_nothing() {
         let mut slab = Slab::default();
         let (a, generation) = slab.insert('a');
+        assert_ne!(slab.next().0, a);
         assert_eq!(slab.named(a, generation), Some(&'a'));
         assert_eq!((slab.remove(a), slab.remove(a)), (Some('a'), None));
+        let foretold = slab.next();
         let (b, next) = slab.insert('b');
+        assert_eq!(foretold, (b, next));
         assert_eq!((a, slab.named(a, generation), slab.named(b, next), slab.len()), (b, None, Some(&'b'), 1));
     }
 }

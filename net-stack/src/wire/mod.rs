@@ -10,8 +10,8 @@
 //! | [`ethernet`], [`arp`] | Ethernet II, RFC 826 |
 //! | [`ipv4`], [`ipv6`] | RFC 791, RFC 8200 and its extension headers |
 //! | [`icmpv4`], [`icmpv6`], [`ndp`] | RFC 792, RFC 4443, RFC 4861 |
-//! | [`udp`], [`tcp`], [`tcp_options`] | RFC 768, RFC 9293, RFC 2018, RFC 7323, RFC 5482 |
-//! | `predicted` | all of Ethernet, IP and TCP in one pass, when they are as expected |
+//! | [`udp`], [`tcp`], [`tcp_options`], [`fast_open`] | RFC 768, RFC 9293, RFC 2018, RFC 7323, RFC 5482, RFC 7413 |
+//! | `predicted`, `opening` | all of Ethernet, IP and TCP in one pass, when they are as expected |
 //! | [`checksum`], [`seq`] | RFC 1071 and 1624, sequence numbers modulo 2³² |
 //!
 //! Deliberately absent: VLAN tags, IP options' meaning (they are skipped), IPsec, routing headers (refused).
@@ -19,11 +19,13 @@
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+pub mod fast_open;
 pub mod icmpv4;
 pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
+mod opening;
 pub(crate) mod predicted;
 pub mod seq;
 pub mod tcp;
@@ -34,8 +36,10 @@ pub mod udp;
 
 pub use checksum::Sum;
 pub use ethernet::{EtherType, EthernetHeader, MacAddr};
+pub use fast_open::{Cookie, FastOpen};
 pub use ipv4::Ipv4Header;
 pub use ipv6::Ipv6Header;
+pub(crate) use opening::Opening;
 pub(crate) use predicted::{Flow, Predicted, Shape};
 pub use seq::Seq;
 pub use tcp::{Flags, TcpHeader};

@@ -35,6 +35,7 @@ fn options() -> impl Strategy<Value = TcpOptions> {
             timestamps,
             sack,
             user_timeout: None,
+            fast_open: None,
         })
 }
 

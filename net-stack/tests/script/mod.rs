@@ -22,9 +22,10 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use hemi_net::{
     Caps, ConnId, ListenerId, RxFrame, Stack, StackConfig, TcpOptionsConfig,
+    tcp::FastOpenKey,
     wire::{
-        Ecn, EtherType, EthernetHeader, Flags, Ipv4Header, MacAddr, SackBlock, Seq, Sum, TcpHeader,
-        TcpOptions, Timestamps,
+        Cookie, Ecn, EtherType, EthernetHeader, FastOpen, Flags, Ipv4Header, MacAddr, SackBlock, Seq, Sum,
+        TcpHeader, TcpOptions, Timestamps,
         arp::{ArpPacket, Operation},
         icmpv4::IcmpV4,
         protocol,
@@ -208,10 +209,13 @@ impl World {
             }
             "connect" => {
                 let options = self.options.clone();
-                let to = SocketAddr::from((PEER, 5000));
-                let from = Some(SocketAddr::from((OURS, 80)));
+                let to = SocketAddr::from((PEER, self.peer_port));
+                // Another port for every connection of a script: the ones before may be in TIME-WAIT.
+                self.port = rest.first().map_or(Ok(80), |port| parse(Some(port)))?;
+                let from = Some(SocketAddr::from((OURS, self.port)));
                 let id = self.stack().tcp_connect(to, from, options, now).map_err(|e| e.to_string())?;
                 self.conn = Some(id);
+                (self.iss, self.pushed, self.popped) = (None, 0, 0);
             }
             "accept" => {
                 let id = self.listener.ok_or("there is no listener")?;
@@ -292,6 +296,32 @@ impl World {
                     return Err(format!("there are {n}"));
                 }
             }
+            "open" => {
+                let conn = self.conn()?;
+                self.stack().tcp_open_now(conn, now);
+            }
+            "synroom" => {
+                let (options, to) = (self.options.clone(), SocketAddr::from((PEER, self.peer_port)));
+                let room = self.stack().tcp_syn_room(to, None, options, now);
+                let shown = room.map_or("none".into(), |n| n.to_string());
+                if Some(&shown.as_str()) != rest.first() {
+                    return Err(format!("it is {shown}"));
+                }
+            }
+            "syndata" => {
+                let conn = self.conn()?;
+                let taken = self.stack().snapshot(conn).ok_or("the connection is gone")?.syn_data;
+                if taken != (rest == ["taken"]) {
+                    return Err(format!("{taken}"));
+                }
+            }
+            // The listener's key, all bytes alike, and the one before it.
+            "key" => {
+                let id = self.listener.ok_or("there is no listener")?;
+                self.options.fast_open_key = Some(cookie_key(rest.first().ok_or("which key?")?)?);
+                let options = self.options.clone();
+                self.stack().tcp_set_listener_options(id, options);
+            }
             "nodelay" => {
                 let conn = self.conn()?;
                 self.stack().tcp_set_nodelay(conn, rest == ["on"], now);
@@ -336,6 +366,15 @@ impl World {
             "user_timeout" => self.options.user_timeout = Some(duration(value)?),
             "probes" => tcp.keep_alive_probes = parse(Some(value))?,
             "backlog" => self.backlog = parse(Some(value))?,
+            "fo" => match value {
+                "on" | "off" => self.options.fast_open = on,
+                n => self.options.fast_open_backlog = Some(parse(Some(n))?),
+            },
+            "fokey" => self.options.fast_open_key = Some(cookie_key(value)?),
+            "foexp" => tcp.fast_open_experimental = on,
+            "cookieless" => self.options.fast_open_cookieless = on,
+            "fopause" => tcp.fast_open_pause = duration(value)?,
+            "maxseg" => self.options.max_segment = Some(parse(Some(value))?),
             "mtu" => self.mtu = parse(Some(value))?,
             _ => return Err(format!("unknown setting {key}")),
         }
@@ -477,6 +516,9 @@ impl World {
                 "ect" => sent.ecn == Ecn::Capable0,
                 "noect" => sent.ecn == Ecn::NotCapable,
                 "df" => sent.dont_fragment,
+                "fo" => o.fast_open == Some(fast_open(value, false)?),
+                "foexp" => o.fast_open == Some(fast_open(value, true)?),
+                "nofo" => o.fast_open.is_none(),
                 _ => return Err(format!("unknown field {key}")),
             };
             if !good {
@@ -487,7 +529,9 @@ impl World {
             return fail("len");
         }
         if len > 0 {
-            let at = self.relative(h.seq).wrapping_sub(1) as usize;
+            // Data in a SYN lies behind it.
+            let syn = u32::from(h.flags.has(Flags::SYN));
+            let at = (self.relative(h.seq) + syn).wrapping_sub(1) as usize;
             if sent.payload != stream(at, len) {
                 return fail("payload");
             }
@@ -544,6 +588,8 @@ impl World {
                 }
                 "uto" => options.user_timeout = Some(parse(Some(value))?),
                 "ce" => ecn = Ecn::Congested,
+                "fo" => options.fast_open = Some(fast_open(value, false)?),
+                "foexp" => options.fast_open = Some(fast_open(value, true)?),
                 "stream" => at = Some(parse(Some(value))?),
                 "badsum" => corrupt = true,
                 "broadcast" => to = [10, 0, 0, 255],
@@ -555,7 +601,8 @@ impl World {
             }
         }
         // The peer's stream begins behind its SYN at 1000.
-        let payload = stream(at.unwrap_or(seq.wrapping_sub(1001) as usize % 251), len);
+        let first = seq + u32::from(flags.has(Flags::SYN));
+        let payload = stream(at.unwrap_or(first.wrapping_sub(1001) as usize % 251), len);
         let mut tcp = vec![0; 60];
         let options_len = match raw {
             Some(raw) => {
@@ -670,6 +717,24 @@ impl World {
             _ => Err(format!("{} bytes, {ended:?}, at the end: {at_end}", bytes.len())),
         }
     }
+}
+
+/// A Fast Open option: the cookie in hexadecimal, or nothing.
+fn fast_open(cookie: &str, experimental: bool) -> Result<FastOpen, String> {
+    if cookie.is_empty() {
+        return Ok(FastOpen { cookie: None, experimental });
+    }
+    let byte = |at| u8::from_str_radix(cookie.get(at..at + 2).unwrap_or("?"), 16);
+    let bytes: Result<Vec<u8>, _> = (0..cookie.len()).step_by(2).map(byte).collect();
+    let cookie = bytes.ok().and_then(|bytes| Cookie::new(&bytes)).ok_or("that is no cookie")?;
+    Ok(FastOpen { cookie: Some(cookie), experimental })
+}
+
+/// `7` or `7,6`: keys of equal bytes, the current one and the one before.
+fn cookie_key(text: &str) -> Result<FastOpenKey, String> {
+    let mut keys = text.split(',').map(|n| parse::<u8>(Some(n)).map(|n| [n; 16]));
+    let current = keys.next().ok_or("which key?")??;
+    Ok(FastOpenKey { current, previous: keys.next().transpose()? })
 }
 
 fn flags(text: &str) -> Result<Flags, String> {

@@ -29,6 +29,7 @@
 //! | `rto_min=1s` | the least retransmission timeout; down to `1ms` on fast networks |
 //! | `delayed_ack=40ms`, `time_wait=60s` | how long an acknowledgement may wait, how long a closed connection is remembered |
 //! | `ecn`, `pacing` | ask for ECN, spread what is sent over the round trip |
+//! | `fast_open=100` | listeners take data in the SYN (RFC 7413), from up to so many clients at a time that have not yet answered |
 //! | `sndbuf=256K`, `rcvbuf=4M` | the send buffer; what the receive window may grow to |
 //! | `pcap=FILE`, `trace` | write every frame into a file that Wireshark opens; make `tracing` events of them, target `hemi::frames` |
 //! | `stats=PATH` | tell everyone who connects to a Unix socket there what the stack does ([`stats`]; the example `stacktop` shows it) |

@@ -32,6 +32,8 @@ pub(crate) fn stream(options: &SocketOptions, config: &TcpConfig) -> (TcpOptions
     let mut tcp = TcpOptionsConfig::default();
     tcp.nodelay = options.nodelay;
     tcp.keep_alive = options.keep_alive;
+    tcp.fast_open = options.fast_open > 0;
+    tcp.fast_open_backlog = (options.fast_open > 0).then_some(options.fast_open as usize);
     tcp.recv_buffer = options.recv_buffer.or(asked_for_less);
     tcp.send_buffer = Some(buffers.most());
     (tcp, buffers)

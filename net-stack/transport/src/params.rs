@@ -87,6 +87,9 @@ fn tcp(uri: &Uri, tcp: &mut TcpConfig) -> Result<(), UriError> {
     if let Some(Flag(on)) = uri.take("pacing")? {
         tcp.pacing = on;
     }
+    if let Some(pending) = uri.take::<u16>("fast_open")? {
+        tcp.fast_open = pending.into();
+    }
     if let Some(bytes) = buffer(uri, "sndbuf")? {
         tcp.send_buffer = bytes;
     }
@@ -132,7 +135,7 @@ mod tests {
     fn everything_that_can_be_said() {
         let config = parse(
             "tap:x?ip=10.0.0.2/24&ip=fd00::2/64&gw=10.0.0.1&gw=fd00::1&cc=newreno&rto_min=5ms&time_wait=1s&ecn&pacing=on\
-             &sndbuf=2M&rcvbuf=64K&delayed_ack=1ms",
+             &sndbuf=2M&rcvbuf=64K&delayed_ack=1ms&fast_open=100",
         )
         .unwrap();
         let addresses: Vec<_> = config.addresses.iter().map(ToString::to_string).collect();
@@ -142,6 +145,7 @@ mod tests {
         assert_eq!((tcp.congestion, tcp.ecn, tcp.pacing), (Algorithm::NewReno, true, true));
         assert_eq!((tcp.rto_min, tcp.time_wait), (Duration::from_millis(5), Duration::from_secs(1)));
         assert_eq!((tcp.send_buffer, tcp.recv_buffer_max), (2 << 20, 64 << 10));
+        assert_eq!(tcp.fast_open, 100);
     }
 
     #[test]
@@ -156,7 +160,7 @@ mod tests {
             ("tap:x?ip=10.0.0.2/24&cc=bbr", "cubic"),
             ("tap:x?ip=10.0.0.2/24&rto_min=10us", "between 1ms and 60s"),
             ("tap:x?ip=10.0.0.2/24&sndbuf=1", "between 4K and 1G"),
-            ("tap:x?ip=10.0.0.2/24&speed=9", "knows: cc, delayed_ack, ecn, gw, ip, pacing"),
+            ("tap:x?ip=10.0.0.2/24&speed=9", "knows: cc, delayed_ack, ecn, fast_open, gw, ip, pacing"),
         ] {
             let why = parse(bad).unwrap_err();
             assert!(why.contains(says), "{bad}: {why}");

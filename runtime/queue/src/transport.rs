@@ -96,6 +96,13 @@ pub struct SocketOptions {
     pub bind_to: Option<SocketAddr>,
     /// Allow datagrams to the broadcast address. Default: false.
     pub broadcast: bool,
+    /// TCP Fast Open (RFC 7413): data in the SYN, a round trip earlier. A network may deliver such data **twice**, so it is for requests
+    /// that may be done twice, and off (0) unless both ends ask for it.
+    ///
+    /// A listener accepts up to so many connections at a time that only a SYN has opened. A connecting stream, with anything but 0,
+    /// may be open before the peer has answered: its first push then travels in the SYN, and whatever is wrong with the peer is told by the
+    /// first operation that needs it.
+    pub fast_open: u32,
 }
 
 impl Default for SocketOptions {
@@ -115,6 +122,7 @@ impl Default for SocketOptions {
             connect_timeout: None,
             bind_to: None,
             broadcast: false,
+            fast_open: 0,
         }
     }
 }

@@ -118,6 +118,14 @@ impl Options {
         self
     }
 
+    /// TCP Fast Open: data in the SYN, a round trip earlier, which a network may deliver **twice**. A listener takes up to so many connections
+    /// at a time that only a SYN has opened; a connect, with anything but 0, may be done before the peer has answered, and the first push
+    /// travels in the SYN. Default: 0, off. See [`SocketOptions::fast_open`](hemi_queue::transport::SocketOptions::fast_open).
+    pub fn fast_open(mut self, pending: u32) -> Self {
+        self.socket.fast_open = pending;
+        self
+    }
+
     /// The transport's own receive buffer in bytes (`SO_RCVBUF`). Default: the system's.
     pub fn recv_buffer(mut self, bytes: usize) -> Self {
         self.socket.recv_buffer = Some(bytes);

@@ -65,7 +65,7 @@ impl LogQueue {
     }
 
     /// Open the log at `uri`. What recovery found is told by [`recovery`](Self::recovery). A lock that another process holds is
-    /// waited for up to a second, because the last writes of a process that was killed hold it.
+    /// waited for up to five seconds, because the last writes of a process that was killed hold it.
     ///
     /// # Errors
     /// [`Error::Io`] naming the path: not there, open in another process, not permitted. [`LogError`] in [`Error::Other`]: not a log,

@@ -21,7 +21,7 @@ use crate::{context, time};
 use hemi_storage::BlockDevice;
 
 /// How long to wait for a lock: the last writes of a process that was killed hold it.
-const LOCK_TRIES: u32 = 50;
+const LOCK_TRIES: u32 = 250;
 const LOCK_NAP: Duration = Duration::from_millis(20);
 
 struct Opener {

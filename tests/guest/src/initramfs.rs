@@ -33,7 +33,7 @@ pub fn get(kernel: &Kernel, group: Group, say: &dyn Fn(&str)) -> Result<PathBuf>
 
 fn build(kernel: &Kernel, group: Group, busybox: &Path) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
-    for folder in ["bin", "dev", "proc", "sys", "modules", "host", "root"] {
+    for folder in ["bin", "dev", "proc", "sys", "modules", "host", "newroot"] {
         archive.folder(folder);
     }
     // The kernel opens it as the first process's standard output, before anything is mounted.

@@ -29,6 +29,8 @@ use std::{
     path::Path,
     process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -48,6 +50,8 @@ macro_rules! enter {
 }
 
 const FOLDER: &str = "/run/netns";
+/// How long anything may take: for what hangs, not for what is slow.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A network namespace. The thread that made it is in it until this is dropped, and so are the threads and programs that it starts.
 #[derive(Debug)]
@@ -96,6 +100,15 @@ impl Namespace {
             let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/accept_dad"), "0");
             let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/addr_gen_mode"), "1");
             self.ip(&format!("link set {interface} up"));
+        }
+        // The carrier of the first comes with the second, and a worker of the kernel tells its queue, which drops everything until then.
+        let begin = Instant::now();
+        while [one, other]
+            .iter()
+            .any(|interface| !self.ip(&format!("-o link show {interface}")).contains(" state UP "))
+        {
+            assert!(begin.elapsed() < LIMIT, "{one} and {other} do not come up");
+            thread::sleep(Duration::from_millis(2));
         }
     }
 

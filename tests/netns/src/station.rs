@@ -9,8 +9,8 @@ use hemi_net::{Device, Host, StackConfig};
 use hemi_park::{Park, ParkConfig};
 use hemi_queue::{Pool, Progress, Wakeup, time::Instant};
 
-/// How long something may take: for what hangs, not for what is slow.
-const LIMIT: Duration = Duration::from_secs(120);
+use crate::LIMIT;
+
 /// The longest sleep without looking.
 const NAP: Duration = Duration::from_millis(20);
 
@@ -71,6 +71,18 @@ impl Station {
         while !done(self) {
             self.turn().unwrap_or_else(|gone| panic!("{what}: {gone}"));
             assert!(begin.elapsed() < LIMIT, "{what}: not after {LIMIT:?}\n{}", self.report());
+        }
+    }
+
+    /// Waits until one of the device's counters is no longer 0, without a turn meanwhile.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub fn counts(&self, name: &str) {
+        let begin = Clock::now();
+        while self.counter(name) == 0 {
+            assert!(begin.elapsed() < LIMIT, "{name} is 0\n{}", self.report());
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -6,17 +6,13 @@ use std::{
     io::{self, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     thread,
-    time::Duration,
 };
 
 use hemi_net::{ConnId, TcpOptionsConfig};
 use hemi_queue::Sga;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{Station, stream};
-
-/// For blocking sockets of the kernel's side.
-const LIMIT: Duration = Duration::from_secs(120);
+use crate::{LIMIT, Station, stream};
 
 /// A system call of a blocking socket, again when a signal has interrupted it (a DPDK driver sends some, an io_uring that ends too).
 fn calmly<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {

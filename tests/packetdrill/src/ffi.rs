@@ -262,6 +262,14 @@ fn receive(
     })
 }
 
+/// Where to send, as a call of this kind complains of what is no address.
+fn peer(to: Result<Option<SocketAddr>, Errno>, flags: c_int) -> Result<Option<SocketAddr>, Errno> {
+    match to {
+        Err(libc::EAFNOSUPPORT) if flags & libc::MSG_FASTOPEN != 0 => Err(libc::EOPNOTSUPP),
+        to => to,
+    }
+}
+
 fn transmit(
     handle: &Handle,
     fd: c_int,
@@ -269,12 +277,12 @@ fn transmit(
     flags: c_int,
     to: Option<SocketAddr>,
 ) -> Result<usize, Errno> {
-    let mut done = 0;
+    let mut opening = crate::fast_open::Opening::default();
     handle.call(move |world| {
         if matches!(world.sock(fd).map(|s| &s.kind), Ok(Kind::Datagrams(_))) {
             return world.send_datagram(fd, &bytes, to).into();
         }
-        world.write(fd, &bytes, flags, &mut done)
+        world.write_or_open(fd, &bytes, flags, to, &mut opening)
     })
 }
 
@@ -430,7 +438,7 @@ unsafe extern "C" fn sendto(
 ) -> ssize_t {
     // SAFETY: the module's contract.
     let (handle, bytes, to) = unsafe { (handle(user), bytes(from, len), address(to, to_len)) };
-    count(bytes.and_then(|bytes| transmit(handle, fd, bytes, flags, to?)))
+    count(bytes.and_then(|bytes| transmit(handle, fd, bytes, flags, peer(to, flags)?)))
 }
 
 unsafe extern "C" fn sendmsg(user: *mut c_void, fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
@@ -444,7 +452,7 @@ unsafe extern "C" fn sendmsg(user: *mut c_void, fd: c_int, message: *const msghd
         let bytes = pieces(message.msg_iov, message.msg_iovlen).and_then(|p| gather(&p));
         (bytes, address(message.msg_name.cast(), message.msg_namelen))
     };
-    count(bytes.and_then(|bytes| transmit(handle, fd, bytes, flags, to?)))
+    count(bytes.and_then(|bytes| transmit(handle, fd, bytes, flags, peer(to, flags)?)))
 }
 
 unsafe extern "C" fn fcntl(user: *mut c_void, fd: c_int, command: c_int, argument: c_long) -> c_int {
@@ -616,7 +624,7 @@ unsafe extern "C" fn gettimeofday(user: *mut c_void, to: *mut timeval, _: *mut t
 unsafe extern "C" fn epoll_create(user: *mut c_void, _: c_int) -> c_int {
     // SAFETY: the module's contract.
     let handle = unsafe { handle(user) };
-    number(at_once(handle, |world| Ok(world.open(Descriptor::Epoll(crate::ready::Epoll::default())))))
+    number(at_once(handle, |world| world.open(Descriptor::Epoll(crate::ready::Epoll::default()))))
 }
 
 unsafe extern "C" fn epoll_ctl(

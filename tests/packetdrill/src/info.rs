@@ -30,7 +30,9 @@ pub(crate) fn of(s: &Snapshot, written: u64, read: u64) -> Vec<u8> {
     info[5] = u8::from(s.timestamps)
         | u8::from(s.sack) << 1
         | u8::from(s.window_scaling) << 2
-        | u8::from(s.ecn) << 3;
+        | u8::from(s.ecn) << 3
+        // TCPI_OPT_SYN_DATA
+        | u8::from(s.syn_data) << 5;
     let micros = |d: Duration| d.as_micros() as u32;
     let segments = |bytes: u32| bytes.div_ceil(mss);
     let ssthresh = if s.ssthresh == u32::MAX { 0x7fff_ffff } else { s.ssthresh / mss };

@@ -18,7 +18,7 @@
 //! | `ffi.rs` | the functions in that table: C arguments to jobs, answers to results and `errno` |
 //! | `clock.rs`, `world.rs` | virtual time; the thread that owns the stack; calls that block |
 //! | `link.rs` | IP packets to frames and back, and the neighbour that answers for every address |
-//! | `sockets.rs`, `streams.rs`, `datagrams.rs`, `ready.rs` | descriptors and the calls on them |
+//! | `sockets.rs`, `streams.rs`, `fast_open.rs`, `datagrams.rs`, `ready.rs` | descriptors and the calls on them |
 //! | `options.rs`, `info.rs` | socket options, `TCP_INFO` |
 //! | `flags.rs` | `--so_flags` |
 //!
@@ -28,11 +28,12 @@
 //! What public collections make of it (Google's packetdrill, without their `%{ }%` code, which asks the real kernel about the descriptor; FreeBSD's scripts
 //! with their own order of SYN options put into ours): `benches/README.md` has the numbers, and which differences remain.
 //!
-//! Deliberately absent: TCP Fast Open, zero-copy and time stamps on sockets, `splice`, urgent data out of line; such a call fails with the `errno`
+//! Deliberately absent: zero-copy and time stamps on sockets, `splice`, urgent data out of line; such a call fails with the `errno`
 //! of a kernel built without them.
 
 mod clock;
 mod datagrams;
+mod fast_open;
 mod ffi;
 mod flags;
 mod info;

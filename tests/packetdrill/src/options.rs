@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use hemi_net::{TcpOptionsConfig, tcp::Algorithm};
+use hemi_net::{
+    TcpOptionsConfig,
+    tcp::{Algorithm, FastOpenKey},
+};
 
 use crate::{
+    flags::Flags,
     info,
     sockets::{Kind, Socket},
     world::{Errno, World},
@@ -33,6 +37,12 @@ pub(crate) struct Options {
     pub(crate) broadcast: bool,
     pub(crate) v6_only: bool,
     reuse_address: bool,
+    /// `TCP_FASTOPEN`: places of a listener; on FreeBSD also what a client sets.
+    pub(crate) fast_open: Option<u32>,
+    /// `TCP_FASTOPEN_CONNECT`, `TCP_FASTOPEN_NO_COOKIE`, `TCP_FASTOPEN_KEY`.
+    pub(crate) fast_open_connect: bool,
+    cookieless: bool,
+    fast_open_key: Option<Box<FastOpenKey>>,
 }
 
 /// How long until keep-alive, when it is on and nothing else was said; then how often, and how many times.
@@ -41,12 +51,14 @@ const KEEP_INTERVAL: u32 = 75;
 const KEEP_COUNT: u8 = 9;
 /// `TCP_INQ` of `linux/tcp.h`, which is the name of the control message, too.
 pub(crate) const TCP_INQ: i32 = 36;
+/// The most connections of a listener that only a SYN has opened: Linux's `net.core.somaxconn`.
+const FAST_OPEN_PLACES: u32 = 4096;
 /// `TCP_NOTSENT_LOWAT`.
 const TCP_NOTSENT_LOWAT: i32 = 25;
 
 impl Options {
     /// As the stack takes them.
-    pub(crate) fn for_tcp(&self) -> TcpOptionsConfig {
+    pub(crate) fn for_tcp(&self, flags: &Flags) -> TcpOptionsConfig {
         let mut options = TcpOptionsConfig::default();
         options.nodelay = self.nodelay;
         options.keep_alive = self.idle();
@@ -59,6 +71,21 @@ impl Options {
         options.recv_buffer = self.receive_buffer;
         options.send_buffer = self.send_buffer;
         options.max_segment = self.max_segment;
+        let places = match flags.fast_open.server() {
+            Some(all) => self.fast_open.or(all.then_some(FAST_OPEN_PLACES)),
+            None => None,
+        };
+        options.fast_open_backlog = Some(places.unwrap_or(0).min(FAST_OPEN_PLACES) as usize);
+        options.fast_open_cookieless = self.cookieless || flags.fast_open.cookieless(true);
+        options.fast_open_key = self.fast_open_key.as_deref().copied().or(flags.fast_open_key);
+        options
+    }
+
+    /// The same for a connection that is opened by Fast Open.
+    pub(crate) fn for_fast_open(&self, flags: &Flags) -> TcpOptionsConfig {
+        let mut options = self.for_tcp(flags);
+        options.fast_open = true;
+        options.fast_open_cookieless = self.cookieless || flags.fast_open.cookieless(false);
         options
     }
 
@@ -140,10 +167,49 @@ impl World {
                 let name = name.trim_end_matches('\0').replace("reno", "newreno");
                 options.congestion = Some(name.parse().map_err(|_| libc::ENOENT)?);
             }
+            // As Linux has it: what is set on a socket that is connected comes too late.
+            (
+                libc::IPPROTO_TCP,
+                libc::TCP_FASTOPEN
+                | libc::TCP_FASTOPEN_CONNECT
+                | libc::TCP_FASTOPEN_KEY
+                | libc::TCP_FASTOPEN_NO_COOKIE,
+            ) => {
+                let client = self.flags.fast_open.client();
+                return self.set_fast_open(fd, name, value, client);
+            }
             // Acknowledgements at once for a while: a hint.
             (libc::IPPROTO_TCP, libc::TCP_QUICKACK) => {}
             (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => options.v6_only = on()?,
             _ => return Err(libc::ENOPROTOOPT),
+        }
+        self.apply(fd)
+    }
+
+    fn set_fast_open(&mut self, fd: i32, name: i32, value: &[u8], client: bool) -> Result<(), Errno> {
+        let socket = self.sock(fd)?;
+        let (fresh, listens) = (matches!(socket.kind, Kind::Fresh), matches!(socket.kind, Kind::Listener(_)));
+        if !fresh && !listens {
+            return Err(libc::EINVAL);
+        }
+        let options = &mut socket.options;
+        if name == libc::TCP_FASTOPEN_KEY {
+            let key = |at| value.get(at..at + 16).and_then(|key| <[u8; 16]>::try_from(key).ok());
+            options.fast_open_key = match (value.len(), key(0)) {
+                (16 | 32, Some(current)) => Some(Box::new(FastOpenKey { current, previous: key(16) })),
+                _ => return Err(libc::EINVAL),
+            };
+            return self.apply(fd);
+        }
+        let number = i32::from_ne_bytes(*value.first_chunk().ok_or(libc::EINVAL)?);
+        match (name, number) {
+            (libc::TCP_FASTOPEN, n) => {
+                options.fast_open = Some(u32::try_from(n).map_err(|_| libc::EINVAL)?);
+            }
+            (libc::TCP_FASTOPEN_NO_COOKIE, 0 | 1) => options.cookieless = number == 1,
+            (libc::TCP_FASTOPEN_CONNECT, 0 | 1) if !client => return Err(libc::EOPNOTSUPP),
+            (libc::TCP_FASTOPEN_CONNECT, 0 | 1) if fresh => options.fast_open_connect = number == 1,
+            _ => return Err(libc::EINVAL),
         }
         self.apply(fd)
     }
@@ -153,11 +219,13 @@ impl World {
         let now = self.now;
         let socket = self.sock(fd)?;
         let options = socket.options.clone();
+        let config = options.for_tcp(&self.flags);
+        let socket = self.sock(fd)?;
         let stream = match &socket.kind {
             Kind::Stream(stream) => stream,
             Kind::Listener(id) => {
                 let id = *id;
-                self.stack(None).tcp_set_listener_options(id, options.for_tcp());
+                self.stack(None).tcp_set_listener_options(id, config);
                 return Ok(());
             }
             _ => return Ok(()),
@@ -167,7 +235,6 @@ impl World {
         stack.tcp_set_nodelay(conn, options.nodelay, now);
         stack.tcp_set_keep_alive(conn, options.idle(), now);
         stack.tcp_set_keep_alive_probes(conn, options.interval(), options.keep_count, now);
-        let config = options.for_tcp();
         stack.tcp_set_linger(conn, config.linger);
         stack.tcp_set_user_timeout(conn, config.user_timeout);
         if options.cork { Ok(()) } else { self.uncork(fd) }
@@ -175,6 +242,7 @@ impl World {
 
     /// `getsockopt()`: the value's bytes.
     pub(crate) fn option(&mut self, fd: i32, level: i32, name: i32) -> Result<Vec<u8>, Errno> {
+        let freebsd = self.flags.freebsd.then_some(self.flags.tcp.recv_buffer);
         let socket = self.sock(fd)?;
         let o = &socket.options;
         let is_udp = matches!(socket.kind, Kind::Datagrams(_));
@@ -197,6 +265,14 @@ impl World {
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => number(o.keep_alive.into()),
             (libc::SOL_SOCKET, libc::SO_BROADCAST) => number(o.broadcast.into()),
             (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => number(o.receive_low.max(1) as i32),
+            (libc::SOL_SOCKET, libc::SO_RCVBUF) if freebsd.is_some() => {
+                let asked = o.receive_buffer.or(freebsd).unwrap_or_default();
+                let conn = if let Kind::Stream(stream) = &socket.kind { Some(stream.conn) } else { None };
+                let snapshot = conn.and_then(|conn| self.stack(None).snapshot(conn));
+                // As FreeBSD has it: of a connection, whole segments.
+                let mss = snapshot.filter(|s| s.state.is_synchronized()).map_or(1, |s| usize::from(s.mss));
+                number(asked.next_multiple_of(mss.max(1)) as i32)
+            }
             (libc::SOL_SOCKET, libc::SO_RCVBUF) => number(2 * o.receive_buffer.unwrap_or(65_536) as i32),
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => number(2 * o.send_buffer.unwrap_or(65_536) as i32),
             (libc::SOL_SOCKET, libc::SO_LINGER) => {
@@ -234,6 +310,14 @@ impl World {
                     .into_bytes();
                 name.push(0);
                 Ok(name)
+            }
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => number(o.fast_open.unwrap_or(0) as i32),
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => number(o.fast_open_connect.into()),
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_NO_COOKIE) => number(o.cookieless.into()),
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_KEY) => {
+                let keys = o.fast_open_key.as_deref().copied().or(self.flags.fast_open_key);
+                let both = keys.map(|key| [Some(key.current), key.previous]);
+                Ok(both.into_iter().flatten().flatten().flatten().collect())
             }
             (libc::IPPROTO_TCP, libc::TCP_INFO) => self.tcp_info(fd),
             (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => number(o.v6_only.into()),

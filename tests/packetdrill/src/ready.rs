@@ -83,7 +83,11 @@ impl World {
                     .snapshot(conn)
                     .map_or(0, |s| s.send_queue.saturating_sub(s.unacknowledged as usize));
                 let room = if unsent < low_unsent { room } else { 0 };
-                if state.may_send() && !shut && room > limit / 2 || error || shut && state != State::SynSent {
+                let deferred = self.stack(None).tcp_is_deferred(conn);
+                if (state.may_send() || deferred) && !shut && room > limit / 2
+                    || error
+                    || shut && state != State::SynSent
+                {
                     events |= libc::POLLOUT | libc::POLLWRNORM;
                 }
                 if error && untold {

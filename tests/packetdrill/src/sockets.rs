@@ -102,7 +102,7 @@ impl World {
             _ => return Err(libc::EPROTONOSUPPORT),
         };
         let socket = Socket { v6, nonblocking, options: Options::default(), bound: None, kind };
-        Ok(self.open(Descriptor::Socket(socket)))
+        self.open(Descriptor::Socket(socket))
     }
 
     /// The socket behind a number.
@@ -137,7 +137,7 @@ impl World {
 
     /// `close()`.
     pub(crate) fn close(&mut self, fd: i32) -> Result<(), Errno> {
-        let descriptor = self.descriptors.remove(&fd).ok_or(libc::EBADF)?;
+        let descriptor = self.forget(fd)?;
         self.forget_in_epolls(fd);
         let Descriptor::Socket(socket) = descriptor else { return Ok(()) };
         let now = self.now;

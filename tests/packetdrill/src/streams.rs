@@ -71,8 +71,8 @@ impl World {
     /// `listen()`.
     pub(crate) fn listen(&mut self, fd: i32, backlog: i32) -> Result<(), Errno> {
         let socket = self.sock(fd)?;
-        let (v6, options) = (socket.v6, socket.options.for_tcp());
-        let only_v6 = socket.options.v6_only;
+        let (v6, options) = (socket.v6, socket.options.clone());
+        let only_v6 = options.v6_only;
         match socket.kind {
             Kind::Listener(_) => return Ok(()),
             Kind::Fresh => {}
@@ -80,6 +80,7 @@ impl World {
             Kind::Datagrams(_) => return Err(libc::EOPNOTSUPP),
         }
         let at = socket.bound.unwrap_or(Self::any(v6));
+        let options = options.for_tcp(&self.flags);
         // As Linux has it: one more than it says.
         let backlog = usize::try_from(backlog).unwrap_or(0) + 1;
         let (id, at) =
@@ -114,7 +115,7 @@ impl World {
             kind: Kind::Stream(Box::new(Stream::new(conn, false))),
         };
         let shown = socket.shown(remote);
-        Ok((self.open(Descriptor::Socket(socket)), shown)).into()
+        self.open(Descriptor::Socket(socket)).map(|fd| (fd, shown)).into()
     }
 
     /// `connect()`. The same call is tried again while it blocks.
@@ -124,7 +125,7 @@ impl World {
             Ok(socket) => socket,
             Err(e) => return Err(e).into(),
         };
-        let (wait, bound, options) = (!socket.nonblocking, socket.bound, socket.options.for_tcp());
+        let wait = !socket.nonblocking;
         match &socket.kind {
             Kind::Listener(_) => return Err(libc::EISCONN).into(),
             Kind::Datagrams(_) => return self.connect_datagrams(fd, to).into(),
@@ -135,7 +136,22 @@ impl World {
             Kind::Fresh => {}
         }
         *began = true;
+        let conn = match self.open_stream(fd, to, false) {
+            Ok(conn) => conn,
+            Err(errno) => return Err(errno).into(),
+        };
+        if self.stack(None).tcp_is_deferred(conn) {
+            return self.connected(fd, conn, true, wait, true);
+        }
+        if wait { Step::Wait(None) } else { Err(libc::EINPROGRESS).into() }
+    }
+
+    /// Begin to connect: `fast` by Fast Open, in any case.
+    pub(crate) fn open_stream(&mut self, fd: i32, to: SocketAddr, fast: bool) -> Result<ConnId, Errno> {
         let now = self.now;
+        let (bound, options) = (self.sock(fd)?.bound, self.sock(fd)?.options.clone());
+        let fast = fast || (options.fast_open_connect && self.flags.fast_open.client());
+        let options = if fast { options.for_fast_open(&self.flags) } else { options.for_tcp(&self.flags) };
         let local = bound.map(|at| {
             if at.ip().is_ipv4() == to.is_ipv4() {
                 at
@@ -143,16 +159,14 @@ impl World {
                 SocketAddr::new(Self::any(to.is_ipv6()).ip(), at.port())
             }
         });
-        let conn = match self.stack(local.map(|l| l.ip())).tcp_connect(to, local, options, now) {
-            Ok(conn) => conn,
-            Err(error) => return Err(errno_of(error)).into(),
-        };
+        let stack = self.stack(local.map(|l| l.ip()));
+        let conn = stack.tcp_connect(to, local, options, now).map_err(errno_of)?;
         let local = self.stack(None).tcp_addresses(conn).map(|a| a.0);
         if let Ok(socket) = self.sock(fd) {
             socket.kind = Kind::Stream(Box::new(Stream::new(conn, true)));
             socket.bound = local;
         }
-        if wait { Step::Wait(None) } else { Err(libc::EINPROGRESS).into() }
+        Ok(conn)
     }
 
     /// How an active open stands.
@@ -169,6 +183,13 @@ impl World {
         }
         if !connecting {
             return Err(libc::EISCONN).into();
+        }
+        if self.stack(None).tcp_is_deferred(conn) {
+            // What is written opens it: for the program it is connected.
+            if let Ok(Socket { kind: Kind::Stream(stream), .. }) = self.sock(fd) {
+                stream.connecting = false;
+            }
+            return Ok(()).into();
         }
         if state.is_synchronized() {
             if let Ok(Socket { kind: Kind::Stream(stream), .. }) = self.sock(fd) {

@@ -10,7 +10,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fs::File,
+    mem::ManuallyDrop,
     net::IpAddr,
+    os::fd::AsRawFd,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -109,7 +112,7 @@ impl Handle {
 
 /// Everything that is under test.
 pub(crate) struct World {
-    flags: Flags,
+    pub(crate) flags: Flags,
     clock: Arc<Clock>,
     waiting: Arc<AtomicUsize>,
     /// The stack's time: it follows the clock at each call.
@@ -119,7 +122,9 @@ pub(crate) struct World {
     sniffed: VecDeque<(Instant, Vec<u8>)>,
     blocked: Vec<(Job, Option<Instant>)>,
     pub(crate) descriptors: BTreeMap<i32, Descriptor>,
-    next_descriptor: i32,
+    /// A number for each of them that the kernel knows as well. What a script leaves open packetdrill itself closes, by the kernel's `close`; so what
+    /// is left in the end is not ours to close.
+    numbers: ManuallyDrop<BTreeMap<i32, File>>,
 }
 
 /// How long the world waits for a packet of a stack that has timers but nothing to say.
@@ -136,7 +141,7 @@ impl World {
             sniffed: VecDeque::new(),
             blocked: Vec::new(),
             descriptors: BTreeMap::new(),
-            next_descriptor: 3,
+            numbers: ManuallyDrop::default(),
         }
     }
 
@@ -307,6 +312,12 @@ impl World {
             config.addresses = flags.addresses.iter().copied().chain(mine).chain(fallback).collect();
             config.announce = false;
             config.tcp = flags.tcp.clone();
+            if flags.freebsd {
+                // Whole segments, as it makes of a connection's buffer.
+                let headers = if local.is_some_and(|ip| ip.is_ipv6()) { 60 } else { 40 };
+                let mss = usize::from(flags.mtu.saturating_sub(headers)).max(1);
+                config.tcp.recv_buffer = config.tcp.recv_buffer.next_multiple_of(mss);
+            }
             let pool = Pool::new().expect("the system has memory for a pool");
             let mut stack = Stack::new(config, link::caps(flags.mtu), pool, flags.seed);
             stack.advance(now);
@@ -320,10 +331,18 @@ impl World {
     }
 
     /// Give a descriptor a number.
-    pub(crate) fn open(&mut self, descriptor: Descriptor) -> i32 {
-        let fd = self.next_descriptor;
-        self.next_descriptor += 1;
+    pub(crate) fn open(&mut self, descriptor: Descriptor) -> Result<i32, Errno> {
+        let number = File::open("/dev/null").map_err(|e| e.raw_os_error().unwrap_or(libc::EMFILE))?;
+        let fd = number.as_raw_fd();
+        self.numbers.insert(fd, number);
         self.descriptors.insert(fd, descriptor);
-        fd
+        Ok(fd)
+    }
+
+    /// Take a descriptor's number back.
+    pub(crate) fn forget(&mut self, fd: i32) -> Result<Descriptor, Errno> {
+        let descriptor = self.descriptors.remove(&fd).ok_or(libc::EBADF)?;
+        self.numbers.remove(&fd);
+        Ok(descriptor)
     }
 }

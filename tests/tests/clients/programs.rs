@@ -65,9 +65,10 @@ fn iperf3_finds_its_server_through_the_relay() {
             .stdout(Stdio::null())
             .spawn()
             .expect("it starts");
-        let server = hemi_tests::guest::Running(server);
+        let mut server = hemi_tests::guest::Running(server);
         while !net.run("ss", &["-ltnH", "sport = :5201"]).contains("5201") {
-            std::thread::sleep(std::time::Duration::from_millis(5)); // a server that does not start ends, and so does the client
+            assert!(server.0.try_wait().expect("a child").is_none(), "iperf3 does not serve");
+            std::thread::sleep(std::time::Duration::from_millis(5));
         }
         let said = pipe(&iperf3, &[&["-c", V4, "-p", "5202", "-J"], more].concat(), b"");
         let said = String::from_utf8(said).expect("text");
@@ -92,14 +93,38 @@ fn wrk_gets_no_error_from_forty_lines() {
 }
 
 /// What Wireshark's expert finds in a transfer to and from the kernel over a clean link: nothing.
+///
+/// Neither side may take the other for lost while it only waits for its turn on the processor: both are made patient. What is left is the
+/// first SYN's second; for that there are three tries.
 #[test]
 fn the_expert_finds_nothing_to_complain_of() {
     let tshark = hemi_skip::program!("tshark", "tshark");
     let net = hemi_netns::enter!();
+    let mut said = String::new();
+    for _ in 0..3 {
+        said = expert(&net, &tshark.to_string_lossy());
+        let has = |words: &[&str]| said.lines().any(|line| words.iter().any(|word| line.contains(word)));
+        assert!(!has(&["alformed", "hecksum", "not captured"]) && has(&["Connection establish"]), "{said}");
+        if !has(&["etransmission", "Out-Of-Order", "Duplicate ACK", "Keep-Alive"]) {
+            return;
+        }
+    }
+    panic!("{said}");
+}
+
+/// One transfer each way over each family, and what the expert says of it.
+fn expert(net: &hemi_netns::Namespace, tshark: &str) -> String {
     let file = std::env::temp_dir().join(format!("{}.pcapng", net.name()));
-    let more = format!("&pcap={}", file.display());
     // A port that Wireshark knows no protocol of.
-    let guest = guest::start(&net, Device::Tap, &more, "testbed", &["--port", "42007"]);
+    let more = format!("&rto_min=60s&pcap={}", file.display());
+    let guest = guest::start(net, Device::Tap, &more, "testbed", &["--port", "42007"]);
+    // The kernel's: no tail-loss probes, no RACK, no early time-out.
+    for (name, value) in [("tcp_early_retrans", "0"), ("tcp_recovery", "0")] {
+        std::fs::write(format!("/proc/sys/net/ipv4/{name}"), value).expect("a namespace's own setting");
+    }
+    for route in ["10.99.0.0/16 src 10.99.0.2", "fd99::/64 metric 256"] {
+        net.ip(&format!("route change {route} dev hemi0 proto kernel rto_min 60s"));
+    }
     for (seed, host) in [(1, V4), (2, V6)] {
         let host: std::net::IpAddr = host.parse().expect("valid");
         guest::exchange(guest::connect((host, 42007)), &pattern(seed, 2_000_003));
@@ -108,24 +133,7 @@ fn the_expert_finds_nothing_to_complain_of() {
     let path = file.to_string_lossy().into_owned();
     let sums =
         ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
-    let said =
-        net.run(&tshark.to_string_lossy(), &[&["-r", &path, "-q", "-z", "expert"], &sums[..]].concat());
+    let said = net.run(tshark, &[&["-r", &path, "-q", "-z", "expert"], &sums[..]].concat());
     let _ = std::fs::remove_file(&file);
-    let complaints: Vec<&str> = said
-        .lines()
-        .filter(|line| {
-            [
-                "alformed",
-                "hecksum",
-                "etransmission",
-                "Out-Of-Order",
-                "not captured",
-                "Duplicate ACK",
-                "Keep-Alive",
-            ]
-            .iter()
-            .any(|word| line.contains(word))
-        })
-        .collect();
-    assert!(complaints.is_empty() && said.contains("Connection establish"), "{said}");
+    said
 }

@@ -232,12 +232,15 @@ fn rate_limit(wire: &mut Wire) {
     let me = wire.fresh(false);
     wire.send(&ping(&me, OURS, b"known"));
     wire.wait("the echo", |s| echoed4(s, &me));
+    let begun = std::time::Instant::now();
     for _ in 0..2000 {
         wire.send(&udp(&me, OURS, 77, b"x", None));
     }
     wire.fence();
     let errors = wire.inbox.iter().filter(|s| s.icmp4(&me).is_some()).count();
-    assert!((1..1500).contains(&errors), "{errors}");
+    // More may be answered where sending them takes long.
+    let most = 500 + begun.elapsed().as_millis() as usize;
+    assert!((1..=most).contains(&errors), "{errors} of {most}");
     // What was used up comes back.
     wire.pass(std::time::Duration::from_secs(1));
 }

@@ -38,6 +38,12 @@ impl Excerpt {
         *self = Self::default();
     }
 
+    /// Its first line, with the second where the first only says where (`thread 'a' panicked at x.rs:1:2:`).
+    pub(crate) fn headline(&self) -> String {
+        let most = 1 + usize::from(self.head.first().is_some_and(|line| line.ends_with(':')));
+        self.head.iter().take(most).map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+    }
+
     /// What was kept, with a line that tells of what was not.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         let gap = (self.left_out > 0).then(|| format!("[{} lines left out]", self.left_out));

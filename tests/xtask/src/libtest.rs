@@ -8,7 +8,7 @@
 //! Left out: the JSON output of libtest (unstable), and per-test times.
 
 use crate::excerpt::Excerpt;
-use crate::tally::Tally;
+use crate::tally::{Again, Failure, Tally};
 
 const SKIPPED: &str = "SKIPPED: ";
 const SKIPPED_IN_PART: &str = "SKIPPED IN PART: ";
@@ -21,8 +21,14 @@ pub(crate) struct Reader {
     announced: u64,
     /// Failures libtest has counted; the names come from its list.
     failed: u64,
+    /// Those of the program that failed last, until cargo says how to run it again.
     names: Vec<String>,
+    named: u64,
     in_failures: bool,
+    /// The test program that failed last, as cargo says how to run it again.
+    program: Option<String>,
+    /// The test program that runs has said how many tests passed.
+    was_counted: bool,
     /// What failed tests said, by name; the last one may be under way.
     said: Vec<(String, Excerpt)>,
     in_section: bool,
@@ -43,6 +49,9 @@ impl Reader {
             self.in_failures = true;
         } else if let Some(name) = line.strip_prefix("    ").filter(|_| self.in_failures) {
             self.names.push(name.to_owned());
+        } else if let Some(program) = rerun_line(line).filter(|_| !self.in_section) {
+            self.program = Some(program.to_owned());
+            self.take_names();
         } else if let Some(name) = line.strip_prefix("test ") {
             if let Some((name, why)) = name.split_once(" ... ignored") {
                 let why = why.strip_prefix(", ").unwrap_or("marked #[ignore] without a reason");
@@ -50,7 +59,10 @@ impl Reader {
             }
         } else if let Some(how) = line.trim_start().strip_prefix("process didn't exit successfully: ") {
             // A test program that died: cargo says so only when the harness did not report by itself.
-            self.tally.fail(format!("a test program died: {how}"), self.recent.clone());
+            let was_counted = self.was_counted;
+            let again = self.program.take().map(|program| Again { program, test: None, was_counted });
+            let what = format!("a test program died: {how}");
+            self.tally.failures.push(Failure { what, output: self.recent.clone(), again });
         } else if !line.is_empty() && !line.starts_with(' ') {
             self.in_failures = false;
         }
@@ -58,7 +70,7 @@ impl Reader {
 
     /// How many tests have passed and failed so far, for a progress display.
     pub(crate) fn so_far(&self) -> (u64, u64) {
-        (self.tally.passed, self.failed + self.tally.failures.len() as u64)
+        (self.tally.passed, self.failed + self.tally.failures.len() as u64 - self.named)
     }
 
     /// What was said since the last test program began; the end of it, if that is much.
@@ -67,22 +79,31 @@ impl Reader {
     }
 
     pub(crate) fn finish(mut self) -> Tally {
-        let named = self.names.len() as u64;
-        for name in self.names {
-            let said = self.said.iter().position(|(test, _)| *test == name);
-            let output = said.map(|at| self.said.swap_remove(at).1).unwrap_or_default();
-            self.tally.fail(name, output);
-        }
-        for _ in named..self.failed {
+        self.program = None; // it is another's
+        self.take_names();
+        for _ in self.named..self.failed {
             self.tally.fail("a test that its harness did not name", Excerpt::default());
         }
         self.tally
+    }
+
+    /// The names so far are failures.
+    fn take_names(&mut self) {
+        for test in std::mem::take(&mut self.names) {
+            self.named += 1;
+            let said = self.said.iter().position(|(name, _)| *name == test);
+            let output = said.map(|at| self.said.remove(at).1).unwrap_or_default();
+            let program = self.program.clone();
+            let again = program.map(|program| Again { program, test: Some(test.clone()), was_counted: true });
+            self.tally.failures.push(Failure { what: test, output, again });
+        }
     }
 
     /// Keeps what the closing report repeats.
     fn keep(&mut self, line: &str) {
         if line.trim_start().starts_with("Running ") || line.trim_start().starts_with("Doc-tests ") {
             self.recent.clear();
+            self.was_counted = false;
         }
         self.recent.push(line);
         let section = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----"));
@@ -102,10 +123,17 @@ impl Reader {
             let before = rest.split(';').find_map(|part| part.trim_end().strip_suffix(word));
             before.and_then(|part| part.split_whitespace().last()).and_then(|n| n.parse().ok()).unwrap_or(0)
         };
+        self.was_counted = true;
         let passed = count(" passed");
         self.tally.passed += passed.saturating_sub(std::mem::take(&mut self.announced));
         self.failed += count(" failed");
     }
+}
+
+/// Cargo's word behind a test program that failed: how to run it again.
+fn rerun_line(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("to rerun pass `").filter(|_| line.starts_with("error: "))?;
+    rest.split_once('`').map(|(program, _)| program)
 }
 
 /// The text after a skip marker, and whether the whole test was skipped. The marker may stand behind
@@ -195,6 +223,8 @@ mod tests {
         );
         assert_eq!(tally.failures.len(), 1);
         assert!(tally.failures[0].what.contains("SIGABRT"));
+        let again = Again { program: "-p x --lib".into(), test: None, was_counted: false };
+        assert_eq!(tally.failures[0].again, Some(again));
         assert!(tally.failures[0].output.lines().any(|line| line.contains("to rerun pass")));
     }
 

@@ -11,6 +11,7 @@
 //! * [`plan`]: install, run the chosen suites one after the other, report;
 //! * [`suites`]: the table of suites, one small file each. A new suite is a new file and a row;
 //! * [`runner`]: what a suite uses to run `cargo`: streams its output, counts, keeps the time limit;
+//!   [`rerun`]: a test that fails is run once more, alone;
 //! * [`process`]: one child in a process group of its own, killed with everything it started;
 //! * [`libtest`]: reads what the test harness prints; [`tally`]: the counts and reasons; [`excerpt`]: what is
 //!   repeated of a failure's output at the end;
@@ -28,6 +29,7 @@ mod machine;
 mod packages;
 mod plan;
 mod process;
+mod rerun;
 mod runner;
 mod screen;
 mod suites;

@@ -94,18 +94,23 @@ fn report(screen: &Screen, rows: &[(&str, Tally, Duration)], total: &Tally) {
     for skip in &total.skips {
         screen.line(&format!("SKIPPED  {skip}"));
     }
-    for Failure { what, output } in &total.failures {
-        screen.line(&format!("\n---- {what}"));
-        for line in output.lines() {
+    let section = |title: &str, failure: &Failure| {
+        screen.line(&format!("\n---- {title}{}", failure.what));
+        for line in failure.output.lines() {
             screen.line(&format!("     {line}"));
         }
-    }
+    };
+    total.flaky.iter().for_each(|failure| section("FLAKY ", failure));
+    total.failures.iter().for_each(|failure| section("", failure));
     screen.line("");
     for (name, tally, took) in rows {
         screen.line(&format!("{name:14} {tally} in {:.1} s", took.as_secs_f64()));
     }
-    for Failure { what, .. } in &total.failures {
-        screen.line(&format!("FAILED   {what}"));
+    for failure in &total.flaky {
+        screen.line(&format!("FLAKY    {}", failure.as_flaky()));
+    }
+    for failure in &total.failures {
+        screen.line(&format!("FAILED   {}", failure.what));
     }
     screen.line(&total.to_string());
 }

@@ -34,8 +34,8 @@ static RUNNING: Mutex<Option<Pid>> = Mutex::new(None);
 
 /// How often a child that prints nothing is looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// How long output may go on after the child has ended: a program that it left behind holds the pipe.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long the pipe may stay open and silent after the child has ended: a program that it left behind holds it.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// On SIGINT, SIGTERM and SIGHUP: kills the running child's group, then ends this process with status 130.
 pub(crate) fn kill_on_interrupt() -> Result<()> {
@@ -64,7 +64,11 @@ pub(crate) fn run(mut command: Command, deadline: Instant, mut on_line: impl FnM
     let mut ended: Option<(ExitStatus, Instant)> = None;
     loop {
         match lines.recv_timeout(TICK) {
-            Ok(line) => on_line(&line),
+            Ok(line) => {
+                on_line(&line);
+                // What the child has said is read to its end, however long that takes here.
+                ended = ended.map(|(status, _)| (status, Instant::now()));
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => match wait_until(&mut child, deadline)? {
                 Some(status) => return Ok(End::Exited(status)),

@@ -3,7 +3,7 @@
 //! A suite's `run` gets a `&mut Runner`, builds commands with [`Runner::cargo`], and gives each of them to
 //! [`Runner::tests`] (counts what the harness reports), [`Runner::tests_if_any`] (the same, and says so
 //! when there was none) or [`Runner::step`] (passes or fails as one). All of them stream the output and
-//! end with the suite's deadline.
+//! end with the suite's deadline. A test that fails is run once more, alone ([`rerun`](crate::rerun)).
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use crate::excerpt::Excerpt;
 use crate::libtest::Reader;
 use crate::machine::{self, Workspace};
 use crate::process::{self, End};
+use crate::rerun;
 use crate::screen::Screen;
 use crate::tally::Tally;
 
@@ -67,32 +68,18 @@ impl<'a> Runner<'a> {
         present.flat_map(|name| ["-p", name]).collect()
     }
 
-    /// Runs test programs and counts what they report.
+    /// Runs test programs and counts what they report; what fails is run once more, alone.
     pub(crate) fn tests(&mut self, command: Command) -> Result<()> {
-        let tally = self.count(command)?;
+        let tally = self.count_twice(command)?;
         self.add(tally);
         Ok(())
     }
 
     /// As [`tests`](Self::tests), for a filter that may match nothing yet: then that is said, as a skip.
     pub(crate) fn tests_if_any(&mut self, command: Command, what: &str) -> Result<()> {
-        let mut tally = self.count(command)?;
+        let mut tally = self.count_twice(command)?;
         if tally.is_empty() {
             tally.skip(format!("there are no {what} yet"));
-        }
-        self.add(tally);
-        Ok(())
-    }
-
-    /// As [`tests`](Self::tests), for tests on a machine that may itself fail under them: what fails is run once more, which is said, and
-    /// the second run counts.
-    pub(crate) fn tests_twice(&mut self, command: impl Fn(&Self) -> Command, machine: &str) -> Result<()> {
-        let command_now = command(self);
-        let mut tally = self.count(command_now)?;
-        if !tally.failures.is_empty() && Instant::now() < self.deadline {
-            self.say(&format!("==== {} failed in {machine}: once more", tally.failures.len()));
-            let again = command(self);
-            tally = self.count(again)?;
         }
         self.add(tally);
         Ok(())
@@ -137,7 +124,26 @@ impl<'a> Runner<'a> {
     fn add(&mut self, tally: Tally) {
         self.tally.passed += tally.passed;
         self.tally.failures.extend(tally.failures);
+        self.tally.flaky.extend(tally.flaky);
         self.tally.skips.extend(tally.skips);
+    }
+
+    fn count_twice(&mut self, command: Command) -> Result<Tally> {
+        let first = rerun::copy(&command);
+        let mut tally = self.count(command)?;
+        for rerun in rerun::reruns(&tally.failures) {
+            if Instant::now() >= self.deadline {
+                break;
+            }
+            let known = tally.flaky.len();
+            self.say(&format!("\n==== once more, alone: {rerun}"));
+            let second = self.count(rerun.command(&first))?;
+            rerun.judge(&mut tally, &second);
+            for flaky in &tally.flaky[known..] {
+                self.say(&format!("FLAKY: {}", flaky.as_flaky()));
+            }
+        }
+        Ok(tally)
     }
 
     /// A command that ended badly without a failed test (a build error, the time limit) is a failure too.

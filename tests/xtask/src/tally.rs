@@ -11,6 +11,31 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     /// What it said.
     pub(crate) output: Excerpt,
+    /// How to run it again; for what is no test, or cargo does not say how, there is no way.
+    pub(crate) again: Option<Again>,
+}
+
+/// How to run what failed once more.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Again {
+    /// Its program, as cargo says it: `-p NAME --test NAME`.
+    pub(crate) program: String,
+    /// Its name in there; none: the program died.
+    pub(crate) test: Option<String>,
+    /// The program's tests are among those that were counted.
+    pub(crate) was_counted: bool,
+}
+
+impl Failure {
+    /// The test that failed, if it is one.
+    pub(crate) fn test(&self) -> Option<&str> {
+        self.again.as_ref()?.test.as_deref()
+    }
+
+    /// What is said of it when it passed the second time.
+    pub(crate) fn as_flaky(&self) -> String {
+        format!("{}: failed once, passed when run again: {}", self.what, self.output.headline())
+    }
 }
 
 /// What a suite, or all of them, came to.
@@ -18,13 +43,15 @@ pub(crate) struct Failure {
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failures: Vec<Failure>,
+    /// What failed once and passed when it was run again; the tests among them are among those that passed.
+    pub(crate) flaky: Vec<Failure>,
     /// One line for each skip: what was skipped, and why.
     pub(crate) skips: Vec<String>,
 }
 
 impl Tally {
     pub(crate) fn fail(&mut self, what: impl Into<String>, output: Excerpt) {
-        self.failures.push(Failure { what: what.into(), output });
+        self.failures.push(Failure { what: what.into(), output, again: None });
     }
 
     pub(crate) fn skip(&mut self, why: impl Into<String>) {
@@ -34,10 +61,10 @@ impl Tally {
     /// Adds another tally's counts and reasons, each reason marked with the suite it comes from.
     pub(crate) fn absorb(&mut self, suite: &str, other: &Tally) {
         self.passed += other.passed;
-        self.failures.extend(other.failures.iter().map(|Failure { what, output }| Failure {
-            what: format!("{suite}: {what}"),
-            output: output.clone(),
-        }));
+        let marked =
+            |failure: &Failure| Failure { what: format!("{suite}: {}", failure.what), ..failure.clone() };
+        self.failures.extend(other.failures.iter().map(marked));
+        self.flaky.extend(other.flaky.iter().map(marked));
         self.skips.extend(other.skips.iter().map(|line| format!("{suite}: {line}")));
     }
 
@@ -47,10 +74,11 @@ impl Tally {
     }
 }
 
-/// `N passed, N failed, N skipped`: the plain closing line that people and machines read.
+/// `N passed, N failed, N skipped`: the plain closing line that people and machines read; and `, N flaky`, if there are any.
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failures.len(), self.skips.len())
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failures.len(), self.skips.len())?;
+        if self.flaky.is_empty() { Ok(()) } else { write!(f, ", {} flaky", self.flaky.len()) }
     }
 }
 

@@ -35,6 +35,30 @@ mod tests {
     }
 }
 "#;
+/// Tests that fail, or kill their program, the first time only; and what shows that no more than they is run again.
+const LUCK: &str = r#"
+    use std::{fs, path::Path};
+    fn is_first(name: &str) -> bool {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        !file.exists() && fs::write(file, "").is_ok()
+    }
+    #[test]
+    fn flaky() { assert!(!is_first("flaky"), "bad luck") }
+    #[test]
+    fn passes() { assert!(is_first("passes"), "it was run again") }
+    #[test]
+    fn fails() { panic!("each time") }
+"#;
+const DIES_ONCE: &str = r#"
+    #[test]
+    fn dies_once() {
+        let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("dies-once");
+        if !file.exists() {
+            std::fs::write(file, "").unwrap();
+            std::process::abort();
+        }
+    }
+"#;
 const DIES: &str = "#[test] fn dies() { std::process::abort() }";
 
 /// A workspace of one package in a folder of its own, and `cargo xtask test` in it.
@@ -45,6 +69,7 @@ impl Fixture {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let skip = Path::new(env!("CARGO_MANIFEST_DIR")).join("../skip");
         let fixture = Self(root);
+        fixture.begin_anew();
         fixture.write("Cargo.toml", "[workspace]\nmembers = [\"one\"]\nresolver = \"3\"\n");
         fixture.write(
             "one/Cargo.toml",
@@ -55,6 +80,12 @@ impl Fixture {
             ),
         );
         fixture
+    }
+
+    /// As if none of its tests had ever been run.
+    fn begin_anew(&self) {
+        let _ = fs::remove_dir_all(self.0.join("target/tmp"));
+        fs::create_dir_all(self.0.join("target/tmp")).unwrap();
     }
 
     fn write(&self, file: &str, text: &str) -> &Self {
@@ -114,6 +145,34 @@ fn every_way_to_end_is_counted_and_explained() {
         !said.iter().any(|line| line.contains("begin_unwind") || line.contains("rust_begin")),
         "{said:?}"
     );
+}
+
+#[test]
+fn what_fails_is_run_once_more_alone_and_flaky_if_it_passes() {
+    let fixture = Fixture::new("luck");
+    fixture
+        .write("one/src/lib.rs", "")
+        .write("one/tests/luck.rs", LUCK)
+        .write("one/tests/dies.rs", DIES_ONCE);
+    let output = fixture.test(&["--only", "unit"]);
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text.lines().last(), Some("3 passed, 1 failed, 0 skipped, 2 flaky"), "{text}");
+    let (during, summary) = text.rsplit_once("==== summary").unwrap();
+    let told = "flaky: failed once, passed when run again: thread 'flaky'";
+    assert!(during.lines().any(|line| line.starts_with(&format!("FLAKY: {told}"))), "{during}");
+    let listed: Vec<_> = summary.lines().filter(|line| line.starts_with("FLAKY ")).collect();
+    let [dies, flaky] = listed[..] else { panic!("{listed:?}") };
+    assert!(dies.contains("SIGABRT"), "{dies}");
+    assert!(flaky.starts_with(&format!("FLAKY    unit: {told}")) && flaky.ends_with(": bad luck"), "{flaky}");
+    // What it said is not forgotten.
+    let (_, said) = summary.split_once("---- FLAKY unit: flaky\n").expect("its section");
+    assert!(said.lines().take_while(|line| !line.is_empty()).any(|line| line.trim() == "bad luck"), "{said}");
+    assert!(summary.lines().any(|line| line == "FAILED   unit: fails"), "{summary}");
+
+    fixture.write("one/tests/luck.rs", &LUCK.replace("panic!(\"each time\")", ""));
+    fixture.begin_anew();
+    assert!(fixture.test(&["--only", "unit"]).status.success(), "flaky tests do not fail a run");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Opening sockets with the options asked for.
 
-use std::time::Duration;
+use std::{os::fd::AsRawFd, time::Duration};
 
 use hemi_queue::{
     Error, Result,
@@ -8,7 +8,7 @@ use hemi_queue::{
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
-use crate::addr::to_sock;
+use crate::{addr::to_sock, sys};
 
 fn open(domain: Domain, kind: Type) -> Result<Socket> {
     let protocol = match (domain, kind) {
@@ -31,6 +31,10 @@ pub(crate) fn listen(at: &Endpoint, options: &SocketOptions) -> Result<Socket> {
     before_bind(&socket, domain, options)?;
     stream(&socket, domain, options)?; // inherited by what is accepted (Linux)
     bind(&socket, &addr, at)?;
+    if options.fast_open > 0 && domain != Domain::UNIX {
+        // A kernel that does not serve it (sysctl `net.ipv4.tcp_fastopen`) does the ordinary handshake.
+        let _ = sys::set_fast_open(socket.as_raw_fd(), libc::TCP_FASTOPEN, options.fast_open);
+    }
     let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
     socket.listen(backlog).map_err(|e| Error::io("listen", at, e))?;
     Ok(socket)
@@ -41,6 +45,10 @@ pub(crate) fn connecting(to: &Endpoint, options: &SocketOptions) -> Result<(Sock
     let (domain, addr) = to_sock(to)?;
     let socket = open(domain, Type::STREAM)?;
     stream(&socket, domain, options)?;
+    if options.fast_open > 0 && domain != Domain::UNIX {
+        // As above.
+        let _ = sys::set_fast_open(socket.as_raw_fd(), libc::TCP_FASTOPEN_CONNECT, 1);
+    }
     if let Some(from) = options.bind_to {
         if domain == Domain::UNIX {
             return Err(Error::unsupported(

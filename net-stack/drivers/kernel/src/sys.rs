@@ -99,6 +99,15 @@ pub(crate) fn accept(fd: RawFd) -> Result<RawFd, Errno> {
     check(r as isize).map(|fd| fd as RawFd)
 }
 
+/// Set one of TCP's Fast Open options.
+pub(crate) fn set_fast_open(fd: RawFd, name: i32, value: u32) -> Result<(), Errno> {
+    let value = i32::try_from(value).unwrap_or(i32::MAX);
+    let len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: the pointer and length are those of a local integer, which the kernel reads during the call.
+    check(unsafe { libc::setsockopt(fd, libc::IPPROTO_TCP, name, (&raw const value).cast(), len) } as isize)
+        .map(|_| ())
+}
+
 /// The outcome of a connect, or an error that the network reported.
 pub(crate) fn take_error(fd: RawFd) -> Result<(), Errno> {
     let mut error: libc::c_int = 0;

@@ -227,7 +227,7 @@ impl Connection {
     }
 
     /// Our FIN was acknowledged: transition 10 of `state.rs`.
-    fn on_fin_acked(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn on_fin_acked(&mut self, cx: &mut Cx<'_>) {
         self.events.add(Events::ACKED);
         match self.state {
             State::FinWait1 => {

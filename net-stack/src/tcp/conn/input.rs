@@ -14,7 +14,7 @@ use crate::{
 const PAWS_IDLE: Duration = Duration::from_secs(24 * 24 * 3600);
 
 /// A received segment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Segment {
     pub(crate) header: TcpHeader,
     pub(crate) options: TcpOptions,
@@ -39,22 +39,26 @@ impl Segment {
 
 impl Connection {
     /// Take in a segment for this connection.
-    #[inline]
-    pub(crate) fn on_segment(&mut self, mut seg: Segment, cx: &mut Cx<'_>) {
+    #[inline(never)]
+    pub(crate) fn on_segment(&mut self, seg: &mut Segment, cx: &mut Cx<'_>) {
         match self.state {
-            State::SynSent => return self.on_segment_in_syn_sent(&mut seg, cx),
+            State::SynSent => return self.on_segment_in_syn_sent(seg, cx),
             State::Closed | State::Listen | State::TimeWait => return,
+            State::SynReceived if self.is_repeated_syn(&seg) => {
+                self.syn_due = true;
+                return;
+            }
             _ => {}
         }
         self.heard = cx.now;
         let flags = seg.header.flags;
 
         // RFC 7323 section 5.3, R1: PAWS comes before anything else, and never applies to a RST (section 5.2).
-        if !flags.has(Flags::RST) && !self.passes_paws(&seg, cx) {
+        if !flags.has(Flags::RST) && !self.passes_paws(seg, cx) {
             return;
         }
         // First, check sequence number.
-        if !self.is_acceptable(&seg, cx) {
+        if !self.is_acceptable(seg, cx) {
             return;
         }
         // RFC 7323 section 4.3 (2): If SEG.SEQ <= Last.ACK.sent, TS.Recent is set to SEG.TSval: in order only, so that a late ACK cannot
@@ -70,7 +74,7 @@ impl Connection {
         }
         // Second, check the RST bit.
         if flags.has(Flags::RST) {
-            return self.on_reset(&seg, cx);
+            return self.on_reset(seg, cx);
         }
         // Fourth, check the SYN bit.
         if flags.has(Flags::SYN) {
@@ -84,11 +88,11 @@ impl Connection {
             cx.net.counters.drop_tcp_no_ack += 1;
             return;
         }
-        if self.state == State::SynReceived && !self.complete_handshake(&seg, cx) {
+        if self.state == State::SynReceived && !self.complete_handshake(seg, cx) {
             return;
         }
         self.retries_answered();
-        if !self.on_ack(&seg, cx) {
+        if !self.on_ack(seg, cx) {
             return;
         }
         if self.state == State::Closed {
@@ -98,7 +102,7 @@ impl Connection {
         // pointer gives: urgent data is part of the stream.
         // Seventh, process the segment text; eighth, check the FIN bit.
         if !seg.payload.is_empty() || flags.has(Flags::FIN) {
-            self.on_text(&mut seg, cx);
+            self.on_text(seg, cx);
         }
     }
 
@@ -185,7 +189,7 @@ impl Connection {
         // 2) [...] exactly matches the next expected sequence number (RCV.NXT), then TCP MUST reset the connection.
         cx.net.counters.tcp_resets_received += 1;
         let error = match self.state {
-            State::SynReceived => Some(ConnError::Refused),
+            State::SynReceived => Some(self.reset_in_handshake()),
             // Both had finished: nothing is lost.
             State::Closing | State::LastAck if self.buffer.is_empty() => None,
             _ => Some(ConnError::Reset),
@@ -206,11 +210,12 @@ impl Connection {
         self.una = self.iss + 1;
         self.deadlines.rto = hemi_queue::time::Instant::FAR_FUTURE;
         self.syn_due = false;
-        self.retries = 0;
+        let lost = std::mem::take(&mut self.retries);
         self.wnd = u32::from(seg.header.window) << self.snd_shift;
         self.max_wnd = self.wnd;
         (self.wl1, self.wl2) = (seg.header.seq, ack);
         self.established(cx);
+        self.finish_fast_open(seg, lost, cx);
         true
     }
 

@@ -126,7 +126,12 @@ impl Connection {
     /// The tail-loss probe timer: RFC 8985 section 7.3. "A sender MUST transmit a new data segment, if available and the receive
     /// window allows; otherwise the highest-sequence segment sent so far."
     pub(super) fn on_probe_timeout(&mut self, cx: &mut Cx<'_>) {
-        if self.flight.is_empty() || self.probe.is_some() || self.recovery.phase != Phase::Open {
+        if self.flight.is_empty()
+            || self.probe.is_some()
+            || self.recovery.phase != Phase::Open
+            // Before the handshake is complete the SYN-ACK asks for an answer.
+            || self.state == State::SynReceived
+        {
             return;
         }
         cx.net.counters.tcp_tail_loss_probes += 1;
@@ -277,7 +282,11 @@ impl Connection {
         self.cc.set_mss(u32::from(self.mss));
         // RFC 1191 section 6.5: what was dropped is sent again at once, and the window is not reduced for it.
         let mss = u32::from(self.mss);
-        if mss < before {
+        if self.state == State::SynSent && !self.flight.is_empty() {
+            // A SYN that was too large with its data: RFC 7413 section 4.2.1, it goes without.
+            self.retries = self.retries.max(1);
+            self.syn_due = true;
+        } else if mss < before {
             self.flight.mark_lost(|sent| sent.len() > mss);
         }
     }

@@ -15,21 +15,31 @@
 //! from within `input`: it notes what is owed, and `output::transmit` is the only place that makes segments.
 
 mod ack;
+mod brief;
 mod calm;
 mod challenge;
 mod fast;
+mod fast_open;
 mod fast_out;
 mod input;
 mod loss;
 mod output;
 mod syn_sent;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timers;
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use hemi_queue::{Buf, Sga, time::Instant, wheel::Key};
 
+pub(crate) use brief::Brief;
+use fast_open::FastOpening;
+pub(crate) use fast_open::syn_room_of;
 pub(crate) use input::Segment;
 pub(crate) use output::Transmit;
 pub(crate) use timers::Deadlines;
@@ -51,9 +61,9 @@ use super::{
     state::State,
 };
 use crate::{
-    ip::{Net, Path},
+    ip::{ControlOptions, Net, Path},
     util::token_bucket::TokenBucket,
-    wire::{Seq, TcpHeader, TcpOptions},
+    wire::{Seq, TcpHeader, protocol},
 };
 
 /// What every entry point is given.
@@ -269,6 +279,7 @@ pub(crate) struct Connection {
     // The application
     syn_due: bool,
     keepalive_due: bool,
+    fast_open: FastOpening,
     /// The application has let go: what arrives now has no reader.
     closed: bool,
     /// Tell when less than this is in the send buffer; 0: nobody waits.
@@ -289,102 +300,59 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Open actively: the SYN leaves at the next `transmit`.
-    pub(crate) fn connect(
-        tuple: Tuple,
-        iss: Seq,
-        timestamp_offset: u32,
-        options: &TcpOptionsConfig,
-        cx: &mut Cx<'_>,
-    ) -> Self {
-        let agreed = Agreed {
-            iss,
-            irs: Seq(0),
-            peer_mss: default_mss(&tuple),
-            scale: None,
-            sack: false,
-            timestamps: cx.config.timestamps.then_some((timestamp_offset, 0)),
-            ecn: false,
-            window: 0,
-            rtt: None,
-            syn_lost: false,
-        };
-        let mut conn = Self::new(tuple, &agreed, options, cx);
-        conn.state = State::SynSent;
-        conn.una = iss;
-        conn.syn_due = true;
-        cx.net.counters.tcp_active_opens += 1;
-        conn
-    }
-
-    /// A connection whose handshake is complete.
-    pub(crate) fn accepted(
-        tuple: Tuple,
-        agreed: &Agreed,
-        options: &TcpOptionsConfig,
-        cx: &mut Cx<'_>,
-    ) -> Self {
-        let mut conn = Self::new(tuple, agreed, options, cx);
-        conn.begin(agreed, cx);
-        conn.state = State::Established;
-        cx.net.counters.tcp_passive_opens += 1;
-        conn
-    }
-
-    fn new(tuple: Tuple, agreed: &Agreed, options: &TcpOptionsConfig, cx: &mut Cx<'_>) -> Self {
-        let config = cx.config;
-        let algorithm = options.congestion.unwrap_or(config.congestion);
-        let first = agreed.iss + 1;
-        let mtu = cx.net.caps.mtu;
-        Self {
-            path: Path::new(tuple.local, tuple.remote, crate::wire::protocol::TCP, mtu),
-            tuple,
+    /// A connection between nobody and nobody, to be made one by [`connect`](Self::connect) or [`accept`](Self::accept), which set every
+    /// field in place: a connection's memory is used for one after the other.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn blank() -> Box<Self> {
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Box::new(Self {
+            tuple: Tuple { local: nowhere, remote: nowhere, local_port: 0, remote_port: 0 },
+            path: Path::new(nowhere, nowhere, protocol::TCP, 0),
             state: State::Closed,
-            iss: agreed.iss,
-            una: first,
-            nxt: first,
+            options: Settings::of(&TcpOptionsConfig::default()),
+            iss: Seq(0),
+            una: Seq(0),
+            nxt: Seq(0),
             wnd: 0,
             wl1: Seq(0),
             wl2: Seq(0),
             max_wnd: 0,
             snd_shift: 0,
-            peer_mss: agreed.peer_mss,
-            mss: agreed.peer_mss,
-            buffer: SendBuffer::new(first),
-            send_limit: options.send_buffer.unwrap_or(config.send_buffer).clamp(1, 1 << 30) as u32,
+            peer_mss: 0,
+            mss: 0,
+            buffer: SendBuffer::new(Seq(0)),
+            send_limit: 0,
             fin: Fin::No,
             flight: Flight::default(),
             rack: Rack::default(),
             rtt: RttEstimator::default(),
-            cc: Controller::new(algorithm, u32::from(agreed.peer_mss)),
-            recovery: Recovery::starting_at(agreed.iss),
-            round_end: first,
+            cc: Controller::new(Algorithm::Cubic, 0),
+            recovery: Recovery::default(),
+            round_end: Seq(0),
             limited_at: None,
             probe: None,
-            irs: agreed.irs,
-            rcv_nxt: agreed.irs + 1,
-            window: RecvWindow::initial(config, options),
+            irs: Seq(0),
+            rcv_nxt: Seq(0),
+            window: RecvWindow::new(0, 0),
             assembler: Assembler::default(),
             sacks: SackReport::default(),
-            acks: AckPolicy::new(),
+            acks: AckPolicy::new(0),
             fin_at: None,
-            last_ack_sent: agreed.irs + 1,
-            timestamps: agreed.timestamps.map(|(offset, recent)| TimestampState {
-                offset,
-                recent,
-                recent_at: cx.now,
-            }),
-            sack_ok: agreed.sack,
-            ecn: EcnState { reduced_until: agreed.iss, ..EcnState::default() },
+            last_ack_sent: Seq(0),
+            timestamps: None,
+            sack_ok: false,
+            ecn: EcnState::default(),
             deadlines: Deadlines::new(),
             retries: 0,
-            heard: cx.now,
-            stalled_since: cx.now,
-            last_send: cx.now,
+            heard: Instant::ZERO,
+            stalled_since: Instant::ZERO,
+            last_send: Instant::ZERO,
             retransmits: 0,
             challenges: challenge::Challenges::default(),
             syn_due: false,
             keepalive_due: false,
+            fast_open: FastOpening::default(),
             closed: false,
             write_below: 0,
             wants_acked: false,
@@ -395,12 +363,176 @@ impl Connection {
             calm: false,
             armed: Instant::FAR_FUTURE,
             timer: Key::NONE,
-            options: Settings::of(options),
+        })
+    }
+
+    /// Open actively: the SYN leaves at the next `transmit`.
+    pub(crate) fn connect(
+        &mut self,
+        tuple: &Tuple,
+        iss: Seq,
+        timestamp_offset: u32,
+        options: &TcpOptionsConfig,
+        cx: &mut Cx<'_>,
+    ) {
+        let agreed = Agreed {
+            iss,
+            irs: Seq(0),
+            peer_mss: default_mss(tuple),
+            scale: None,
+            sack: false,
+            timestamps: cx.config.timestamps.then_some((timestamp_offset, 0)),
+            ecn: false,
+            window: 0,
+            rtt: None,
+            syn_lost: false,
+        };
+        self.reset(tuple, &agreed, options, cx);
+        let algorithm = options.congestion.unwrap_or(cx.config.congestion);
+        self.cc = Controller::new(algorithm, u32::from(agreed.peer_mss));
+        self.state = State::SynSent;
+        self.una = iss;
+        self.syn_due = true;
+        if options.fast_open {
+            self.want_fast_open(options.fast_open_cookieless, cx);
+        }
+        cx.net.counters.tcp_active_opens += 1;
+    }
+
+    /// Begin as one whose handshake is complete.
+    pub(crate) fn accept(
+        &mut self,
+        tuple: &Tuple,
+        agreed: &Agreed,
+        options: &TcpOptionsConfig,
+        cx: &mut Cx<'_>,
+    ) {
+        self.reset(tuple, agreed, options, cx);
+        self.begin(agreed, options.congestion.unwrap_or(cx.config.congestion), cx);
+        self.state = State::Established;
+        cx.net.counters.tcp_passive_opens += 1;
+    }
+
+    /// Let go of all memory but its own: the connection is over, and forgotten.
+    pub(crate) fn let_go(&mut self) {
+        if !(self.buffer.is_bare() && self.flight.is_bare() && self.assembler.is_bare()) {
+            self.clear_queues();
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn clear_queues(&mut self) {
+        self.buffer.clear();
+        self.flight.clear();
+        self.assembler.clear();
+    }
+
+    /// Forget everything of the connection that this was, which has let go; the congestion controller is the caller's.
+    #[inline(never)]
+    fn reset(&mut self, tuple: &Tuple, agreed: &Agreed, options: &TcpOptionsConfig, cx: &mut Cx<'_>) {
+        let config = cx.config;
+        let first = agreed.iss + 1;
+        // Every field has its name here, so that none can be forgotten.
+        let Self {
+            tuple: own_tuple,
+            path,
+            state,
+            options: settings,
+            iss,
+            una,
+            nxt,
+            wnd,
+            wl1,
+            wl2,
+            max_wnd,
+            snd_shift,
+            peer_mss,
+            mss,
+            buffer,
+            send_limit,
+            fin,
+            flight,
+            rack,
+            rtt,
+            cc: _,
+            recovery,
+            round_end,
+            limited_at,
+            probe,
+            irs,
+            rcv_nxt,
+            window,
+            assembler,
+            sacks,
+            acks,
+            fin_at,
+            last_ack_sent,
+            timestamps,
+            sack_ok,
+            ecn,
+            deadlines,
+            retries,
+            heard,
+            stalled_since,
+            last_send,
+            retransmits,
+            challenges,
+            syn_due,
+            keepalive_due,
+            fast_open,
+            closed,
+            write_below,
+            wants_acked,
+            error,
+            events,
+            dirty,
+            signalled,
+            calm,
+            armed,
+            timer,
+        } = self;
+        debug_assert!(flight.is_bare() && assembler.is_bare(), "it has not let go");
+        *own_tuple = *tuple;
+        *path = Path::find(tuple.local, tuple.remote, protocol::TCP, cx.net, cx.now);
+        *state = State::Closed;
+        *settings = Settings::of(options);
+        (*iss, *una, *nxt, *round_end) = (agreed.iss, first, first, first);
+        (*wnd, *max_wnd, *snd_shift) = (0, 0, 0);
+        (*wl1, *wl2) = (Seq(0), Seq(0));
+        (*peer_mss, *mss) = (agreed.peer_mss, agreed.peer_mss);
+        buffer.begin_at(first);
+        *send_limit = options.send_buffer.unwrap_or(config.send_buffer).clamp(1, 1 << 30) as u32;
+        *fin = Fin::No;
+        *rack = Rack::default();
+        *rtt = RttEstimator::default();
+        *recovery = Recovery::starting_at(agreed.iss);
+        (*limited_at, *probe) = (None, None);
+        (*irs, *rcv_nxt, *last_ack_sent) = (agreed.irs, agreed.irs + 1, agreed.irs + 1);
+        *window = RecvWindow::initial(config, options);
+        *sacks = SackReport::default();
+        *acks = AckPolicy::new(config.quick_acks);
+        *fin_at = None;
+        *timestamps =
+            agreed.timestamps.map(|(offset, recent)| TimestampState { offset, recent, recent_at: cx.now });
+        *sack_ok = agreed.sack;
+        *ecn = EcnState { reduced_until: agreed.iss, ..EcnState::default() };
+        *deadlines = Deadlines::new();
+        (*retries, *retransmits) = (0, 0);
+        (*heard, *stalled_since, *last_send) = (cx.now, cx.now, cx.now);
+        *challenges = challenge::Challenges::default();
+        (*syn_due, *keepalive_due, *closed, *wants_acked) = (false, false, false, false);
+        *fast_open = FastOpening::default();
+        *write_below = 0;
+        *error = None;
+        *events = Events::default();
+        (*dirty, *signalled, *calm) = (false, false, false);
+        (*armed, *timer) = (Instant::FAR_FUTURE, Key::NONE);
+    }
+
     /// The handshake is complete: start from what was agreed on.
-    fn begin(&mut self, agreed: &Agreed, cx: &mut Cx<'_>) {
+    #[inline(never)]
+    fn begin(&mut self, agreed: &Agreed, algorithm: Algorithm, cx: &mut Cx<'_>) {
         self.irs = agreed.irs;
         self.rcv_nxt = agreed.irs + 1;
         self.last_ack_sent = self.rcv_nxt;
@@ -424,7 +556,6 @@ impl Connection {
             self.rtt.syn_was_lost();
         }
         self.set_mss(cx);
-        let algorithm = self.cc.algorithm();
         self.cc = Controller::new(algorithm, u32::from(self.mss));
         if agreed.syn_lost {
             // RFC 5681 section 3.1: if the SYN or SYN/ACK is lost, the initial window MUST be a segment. (RFC 6928 section 2
@@ -540,6 +671,7 @@ impl Connection {
 
     /// Half-close: a FIN follows what was pushed.
     pub(crate) fn shutdown(&mut self) {
+        self.open_now();
         if self.fin == Fin::No {
             self.fin = Fin::Queued;
         }
@@ -572,6 +704,8 @@ impl Connection {
     }
 
     /// End at once, with a reset if the peer knows of us (RFC 9293 section 3.10.5).
+    #[cold]
+    #[inline(never)]
     pub(crate) fn abort(&mut self, cx: &mut Cx<'_>) {
         if !matches!(self.state, State::Closed | State::SynSent | State::TimeWait) {
             self.send_reset(cx);
@@ -580,19 +714,22 @@ impl Connection {
     }
 
     /// The connection is over; with an error, unless both sides finished.
+    #[inline(never)]
     fn end(&mut self, error: Option<ConnError>) {
         tracing::debug!(target: "hemi::tcp", from = %self.state, ?error, "closed");
         self.state = State::Closed;
         self.error = self.error.or(error);
-        self.buffer.clear();
-        self.flight.clear();
         if self.closed {
-            self.assembler.clear();
+            self.let_go();
+        } else {
+            self.buffer.clear();
+            self.flight.clear();
         }
         self.deadlines = Deadlines::new();
         self.events.add(Events::CLOSED | Events::READABLE | Events::WRITABLE | Events::ACKED);
     }
 
+    #[inline(never)]
     fn set_state(&mut self, state: State) {
         tracing::trace!(target: "hemi::tcp", from = %self.state, to = %state, "state");
         self.state = state;
@@ -660,6 +797,7 @@ impl Connection {
             sack: self.sack_ok,
             timestamps: self.timestamps.is_some(),
             ecn: self.ecn.enabled,
+            syn_data: self.had_syn_data(),
             deadline: self.deadlines.next(self.acks.deadline()),
         }
     }
@@ -676,11 +814,18 @@ pub(crate) fn mss_to_tell(tuple: &Tuple, mtu: u16) -> u16 {
 }
 
 /// The options that we offer in a SYN. `most`: [`TcpOptionsConfig::max_segment`].
-pub(crate) fn offer(config: &TcpConfig, tuple: &Tuple, mtu: u16, shift: u8, most: Option<u16>) -> TcpOptions {
-    TcpOptions {
+#[inline]
+pub(crate) fn offer(
+    config: &TcpConfig,
+    tuple: &Tuple,
+    mtu: u16,
+    shift: u8,
+    most: Option<u16>,
+) -> ControlOptions {
+    ControlOptions {
         mss: Some(mss_to_tell(tuple, mtu).min(most.unwrap_or(u16::MAX))),
         window_scale: config.window_scaling.then_some(shift),
         sack_permitted: config.sack,
-        ..TcpOptions::default()
+        timestamps: None,
     }
 }

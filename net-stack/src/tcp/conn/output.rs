@@ -12,7 +12,7 @@ use super::{Connection, Cx, Fin, State, offer};
 use crate::{
     ip::TcpSegment,
     tcp::cc::CongestionControl,
-    wire::{Ecn, Flags, Seq, TcpHeader, TcpOptions, Timestamps},
+    wire::{Ecn, FastOpen, Flags, Seq, TcpHeader, TcpOptions, Timestamps},
 };
 
 /// What a call of `transmit` came to.
@@ -43,7 +43,7 @@ impl Connection {
 
     #[inline(always)]
     fn may_transmit(&self) -> bool {
-        self.state.is_synchronized() && self.state != State::TimeWait
+        (self.state.is_synchronized() && self.state != State::TimeWait) || self.may_answer_early()
     }
 
     /// Nothing waits: no byte and no FIN.
@@ -70,7 +70,9 @@ impl Connection {
                     break;
                 }
             }
-            self.watch_window(cx);
+            if self.state.is_synchronized() {
+                self.watch_window(cx);
+            }
         }
         if self.acks.is_due() || self.keepalive_due {
             if !cx.net.tx.has_room() {
@@ -156,7 +158,8 @@ impl Connection {
             return false;
         }
         let last = len == unsent;
-        let fin = last && self.fin == Fin::Queued && usable > len;
+        // Before the handshake is complete only the SYN-ACK is sent again: a FIN would lead to a state where it is not.
+        let fin = last && self.fin == Fin::Queued && usable > len && self.state != State::SynReceived;
         if fin_only && !fin {
             return false;
         }
@@ -245,7 +248,7 @@ impl Connection {
     }
 
     /// Our FIN left: transitions 7 and 11 of `state.rs`.
-    fn on_fin_sent(&mut self) {
+    pub(super) fn on_fin_sent(&mut self) {
         self.fin = Fin::Sent;
         match self.state {
             State::Established | State::SynReceived => self.set_state(State::FinWait1),
@@ -256,7 +259,7 @@ impl Connection {
 
     /// RFC 5681 section 4.1: after an idle period longer than the RTO, cwnd is reduced to the restart window.
     #[inline]
-    fn restart_after_idle(&mut self, cx: &Cx<'_>) {
+    pub(super) fn restart_after_idle(&mut self, cx: &Cx<'_>) {
         if self.flight.is_empty() && cx.now.nanos_since(self.last_send) > self.rtt.rto_nanos(cx.config) {
             self.disturb();
             self.cc.on_idle(cx.now);
@@ -339,7 +342,13 @@ impl Connection {
     }
 
     /// Our SYN, or the SYN-ACK of a simultaneous open.
-    fn send_syn(&mut self, cx: &mut Cx<'_>) {
+    #[inline(never)]
+    pub(super) fn send_syn(&mut self, cx: &mut Cx<'_>) {
+        self.send_syn_with(None, cx);
+    }
+
+    /// The same, with a Fast Open option in a SYN-ACK.
+    pub(super) fn send_syn_with(&mut self, fast_open: Option<FastOpen>, cx: &mut Cx<'_>) {
         self.syn_due = false;
         let mut flags = Flags::SYN;
         let mut options =
@@ -350,20 +359,33 @@ impl Connection {
             options.sack_permitted = self.sack_ok;
             options.window_scale =
                 options.window_scale.filter(|_| self.snd_shift > 0 || self.window.shift > 0);
+            if self.ecn.enabled {
+                flags |= Flags::ECE;
+            }
+            // It acknowledges the text of the SYN, if that was taken.
+            self.acks.sent(false);
+            self.last_ack_sent = self.rcv_nxt;
         } else if (cx.config.ecn || self.algorithm() == crate::tcp::Algorithm::Dctcp) && self.retries < 2 {
             // RFC 3168 section 6.1.1: an ECN-setup SYN; 6.1.1.1: without it after it was lost, in case something on the way
             // drops it.
             flags |= Flags::ECE | Flags::CWR;
-        }
-        if let Some(limit) = self.options.user_timeout.get() {
-            options.user_timeout = Some(limit.as_secs().min(0x7fff * 60) as u32);
         }
         if self.deadlines.rto == Instant::FAR_FUTURE {
             self.deadlines.rto = cx.now + self.rtt.syn_rto(cx.config);
             self.stalled_since = cx.now;
         }
         self.last_send = cx.now;
-        self.emit_with(flags, self.iss, Sga::new(), options, Ecn::NotCapable, 0, cx);
+        let user_timeout = self.options.user_timeout.get();
+        let express = user_timeout.is_none() && fast_open.is_none() && !self.opens_fast();
+        if express && self.path.is_ready(cx.net, cx.now) {
+            return self.send_syn_express(flags, options, cx);
+        }
+        let user_timeout = user_timeout.map(|limit| limit.as_secs().min(0x7fff * 60) as u32);
+        let mut options = TcpOptions { user_timeout, fast_open, ..options.into() };
+        let len = self.offer_in_syn(&mut options, cx);
+        let text = if len > 0 { self.buffer.slice(self.iss + 1, len as usize) } else { Sga::new() };
+        self.emit_with(flags, self.iss, text, options, Ecn::NotCapable, 0, cx);
+        self.note_syn_data(len, cx.now);
     }
 
     /// Reset the peer, in sequence.

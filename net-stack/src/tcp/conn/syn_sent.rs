@@ -41,11 +41,12 @@ impl Connection {
             self.una = self.iss + 1;
             self.deadlines.rto = hemi_queue::time::Instant::FAR_FUTURE;
             self.syn_due = false;
-            self.retries = 0;
+            let lost = std::mem::take(&mut self.retries) > 0;
             self.wl1 = seg.header.seq;
             self.wl2 = ack;
             self.acks.at_once();
             self.established(cx);
+            self.on_fast_open_answer(seg, lost, cx);
             // "If there are other controls or text in the segment, then continue processing at the sixth step": they lie behind the SYN.
             if !seg.payload.is_empty() || flags.has(Flags::FIN) {
                 seg.header.seq += 1;
@@ -66,7 +67,8 @@ impl Connection {
         let flags = seg.header.flags;
         let wants_ecn = config.ecn || self.algorithm() == crate::tcp::cc::Algorithm::Dctcp;
         // RFC 3168 section 6.1.1: an ECN-setup SYN-ACK has ECE and not CWR; an ECN-setup SYN has both.
-        let ecn = wants_ecn && flags.has(Flags::ECE) && flags.has(Flags::CWR) != has_ack;
+        // A SYN that has crossed ours is granted what it asks for, as by a listener: our SYN-ACK says so.
+        let ecn = (wants_ecn || !has_ack) && flags.has(Flags::ECE) && flags.has(Flags::CWR) != has_ack;
         let offset = self.timestamps.map(|t| t.offset);
         let timestamps = match (offset, offered.timestamps) {
             (Some(offset), Some(ts)) => Some((offset, ts.value)),
@@ -91,7 +93,7 @@ impl Connection {
         self.timestamps =
             timestamps.map(|(offset, recent)| super::TimestampState { offset, recent, recent_at: cx.now });
         self.rtt.forget_backoff();
-        self.begin(&agreed, cx);
+        self.begin(&agreed, self.cc.algorithm(), cx);
     }
 
     /// Both ends know each other.

@@ -45,14 +45,14 @@ impl Connection {
             self.take_text(seq, payload, cx);
         }
         if self.fin_at == Some(self.rcv_nxt) {
-            self.on_fin(cx);
+            self.on_fin();
         } else if fin {
             self.acks.at_once();
         }
     }
 
     #[inline]
-    fn take_text(&mut self, seq: crate::wire::Seq, payload: hemi_queue::Buf, cx: &mut Cx<'_>) {
+    pub(super) fn take_text(&mut self, seq: crate::wire::Seq, payload: hemi_queue::Buf, cx: &mut Cx<'_>) {
         let len = payload.len() as u32;
         let end = seq + len;
         if seq.before(self.rcv_nxt) {
@@ -107,7 +107,7 @@ impl Connection {
     }
 
     /// The peer has finished, and everything before its FIN is here: transitions 8, 9 and 12 of `state.rs`.
-    fn on_fin(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn on_fin(&mut self) {
         // "advance RCV.NXT over the FIN, and send an acknowledgment for the FIN"
         self.rcv_nxt += 1;
         self.window.fin_taken();
@@ -120,7 +120,6 @@ impl Connection {
             State::FinWait2 => self.enter_time_wait(),
             _ => {}
         }
-        let _ = cx;
     }
 
     /// "Enter the TIME-WAIT state. Start the time-wait timer, turn off the other timers." The layer takes it from here.

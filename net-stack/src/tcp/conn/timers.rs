@@ -168,7 +168,10 @@ impl Connection {
     /// A retransmission timeout, or its equivalent in the handshake.
     fn on_retransmission_timeout(&mut self, cx: &mut Cx<'_>) {
         if matches!(self.state, State::SynSent | State::SynReceived) {
-            if self.retries >= cx.config.syn_retries || self.user_timeout_over(cx) {
+            // Nobody waits for one that its SYN has opened, as for any half-open one.
+            let most = if self.is_fast_open_pending() { 5 } else { cx.config.syn_retries };
+            if self.retries >= most || self.user_timeout_over(cx) {
+                self.suspect_fast_open(cx);
                 return self.fail(ConnError::TimedOut, cx);
             }
             self.retries = self.retries.saturating_add(1);
@@ -200,6 +203,9 @@ impl Connection {
             cx.net.epoch = cx.net.epoch.wrapping_add(1);
         }
         self.suspect_black_hole(cx);
+        if self.retries == 2 {
+            self.suspect_fast_open(cx);
+        }
     }
 
     fn user_timeout_over(&self, cx: &Cx<'_>) -> bool {

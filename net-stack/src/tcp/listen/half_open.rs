@@ -5,12 +5,12 @@ use std::time::Duration;
 use hemi_queue::{Sga, time::Instant, wheel::Key};
 
 use crate::{
-    ip::{Path, TcpSegment},
+    ip::{Control, ControlOptions, Path, TcpSegment},
     tcp::{
         conn::{Agreed, Cx, Segment, default_mss, offer},
         demux::Tuple,
     },
-    wire::{Ecn, Flags, Seq, TcpHeader, Timestamps, protocol},
+    wire::{Ecn, FastOpen, Flags, Seq, TcpHeader, TcpOptions, Timestamps, protocol},
 };
 
 /// What we tell of ourselves in a SYN-ACK.
@@ -199,6 +199,22 @@ impl HalfOpen {
         self.emit(Flags::SYN | Flags::ACK, self.iss, cx);
     }
 
+    /// The same, with a Fast Open cookie for the client. Only the first one has it: a client that asks again asks without.
+    pub(crate) fn send_syn_ack_with(&self, cookie: Option<FastOpen>, cx: &mut Cx<'_>) {
+        if cookie.is_none() {
+            return self.send_syn_ack(cx);
+        }
+        let mut flags = Flags::SYN | Flags::ACK;
+        let options = self.options_of(&mut flags, cx);
+        let (ports, ack) = ((self.tuple.local_port, self.tuple.remote_port), self.irs + 1);
+        let control = Control { ports, seq: self.iss, ack, flags, window: self.offer.window, options };
+        if cx.net.tx.has_room() {
+            send_anyhow(&self.tuple, &control, cookie, cx);
+        } else {
+            cx.net.counters.drop_tx_queue_full += 1;
+        }
+    }
+
     fn challenge(&self, cx: &mut Cx<'_>) {
         if cx.challenge.take(cx.now) {
             cx.net.counters.tcp_challenge_acks += 1;
@@ -209,20 +225,25 @@ impl HalfOpen {
     }
 
     fn emit(&self, mut flags: Flags, seq: Seq, cx: &mut Cx<'_>) {
-        let mut options = crate::wire::TcpOptions::default();
+        let options = self.options_of(&mut flags, cx);
+        send(&self.tuple, flags, seq, self.irs + 1, self.offer.window, options, cx);
+    }
+
+    fn options_of(&self, flags: &mut Flags, cx: &Cx<'_>) -> ControlOptions {
+        let mut options = ControlOptions::default();
         if flags.has(Flags::SYN) {
             options = offer(cx.config, &self.tuple, cx.net.caps.mtu, self.offer.shift, self.offer.most);
             options.window_scale = options.window_scale.filter(|_| self.scale.is_some());
             options.sack_permitted = self.sack;
             if self.ecn {
-                flags |= Flags::ECE;
+                *flags |= Flags::ECE;
             }
         }
         if let Some((offset, recent)) = self.timestamps.filter(|_| !flags.has(Flags::RST)) {
             let ms = (cx.now.as_nanos() / Duration::from_millis(1).as_nanos() as u64) as u32;
             options.timestamps = Some(Timestamps { value: ms.wrapping_add(offset), echo: recent });
         }
-        send(&self.tuple, flags, seq, self.irs + 1, self.offer.window, options, cx);
+        options
     }
 }
 
@@ -233,24 +254,38 @@ pub(in crate::tcp) fn send(
     seq: Seq,
     ack: Seq,
     window: u16,
-    options: crate::wire::TcpOptions,
+    options: ControlOptions,
     cx: &mut Cx<'_>,
 ) {
     if !cx.net.tx.has_room() {
         cx.net.counters.drop_tx_queue_full += 1;
         return;
     }
+    let ack = if flags.has(Flags::ACK) { ack } else { Seq(0) };
+    let window = if flags.has(Flags::RST) { 0 } else { window };
+    let ports = (tuple.local_port, tuple.remote_port);
+    let control = Control { ports, seq, ack, flags, window, options };
+    if !cx.net.send_control_between(tuple, &control, cx.now) {
+        send_anyhow(tuple, &control, None, cx);
+    }
+}
+
+/// The same when the way there is not known, or not to be used any more; or with an option that is rare.
+#[cold]
+fn send_anyhow(tuple: &Tuple, control: &Control, fast_open: Option<FastOpen>, cx: &mut Cx<'_>) {
+    let Control { seq, ack, flags, window, options, .. } = *control;
     let header = TcpHeader {
         src_port: tuple.local_port,
         dst_port: tuple.remote_port,
         seq,
-        ack: if flags.has(Flags::ACK) { ack } else { Seq(0) },
+        ack,
         flags,
-        window: if flags.has(Flags::RST) { 0 } else { window },
+        window,
         urgent: 0,
         header_len: 0,
     };
     let mut path = Path::new(tuple.local, tuple.remote, protocol::TCP, cx.net.caps.mtu);
+    let options = TcpOptions { fast_open, ..options.into() };
     let segment = TcpSegment { header, options, payload: Sga::new(), ecn: Ecn::NotCapable, segment_size: 0 };
     let _ = cx.net.send_tcp(cx.now, &mut path, false, segment);
 }

@@ -1,12 +1,13 @@
 //! Listeners, and which one a SYN is for.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
 };
 
 use crate::{
-    tcp::{ConnId, TcpOptionsConfig},
+    tcp::{ConnId, TcpOptionsConfig, fast_open::Pending},
     util::slab::Slab,
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct Listener {
     /// Established, not yet accepted.
     pub(crate) ready: VecDeque<ConnId>,
     pub(crate) signalled: bool,
+    /// Places for connections that their SYN opens.
+    pub(crate) fast_open: Pending,
 }
 
 impl Listener {
@@ -35,11 +38,14 @@ impl Listener {
 pub(crate) struct Listeners {
     pub(crate) slab: Slab<Listener>,
     by_port: BTreeMap<u16, Vec<u32>>,
+    /// Where a SYN was last sent to, and the listener there.
+    last: Cell<Option<(IpAddr, u16, u32)>>,
 }
 
 impl Listeners {
     /// Add one; the port is chosen and free.
     pub(crate) fn insert(&mut self, listener: Listener) -> (u32, u32) {
+        self.last.set(None);
         let port = listener.at.port();
         let name = self.slab.insert(listener);
         self.by_port.entry(port).or_default().push(name.0);
@@ -59,17 +65,29 @@ impl Listeners {
     }
 
     /// The listener for a SYN to `local:port`: one bound to the address before one bound to all.
+    #[inline]
     pub(crate) fn find(&self, local: IpAddr, port: u16) -> Option<u32> {
+        match self.last.get() {
+            Some((to, at, slot)) if at == port && to == local => Some(slot),
+            _ => self.search(local, port),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search(&self, local: IpAddr, port: u16) -> Option<u32> {
         let candidates = self.by_port.get(&port)?;
         let takes = |slot: &&u32| self.slab.get(**slot).is_some_and(|l| l.takes(local));
-        candidates
+        let slot = *candidates
             .iter()
             .filter(takes)
-            .max_by_key(|slot| self.slab.get(**slot).is_some_and(|l| !l.at.ip().is_unspecified()))
-            .copied()
+            .max_by_key(|slot| self.slab.get(**slot).is_some_and(|l| !l.at.ip().is_unspecified()))?;
+        self.last.set(Some((local, port, slot)));
+        Some(slot)
     }
 
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Listener> {
+        self.last.set(None);
         let listener = self.slab.remove(slot)?;
         let port = listener.at.port();
         if let Some(list) = self.by_port.get_mut(&port) {

@@ -139,12 +139,14 @@ pub(crate) fn connect(
 ) -> Result<Rc<dyn StreamSocket>> {
     inner.check_open("connect")?;
     let peer = options::ip(to, "connect")?;
-    let (id, ends, buffers) = inner
+    let (id, ends, buffers, life) = inner
         .stack(|stack, now| {
             let (tcp, buffers) = options::stream(options, stack.tcp_config());
             let id = stack.tcp_connect(peer, options.bind_to, tcp, now)?;
             let ends = stack.tcp_addresses(id).ok_or(ConnError::Closed)?;
-            Ok((id, ends, buffers))
+            // A SYN that waits for data to carry: the stream is open, or there would never be any.
+            let life = if stack.tcp_is_deferred(id) { Life::Open } else { Life::Connecting };
+            Ok((id, ends, buffers, life))
         })
         .map_err(|e| match (e, options.bind_to) {
             (ConnError::NoSuchAddress | ConnError::AddressInUse, Some(from)) => {
@@ -152,8 +154,8 @@ pub(crate) fn connect(
             }
             _ => error::of_conn("connect", peer, e),
         })?;
-    let stream = new(inner, id, ends, Life::Connecting, options.linger, buffers);
-    if let Some(limit) = options.connect_timeout {
+    let stream = new(inner, id, ends, life, options.linger, buffers);
+    if let Some(limit) = options.connect_timeout.filter(|_| life == Life::Connecting) {
         stream.timer.set(Some(inner.after(limit, Timer::Connect(id))));
     }
     Ok(Rc::new(Handle(stream)))

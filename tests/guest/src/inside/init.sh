@@ -23,16 +23,16 @@ mount -t 9p -o ro,$options,cache=loose root /host || fail "mount the host's file
 mkdir /layer
 mount -t tmpfs tmpfs /layer
 mkdir /layer/upper /layer/work
-mount -t overlay -o lowerdir=/host,upperdir=/layer/upper,workdir=/layer/work overlay /root || fail "overlay"
+mount -t overlay -o lowerdir=/host,upperdir=/layer/upper,workdir=/layer/work overlay /newroot || fail "overlay"
 
-mount -t proc proc /root/proc
-mount -o move /sys /root/sys
-mount -o move /dev /root/dev
-mkdir -p /root/dev/shm /root/dev/pts /root/tmp /root/run
-mount -t tmpfs tmpfs /root/dev/shm
-mount -t devpts devpts /root/dev/pts
-mount -t tmpfs tmpfs /root/run
-mkdir /root/run/hemi-guest
-mount -t 9p -o $options,cache=none job /root/run/hemi-guest || fail "mount the job"
-exec switch_root /root /bin/sh /run/hemi-guest/main.sh
+mount -t proc proc /newroot/proc
+mount -o move /sys /newroot/sys
+mount -o move /dev /newroot/dev
+mkdir -p /newroot/dev/shm /newroot/dev/pts /newroot/tmp /newroot/run
+mount -t tmpfs tmpfs /newroot/dev/shm
+mount -t devpts devpts /newroot/dev/pts
+mount -t tmpfs tmpfs /newroot/run
+mkdir /newroot/run/hemi-guest
+mount -t 9p -o $options,cache=none job /newroot/run/hemi-guest || fail "mount the job"
+exec switch_root /newroot /bin/sh /run/hemi-guest/main.sh
 fail "switch_root"

@@ -26,6 +26,9 @@ fn perform(table: &Table, call: &Call, (stack, peer): Ends) -> Result<(i64, i32)
     let user = table.userdata;
     let arg = |i: usize| call.arguments.get(i).map(String::as_str).ok_or("too few arguments");
     let int = |i: usize| number(arg(i)?).map(|n| n as c_int);
+    // The script's numbers of descriptors are its own, as with packetdrill.
+    let live = |i: usize| int(i).map(|fd| table.live(fd));
+    let opened = |fd: c_int| table.opened(call.result as c_int, fd);
     let size = |i: usize| number(arg(i)?).map(|n| n as usize);
     let v6 = stack.is_ipv6();
     let mut mismatch = None;
@@ -36,58 +39,58 @@ fn perform(table: &Table, call: &Call, (stack, peer): Ends) -> Result<(i64, i32)
             let domain = if arg(0)? == "..." { family } else { int(0)? };
             let (kind, protocol) = (int(1)?, int(2)?);
             // SAFETY: as above.
-            unsafe { (table.socket)(user, domain, kind, protocol) }.into()
+            opened(unsafe { (table.socket)(user, domain, kind, protocol) }).into()
         }
         "bind" | "connect" => {
-            let (bytes, fd) = (sockaddr(if call.name == "bind" { stack } else { peer }), int(0)?);
+            let (bytes, fd) = (sockaddr(if call.name == "bind" { stack } else { peer }), live(0)?);
             let function = if call.name == "bind" { table.bind } else { table.connect };
             // SAFETY: as above.
             unsafe { function(user, fd, bytes.as_ptr().cast(), bytes.len() as u32) }.into()
         }
         "listen" => {
-            let (fd, backlog) = (int(0)?, int(1)?);
+            let (fd, backlog) = (live(0)?, int(1)?);
             // SAFETY: as above.
             unsafe { (table.listen)(user, fd, backlog) }.into()
         }
         "accept" => {
-            let fd = int(0)?;
+            let fd = live(0)?;
             let (mut bytes, mut len) = ([0_u8; 28], 28_u32);
             // SAFETY: as above.
             let result = unsafe { (table.accept)(user, fd, bytes.as_mut_ptr().cast(), &raw mut len) };
             if result >= 0 && bytes[..len as usize] != sockaddr(peer)[..] {
                 return Err("accept tells another peer's address".into());
             }
-            result.into()
+            opened(result).into()
         }
         "read" => {
-            let (fd, mut bytes) = (int(0)?, vec![0_u8; size(2)?]);
+            let (fd, mut bytes) = (live(0)?, vec![0_u8; size(2)?]);
             // SAFETY: as above.
             unsafe { (table.read)(user, fd, bytes.as_mut_ptr().cast(), bytes.len()) as i64 }
         }
         "write" | "send" => {
-            let (fd, bytes) = (int(0)?, vec![b'x'; size(2)?]);
+            let (fd, bytes) = (live(0)?, vec![b'x'; size(2)?]);
             let flags = if call.name == "send" { int(3)? } else { 0 };
             // SAFETY: as above.
             unsafe { (table.send)(user, fd, bytes.as_ptr().cast(), bytes.len(), flags) as i64 }
         }
         "shutdown" => {
-            let (fd, how) = (int(0)?, int(1)?);
+            let (fd, how) = (live(0)?, int(1)?);
             // SAFETY: as above.
             unsafe { (table.shutdown)(user, fd, how) }.into()
         }
         "close" => {
-            let fd = int(0)?;
+            let fd = live(0)?;
             // SAFETY: as above.
             unsafe { (table.close)(user, fd) }.into()
         }
         "fcntl" => {
-            let (fd, command) = (int(0)?, int(1)?);
+            let (fd, command) = (live(0)?, int(1)?);
             let argument = if call.arguments.len() > 2 { int(2)? } else { 0 };
             // SAFETY: as above.
             unsafe { (table.fcntl)(user, fd, command, argument.into()) }.into()
         }
         "ioctl" => {
-            let (fd, request, mut value) = (int(0)?, number(arg(1)?)?, 0_i32);
+            let (fd, request, mut value) = (live(0)?, number(arg(1)?)?, 0_i32);
             // SAFETY: as above.
             let result = unsafe { (table.ioctl)(user, fd, request as u64, &raw mut value) };
             let expected = number(arg(2)?)? as i32;
@@ -95,12 +98,12 @@ fn perform(table: &Table, call: &Call, (stack, peer): Ends) -> Result<(i64, i32)
             result.into()
         }
         "setsockopt" => {
-            let (fd, level, name, value) = (int(0)?, int(1)?, int(2)?, int(3)?);
+            let (fd, level, name, value) = (live(0)?, int(1)?, int(2)?, int(3)?);
             // SAFETY: as above.
             unsafe { (table.setsockopt)(user, fd, level, name, ptr::from_ref(&value).cast(), 4) }.into()
         }
         "getsockopt" => {
-            let (fd, level, name, expected) = (int(0)?, int(1)?, int(2)?, int(3)?);
+            let (fd, level, name, expected) = (live(0)?, int(1)?, int(2)?, int(3)?);
             let (mut value, mut len) = (0_i32, 4_u32);
             // SAFETY: as above.
             let result = unsafe {
@@ -110,7 +113,7 @@ fn perform(table: &Table, call: &Call, (stack, peer): Ends) -> Result<(i64, i32)
             result.into()
         }
         "poll" => {
-            let mut fd = libc::pollfd { fd: int(0)?, events: int(1)? as i16, revents: 0 };
+            let mut fd = libc::pollfd { fd: live(0)?, events: int(1)? as i16, revents: 0 };
             let timeout = int(2)?;
             // SAFETY: as above.
             let result = unsafe { (table.poll)(user, &raw mut fd, 1, timeout) };

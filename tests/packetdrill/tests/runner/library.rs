@@ -1,11 +1,12 @@
 //! [`Library`]: the shared object, and a script played against it.
 
 use std::{
+    collections::BTreeMap,
     ffi::{CString, c_void},
     mem::MaybeUninit,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI32, Ordering},
     },
     thread,
@@ -32,7 +33,11 @@ pub(crate) struct Library(Init);
 #[derive(Clone)]
 pub(crate) struct Table(Arc<Shared>);
 
-struct Shared(Interface);
+struct Shared {
+    interface: Interface,
+    /// The library's number for each of the script's.
+    numbers: Mutex<BTreeMap<i32, i32>>,
+}
 
 // SAFETY: the library promises that its functions may be called by any thread; `userdata` is only handed back to them.
 unsafe impl Send for Shared {}
@@ -42,11 +47,29 @@ unsafe impl Sync for Shared {}
 impl std::ops::Deref for Table {
     type Target = Interface;
     fn deref(&self) -> &Interface {
-        &self.0.0
+        &self.0.interface
     }
 }
 
 impl Table {
+    fn numbers(&self) -> MutexGuard<'_, BTreeMap<i32, i32>> {
+        self.0.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The library's number of a descriptor of the script's.
+    pub(crate) fn live(&self, fd: i32) -> i32 {
+        self.numbers().get(&fd).copied().unwrap_or(fd)
+    }
+
+    /// The library opened `live`, which the script calls `fd`: what the script is to see.
+    pub(crate) fn opened(&self, fd: i32, live: i32) -> i32 {
+        if live < 0 || fd < 0 {
+            return live;
+        }
+        self.numbers().insert(fd, live);
+        fd
+    }
+
     /// The time of day, in microseconds.
     pub(crate) fn now(&self) -> i64 {
         let mut tv = MaybeUninit::<libc::timeval>::uninit();
@@ -99,7 +122,7 @@ impl Library {
         // SAFETY: a C string and a writable table, which the call fills.
         let table = unsafe {
             (self.0)(flags.as_ptr(), table.as_mut_ptr());
-            Table(Arc::new(Shared(table.assume_init())))
+            Table(Arc::new(Shared { interface: table.assume_init(), numbers: Mutex::default() }))
         };
         let mut player = Player {
             start: table.now(),

@@ -16,7 +16,7 @@ pub(super) const SUITE: Suite = Suite {
     name: "asan",
     about: "AddressSanitizer over the crates with unsafe code, leaks included where they can be seen",
     tools: &[],
-    limit: minutes(30),
+    limit: minutes(60),
     quick: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::runner::Runner;
 
 pub(super) const SUITE: Suite =
-    Suite { name: "doc", about: "documentation tests", tools: &[], limit: minutes(15), quick: true, run };
+    Suite { name: "doc", about: "documentation tests", tools: &[], limit: minutes(40), quick: true, run };
 
 fn run(runner: &mut Runner<'_>) -> Result<()> {
     runner.tests_if_any(

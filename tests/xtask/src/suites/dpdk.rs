@@ -18,7 +18,7 @@ pub(super) const SUITE: Suite = Suite {
         Tool { program: "ip", package: "iproute2" },
         Tool { program: "ethtool", package: "ethtool" },
     ],
-    limit: minutes(20),
+    limit: minutes(40),
     quick: false,
     run,
 };

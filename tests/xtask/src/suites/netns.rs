@@ -21,7 +21,7 @@ pub(super) const SUITE: Suite = Suite {
         Tool { program: "wrk", package: "wrk" },
         Tool { program: "tshark", package: "tshark" },
     ],
-    limit: minutes(15),
+    limit: minutes(40),
     quick: false,
     run,
 };

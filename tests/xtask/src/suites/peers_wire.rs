@@ -15,7 +15,7 @@ pub(super) const SUITE: Suite = Suite {
         Tool { program: "socat", package: "socat" },
         Tool { program: "tshark", package: "tshark" },
     ],
-    limit: minutes(10),
+    limit: minutes(30),
     quick: false,
     run,
 };

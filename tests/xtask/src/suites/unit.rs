@@ -8,7 +8,7 @@ pub(super) const SUITE: Suite = Suite {
     name: "unit",
     about: "unit and integration tests of the workspace",
     tools: &[],
-    limit: minutes(30),
+    limit: minutes(60),
     quick: true,
     run,
 };

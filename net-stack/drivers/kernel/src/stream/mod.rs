@@ -90,6 +90,8 @@ pub(crate) struct Stream {
     pub(crate) registered: Cell<bool>,
     linger: Cell<Option<Duration>>,
     connect_failed: Cell<Errno>,
+    /// Fast Open: the SYN waits for data to carry.
+    deferred: Cell<bool>,
     connect_waiter: Waiter,
     close_waiter: Waiter,
     timer: Cell<Option<Key>>,
@@ -120,6 +122,7 @@ fn new(
         registered: Cell::new(false),
         linger: Cell::new(options.linger),
         connect_failed: Cell::new(0),
+        deferred: Cell::new(false),
         connect_waiter: Waiter::new(),
         close_waiter: Waiter::new(),
         timer: Cell::new(None),
@@ -160,6 +163,7 @@ pub(crate) fn connect(
     let kind = if matches!(to, Endpoint::Unix(_)) { Kind::Unix } else { Kind::Tcp };
     let life = if pending { Life::Connecting } else { Life::Open };
     let stream = new(inner, descriptor, kind, life, options);
+    stream.deferred.set(!pending && options.fast_open > 0 && kind == Kind::Tcp);
     if pending {
         if let Some(limit) = options.connect_timeout {
             stream.timer.set(Some(inner.after(limit, Timer::Connect(Rc::clone(&stream)))));
@@ -257,6 +261,10 @@ impl Stream {
             return Poll::Ready(Ok(None));
         }
         self.rx.waiter.register(cx.waker(), assembler);
+        if self.deferred.take() && self.tx.bytes.get() == 0 {
+            // Who waits for the peer to speak first has nothing for the SYN to carry. What comes of it is told by receiving.
+            let _ = sys::send(self.fd, &[]);
+        }
         self.want_recv();
         Poll::Pending
     }

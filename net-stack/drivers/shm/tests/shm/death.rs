@@ -9,15 +9,13 @@ use crate::hosts::{self, Time, counter, host};
 use hemi_net::TcpOptionsConfig;
 use hemi_queue::Buf;
 
+/// In the other process's environment: its URI. It is this program again, with one of the tests.
 const NAME: &str = "HEMI_SHM_TEST_NAME";
 
-/// Not a test: the other process. It serves echo until it is killed.
-#[test]
-#[ignore = "the other process of the tests beside it"]
-fn server() {
-    let Ok(uri) = std::env::var(NAME) else { return };
+/// The other process. It serves echo until it is killed.
+fn serve(uri: &str) {
     // Whatever happens to the test, this does not live for ever.
-    let (mut host, time) = (host(&uri, 2), Time::new());
+    let (mut host, time) = (host(uri, 2), Time::new());
     let (listener, _) =
         host.stack.tcp_listen("0.0.0.0:7".parse().unwrap(), 8, false, TcpOptionsConfig::default()).unwrap();
     let mut conns = Vec::new();
@@ -45,7 +43,7 @@ struct Server(Child);
 impl Server {
     fn start(uri: &str) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "death::server", "--ignored"])
+            .args(["--exact", "death::side_a_survives_fifty_deaths_of_side_b"])
             .env(NAME, uri)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -132,6 +130,9 @@ fn survive(our_role: &str) {
 
 #[test]
 fn side_a_survives_fifty_deaths_of_side_b() {
+    if let Ok(uri) = std::env::var(NAME) {
+        return serve(&uri);
+    }
     survive("a");
 }
 

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use hemi_log_mem::{MemZone, Rng};
+use hemi_log_mem::MemZone;
 use hemi_log_nvme::{Opcode, Passthrough, Tap, Ticket};
 
 /// How the namespace is cut.
@@ -49,13 +49,17 @@ impl Recorder {
         }
     }
 
-    /// A namespace of blocks as a power cut now may leave it.
-    pub(crate) fn cut(&self, len: usize, rng: &mut Rng) -> Vec<u8> {
+    /// Nothing is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.flushes.borrow().is_empty() && self.commands.borrow().iter().all(|c| c.at.is_some())
+    }
+
+    /// A namespace of blocks as a power cut now may leave it; `lucky` says which blocks survive that nothing had made durable.
+    pub(crate) fn cut(&self, len: usize, mut lucky: impl FnMut() -> bool) -> Vec<u8> {
         let mut image = vec![0; len];
-        let how = rng.below(4);
         for write in self.commands.borrow().iter().filter(|c| c.command.is(Opcode::Write)) {
             for (n, block) in write.data.chunks(self.layout.block).enumerate() {
-                if write.durable || (how > 0 && (how == 1 || rng.one_in(2))) {
+                if write.durable || lucky() {
                     let at = (write.command.lba() as usize + n) * self.layout.block;
                     image[at..at + block.len()].copy_from_slice(block);
                 }
@@ -64,14 +68,13 @@ impl Recorder {
         image
     }
 
-    /// The zones as a power cut now may leave them.
-    pub(crate) fn cut_zones(&self, rng: &mut Rng) -> Vec<MemZone> {
+    /// The zones as a power cut now may leave them; `lucky` says what survives of appends that nothing had made durable, and which
+    /// resets and finishes have happened that have not completed.
+    pub(crate) fn cut_zones(&self, mut lucky: impl FnMut() -> bool) -> Vec<MemZone> {
         let (size, count, capacity) = self.layout.zones.expect("zones");
         let block = self.layout.block;
-        let how = rng.below(4);
-        let there = |rng: &mut Rng| how > 0 && (how == 1 || rng.one_in(2));
         let commands = self.commands.borrow();
-        let cut_zone = |zone: usize, rng: &mut Rng| {
+        let mut cut_zone = |zone: usize| {
             let first = zone as u64 * size;
             let mine = || commands.iter().filter(move |c| c.command.lba() == first);
             // All that is in the zone or on its way, and no more than it holds. An append may be further behind than what we know of: a
@@ -92,7 +95,7 @@ impl Recorder {
                 let at = (at - first) as usize;
                 for (n, data) in c.data.chunks(block).enumerate() {
                     taken[at + n] = true;
-                    if c.durable || there(rng) {
+                    if c.durable || lucky() {
                         bytes[(at + n) * block..][..block].copy_from_slice(data);
                         pointer = pointer.max((at + n + 1) * block);
                     }
@@ -100,7 +103,7 @@ impl Recorder {
             }
             // What has not completed may lie in any hole that it fits into, or behind everything.
             let behind = taken.iter().rposition(|taken| *taken).map_or(0, |last| last + 1);
-            for c in unplaced.into_iter().filter(|_| there(rng)) {
+            for c in unplaced.into_iter().filter(|_| lucky()) {
                 let blocks = c.data.len() / block;
                 let fits = |at: &usize| !taken[*at..*at + blocks].iter().any(|taken| *taken);
                 let Some(at) = (0..=behind.min(taken.len() - blocks)).find(fits) else { continue };
@@ -109,7 +112,7 @@ impl Recorder {
                 pointer = pointer.max(at * block + c.data.len());
             }
             for c in mine().filter(|c| c.command.is(Opcode::ZoneManagementSend)) {
-                let happened = c.at.is_some() || rng.one_in(2);
+                let happened = c.at.is_some() || lucky();
                 if c.command.is_reset() && happened {
                     bytes.fill(0); // of what came before it: what comes behind waits for it
                     pointer = 0;
@@ -120,7 +123,7 @@ impl Recorder {
             bytes.truncate(pointer);
             MemZone::new(bytes, finished)
         };
-        (0..count).map(|zone| cut_zone(zone, rng)).collect()
+        (0..count).map(&mut cut_zone).collect()
     }
 }
 

@@ -78,7 +78,7 @@ fn a_device_that_is_removed_is_gone_and_one_that_is_down_is_not() {
     let gone = loop {
         match station.turn() {
             Err(gone) => break gone.to_string(),
-            Ok(()) => assert!(begin.elapsed().as_secs() < 60, "nobody noticed"),
+            Ok(()) => assert!(begin.elapsed().as_secs() < 120, "nobody noticed"),
         }
     };
     assert!(gone.contains("tap:hemi0 is gone"), "{gone}");

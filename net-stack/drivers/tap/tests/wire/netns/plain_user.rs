@@ -4,13 +4,10 @@ use std::process::Command;
 
 use super::{HOST, KERNEL, OURS, station};
 
-/// Not a test: runs inside the namespaces that `unshare -Urn` made.
-#[test]
-#[ignore = "a part of the test beside it"]
+/// In the environment of the process that `unshare -Urn` starts.
+const INSIDE: &str = "HEMI_TAP_INSIDE";
+
 fn inside() {
-    if std::env::var_os("HEMI_TAP_INSIDE").is_none() {
-        return;
-    }
     let mut station = station(&format!("tap:hemi0?{HOST}"));
     hemi_netns::suite::accepts_and_transfers(&mut station, OURS[0].parse().unwrap(), 1 << 20);
     hemi_netns::suite::connects_and_transfers(&mut station, KERNEL[0].parse().unwrap(), 1 << 20);
@@ -18,6 +15,9 @@ fn inside() {
 
 #[test]
 fn in_a_user_namespace_no_root_is_needed() {
+    if std::env::var_os(INSIDE).is_some() {
+        return inside();
+    }
     let unshare = hemi_skip::program!("unshare", "util-linux");
     let open = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
     if let Err(e) = open {
@@ -30,8 +30,8 @@ fn in_a_user_namespace_no_root_is_needed() {
     let said = Command::new(unshare)
         .arg("-Urn")
         .arg(here)
-        .args(["--exact", "netns::plain_user::inside", "--ignored"])
-        .env("HEMI_TAP_INSIDE", "1")
+        .args(["--exact", "netns::plain_user::in_a_user_namespace_no_root_is_needed"])
+        .env(INSIDE, "1")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&said.stdout);

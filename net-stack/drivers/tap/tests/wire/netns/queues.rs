@@ -40,7 +40,7 @@ fn flows_are_spread_over_queues_and_none_is_doubled() {
                 seen[queue][usize::from(datagram.payload[0])] += 1;
             }
         }
-        assert!(begin.elapsed().as_secs() < 60, "{seen:?}");
+        assert!(begin.elapsed().as_secs() < 120, "{seen:?}");
     }
     let [one, other] = &seen;
     for (flow, counts) in one.iter().zip(other).enumerate() {

@@ -17,7 +17,7 @@ use super::{KERNEL, OURS, enter, link, station};
 fn everything_on(interface: &str) -> Socket {
     const ETH_P_ALL: u16 = 3;
     let socket = Socket::new(Domain::PACKET, Type::RAW, None).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     let index = rustix::net::netdevice::name_to_index(&socket, interface).unwrap();
     // SAFETY: the storage is zeroed and large enough for the address that is written to it, whose length is given.
     let made = unsafe {
@@ -108,6 +108,6 @@ fn every_queue_has_its_frames() {
                 seen[queue] += 1;
             }
         }
-        assert!(begin.elapsed() < Duration::from_secs(60), "{seen:?}\n{}", stations[1].report());
+        assert!(begin.elapsed() < Duration::from_secs(120), "{seen:?}\n{}", stations[1].report());
     }
 }
