@@ -121,7 +121,7 @@ fn reads_writes_and_words_are_tokens() {
         assert!(matches!(why.downcast_ref(), Some(RegionError::Outside { .. })), "{why}");
         // The queue is closed before it is done: who waits is told.
         let late = client.submit_read_at(&region, 0, 10_000)?;
-        let waits = hemi::spawn(async move { late.await });
+        let waits = hemi::spawn(late);
         hemi::yield_now().await;
         drop(client);
         assert!(matches!(waits.await.unwrap(), Ok(Completion::Read(_)) | Err(Error::Closed)));
