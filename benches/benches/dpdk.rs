@@ -6,11 +6,14 @@
 //! cargo bench -p hemi-bench --features dpdk --bench dpdk                  # both, a minute
 //! cargo bench -p hemi-bench --features dpdk --bench dpdk -- --rounds 30
 //! cargo bench -p hemi-bench --features dpdk --bench dpdk -- --callgrind   # instructions only, repeatable on a busy machine
+//! cargo bench -p hemi-bench --features dpdk --bench dpdk -- --kernel      # a kernel's client opposite hemi and testpmd (root)
 //! ```
 
 mod echo;
 #[path = "dpdk/instructions.rs"]
 mod instructions;
+#[path = "dpdk/kernel.rs"]
+mod kernel;
 
 use std::{
     env,
@@ -289,12 +292,27 @@ fn print(cases: &[Case], samples: &[Samples], scale: f64, unit: &str) {
     }
 }
 
+/// Rows of times, each over the first's of the same round.
+fn print_table(rows: &[(&str, Vec<f64>)]) {
+    println!("\n{:24} {:>10} {:>8}", "", "RTT, us", "x floor");
+    for (name, samples) in rows {
+        let ratios = samples.iter().zip(&rows[0].1).map(|(own, floor)| own / floor).collect();
+        println!("{name:24} {:>10.2} {:>8.2}", median(samples.clone()) / 1e3, median(ratios));
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--serve", name, socket, cpu] => serve(name, socket, cpu),
         ["--count", what, frames] => instructions::count(what, frames.parse().expect("a number")),
         ["--callgrind"] => instructions::table(),
+        ["--serve-kernel", device, cpu] => {
+            cores::pin(cpu.parse().expect("a core")).expect("pinned");
+            kernel::serve(device);
+        }
+        ["--kernel"] => kernel::table(5),
+        ["--kernel", rounds] => kernel::table(rounds.parse().expect("a number of rounds")),
         ["--rounds", rounds] => times(rounds.parse().expect("a number of rounds")),
         _ => {
             times(5);

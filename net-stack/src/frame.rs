@@ -28,12 +28,14 @@ pub struct RxFrame {
     pub bytes: Buf,
     /// What is known of the checksum.
     pub checksum: RxChecksum,
+    /// The rewrite that the device has made to the datagram in it ([`MarkedRewrite`](crate::device::MarkedRewrite)); 0: none.
+    pub mark: u32,
 }
 
 impl RxFrame {
     /// A frame of which nothing is known.
     pub fn new(bytes: Buf) -> Self {
-        Self { bytes, checksum: RxChecksum::Unknown }
+        Self { bytes, checksum: RxChecksum::Unknown, mark: 0 }
     }
 }
 

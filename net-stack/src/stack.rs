@@ -126,6 +126,15 @@ impl Stack {
 
     /// A frame that is not the next segment of an established connection, or not quite.
     fn receive_any(&mut self, frame: RxFrame, now: Instant) {
+        // With several cores it may be for a socket of another one.
+        let frame = if self.net.cores.is_some() || self.net.looping {
+            frame
+        } else {
+            match self.udp.on_predicted(frame, &mut self.net) {
+                None => return,
+                Some(frame) => frame,
+            }
+        };
         match self.net.receive(frame, now) {
             None => {}
             Some(upper) if self.net.cores.is_some() => self.sort(upper, 0, now),

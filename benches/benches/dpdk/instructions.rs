@@ -3,8 +3,10 @@
 use std::{env, fs, process::Command};
 
 use hemi_dpdk::floor::{BURST, Frames};
-use hemi_net::{Device, DeviceQueue, TxFrame, TxQueue};
+use hemi_net::{Device, DeviceQueue, Host, TxFrame, TxQueue, sim::Pipe};
 use hemi_queue::{Buf, Pool, Sga, Uri, time::Instant};
+
+use super::echo;
 
 /// Bytes of a payload that is not copied.
 const PAYLOAD: usize = 1024;
@@ -22,6 +24,12 @@ fn counted_loop(frames: usize, mut burst: impl FnMut() -> usize) {
     while done < frames {
         done += burst();
     }
+}
+
+/// What of a loop is counted.
+#[inline(never)]
+fn counted(part: impl FnOnce() -> usize) -> usize {
+    part()
 }
 
 /// Do it `frames` times.
@@ -63,7 +71,54 @@ pub(crate) fn count(what: &str, frames: usize) {
                 BURST
             });
         }
+        "udp-send" | "udp-receive" => datagrams(what == "udp-send", frames),
         _ => panic!("{what} is nothing that can be counted"),
+    }
+}
+
+/// The stack's own of a datagram of 64 bytes, without a device: its sender's, with the making of the datagram, or its receiver's.
+fn datagrams(sending: bool, count: usize) {
+    let pool = Pool::new().expect("memory");
+    let [ours, theirs] = Pipe::pair(1500, false, &pool);
+    let mut sender = echo::host((Box::new(ours), pool.clone()), "10.0.0.2/24");
+    let mut receiver = echo::host((Box::new(theirs), pool), "10.0.0.1/24");
+    let now = Instant::ZERO;
+    let bind = |host: &mut Host<Box<dyn Device>>, at: &str| {
+        host.stack.udp_bind(at.parse().expect("valid"), 4 << 20, false).expect("free").0
+    };
+    let (from, to) = (bind(&mut sender, "0.0.0.0:0"), bind(&mut receiver, "0.0.0.0:9"));
+    let at = Some("10.0.0.1:9".parse().expect("valid"));
+    let send = |host: &mut Host<Box<dyn Device>>| {
+        for _ in 0..BURST {
+            let unit = echo::message(host.stack.pool()).into();
+            host.stack.udp_send(from, unit, at, now).map_err(|(e, _)| e).expect("room");
+        }
+        host.flush(now).expect("alive");
+        BURST
+    };
+    let receive = |host: &mut Host<Box<dyn Device>>| {
+        host.poll(now).expect("alive");
+        while host.stack.poll_event().is_some() {}
+        std::iter::from_fn(|| host.stack.udp_recv(to).expect("open")).count()
+    };
+    // The first ones find the other side and its address.
+    for _ in 0..4 {
+        send(&mut sender);
+        (0..4).for_each(|_| {
+            receive(&mut receiver);
+            receiver.flush(now).expect("alive");
+            sender.poll(now).expect("alive");
+        });
+    }
+    let mut done = 0;
+    while done < count {
+        if sending {
+            counted(|| send(&mut sender));
+            done += receive(&mut receiver);
+        } else {
+            send(&mut sender);
+            done += counted(|| receive(&mut receiver));
+        }
     }
 }
 
@@ -93,7 +148,7 @@ fn instructions(what: &str) -> f64 {
     const FRAMES: usize = 100_000 / BURST * BURST;
     let out = env::temp_dir().join(format!("hemi-bench-{}-{what}.callgrind", std::process::id()));
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet", "--toggle-collect=*counted_loop*"])
+        .args(["--tool=callgrind", "--quiet", "--toggle-collect=*instructions::counted*"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(env::current_exe().expect("ourselves"))
         .args(["--count", what, &FRAMES.to_string()])
@@ -119,4 +174,7 @@ pub(crate) fn table() {
     ] {
         println!("{name:40} {bare:>6.0} {hemi:>6.0} {:>6.0}", hemi - bare);
     }
+    println!("\n{:40} {:>6} {:>6}", "instructions of the stack per datagram", "send", "receive");
+    let [send, receive] = ["udp-send", "udp-receive"].map(instructions);
+    println!("{:40} {send:>6.0} {receive:>6.0}", "UDP, 64 bytes, made and dropped");
 }

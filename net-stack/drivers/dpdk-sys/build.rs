@@ -19,7 +19,7 @@ mod bindings {
         ["rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_kvargs"];
 
     /// What of DPDK is bound, besides the shim.
-    const FUNCTIONS: [&str; 39] = [
+    const FUNCTIONS: [&str; 43] = [
         "rte_eal_init",
         "rte_eal_hotplug_add",
         "rte_eal_hotplug_remove",
@@ -59,6 +59,10 @@ mod bindings {
         "rte_eal_iova_mode",
         "rte_thread_unregister",
         "rte_eth_tx_done_cleanup",
+        "rte_eth_dev_rss_hash_update",
+        "rte_eth_dev_rss_hash_conf_get",
+        "rte_eth_dev_rss_reta_update",
+        "rte_eth_dev_rss_reta_query",
     ];
 
     pub(crate) fn make() -> Result<(), String> {
@@ -79,7 +83,7 @@ mod bindings {
             .allowlist_function("hemi_dpdk_.*")
             .allowlist_type("hemi_dpdk_mbuf")
             .allowlist_function(FUNCTIONS.join("|"))
-            .allowlist_var("RTE_PKTMBUF_HEADROOM")
+            .allowlist_var("RTE_PKTMBUF_HEADROOM|RTE_ETH_RETA_GROUP_SIZE")
             .opaque_type(
                 "rte_mbuf|rte_mbuf_ext_shared_info|rte_mempool|rte_device|_IO_FILE|rte_eth_dev_portconf",
             )

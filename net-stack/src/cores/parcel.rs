@@ -69,7 +69,7 @@ impl Parcel {
 }
 
 fn pack(packet: Packet, tcp: bool) -> PackedPacket {
-    let Packet { src, dst, ecn, verified, unicast, bytes, whole } = packet;
+    let Packet { src, dst, ecn, verified, unicast, bytes, whole, mark: _ } = packet;
     let (bytes, at, whole) = match whole {
         // The payload is the packet's end.
         Some(packet) => {
@@ -94,7 +94,7 @@ impl Packed {
                 let mut bytes = adopt(bytes, pool);
                 let whole = whole.then(|| bytes.clone());
                 bytes.advance(at);
-                let packet = Packet { src, dst, ecn, verified, unicast, bytes, whole };
+                let packet = Packet { src, dst, ecn, verified, mark: 0, unicast, bytes, whole };
                 if tcp { What::Tcp(packet) } else { What::Udp(packet) }
             }
         };

@@ -102,7 +102,7 @@ impl<D: Device> Device for Fault<D> {
                 let damaged = back.stats.corrupted != intact;
                 let checksum = if damaged { RxChecksum::Unknown } else { frame.checksum };
                 for (at, bytes) in arrived.into_iter().flatten() {
-                    coming.push(at, RxFrame { bytes, checksum });
+                    coming.push(at, RxFrame { bytes, checksum, mark: frame.mark });
                 }
             }
         }

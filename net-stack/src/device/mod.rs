@@ -11,7 +11,7 @@ mod trace;
 use hemi_queue::{Pool, Progress, Wakeup, time::Instant};
 
 pub use fault::Fault;
-pub use filter::DatagramRule;
+pub use filter::{DatagramRule, MarkedRewrite};
 pub use pcap::{Direction, Pcap, PcapWriter};
 pub use trace::{Summary, Trace};
 
@@ -101,8 +101,8 @@ pub trait Device {
         Steered::Unknown
     }
 
-    /// Drop received datagrams that a rule is about and whose payload fails its test, and count them, by these rules instead of those
-    /// before. `Some` names what runs them; all other frames are given up as before, and so may be datagrams that a rule rejects: the
+    /// Drop received datagrams that a rule is about and whose payload fails its test, and count them; rewrite and mark those that
+    /// pass, where the rule says so. By these rules instead of those before. `Some` names what runs them; all other frames are given up as before, and so may be datagrams that a rule rejects: the
     /// stack's queues test again. `None` where the device can't run them: then nothing has changed. No rules is always possible.
     fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
         rules.is_empty().then_some("nothing")

@@ -29,6 +29,8 @@ pub(crate) struct Packet {
     pub(crate) ecn: Ecn,
     /// The checksum needs no look.
     pub(crate) verified: bool,
+    /// The frame's mark.
+    pub(crate) mark: u32,
     /// The destination is one of our addresses, not a group's.
     pub(crate) unicast: bool,
     /// The IP payload.
@@ -83,7 +85,7 @@ impl Net {
         }
         frame.bytes.advance(EthernetHeader::LEN);
         let verified = frame.checksum == RxChecksum::Good;
-        match ethernet.ethertype {
+        let mut upper = match ethernet.ethertype {
             EtherType::Ipv4 => self.on_ipv4(frame.bytes, verified, ethernet.dst.is_multicast(), now),
             EtherType::Ipv6 => self.on_ipv6(frame.bytes, verified, ethernet.dst.is_multicast(), now),
             EtherType::Arp => {
@@ -94,7 +96,11 @@ impl Net {
                 self.counters.drop_eth_unknown_type += 1;
                 None
             }
+        };
+        if let Some(Upper::Udp(packet)) = &mut upper {
+            packet.mark = frame.mark;
         }
+        upper
     }
 
     #[inline]
@@ -123,7 +129,8 @@ impl Net {
             let looped = self.looping;
             return Some(Upper::Fragment(core, Fragment { packet: whole, verified, link_group, looped }));
         }
-        let mut packet = Packet { src, dst, ecn: header.ecn, verified, unicast, bytes, whole: Some(whole) };
+        let mut packet =
+            Packet { src, dst, ecn: header.ecn, verified, mark: 0, unicast, bytes, whole: Some(whole) };
         if header.is_fragment() {
             let id = DatagramId { src, dst, ident: u32::from(header.ident), protocol: header.protocol };
             let at = (u32::from(header.fragment_offset), header.more_fragments);
@@ -193,7 +200,8 @@ impl Net {
             }
         };
         bytes.advance(upper.offset);
-        let mut packet = Packet { src, dst, ecn: header.ecn, verified, unicast, bytes, whole: Some(whole) };
+        let mut packet =
+            Packet { src, dst, ecn: header.ecn, verified, mark: 0, unicast, bytes, whole: Some(whole) };
         let mut next = upper.protocol;
         let mut offset = upper.offset;
         if let Some(fragment) = upper.fragment {

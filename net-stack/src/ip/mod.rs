@@ -11,6 +11,7 @@
 //! | `output.rs` | packets out: TCP segments, datagrams, fragments |
 //! | `express.rs` | the TCP segment that is like the last one |
 //! | `control.rs` | the TCP segment without text: handshake, acknowledgement, FIN |
+//! | `datagram.rs` | the same for a datagram |
 //! | `input.rs` | packets in, up to the transport |
 //! | `reassembly.rs` | fragments, within limits |
 //! | `icmp.rs` | echo, errors, and what errors do |
@@ -18,6 +19,7 @@
 
 mod addresses;
 mod control;
+mod datagram;
 mod express;
 mod icmp;
 mod input;

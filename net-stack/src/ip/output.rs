@@ -155,7 +155,11 @@ impl Net {
         let mut copy = self.pool.try_alloc(frame.len()).map_err(|_| SendError::NoMemory)?;
         let len = frame.copy_to(copy.spare_mut()).ok_or(SendError::NoMemory)?;
         copy.set_len(len);
-        self.looped.push_back(RxFrame { bytes: copy.freeze(), checksum: crate::frame::RxChecksum::Good });
+        self.looped.push_back(RxFrame {
+            bytes: copy.freeze(),
+            checksum: crate::frame::RxChecksum::Good,
+            mark: 0,
+        });
         Ok(())
     }
 

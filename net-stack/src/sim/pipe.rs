@@ -62,7 +62,7 @@ impl Device for Pipe {
         while n < max
             && let Some(bytes) = incoming.pop_front()
         {
-            frames.push(RxFrame { bytes, checksum });
+            frames.push(RxFrame { bytes, checksum, mark: 0 });
             n += 1;
         }
         Ok(n)

@@ -190,7 +190,7 @@ impl Device for SimDevice {
         while n < max {
             let Some((_, bytes)) = direction.flying.pop(now) else { break };
             let checksum = if offload { RxChecksum::Good } else { RxChecksum::Unknown };
-            frames.push(RxFrame { bytes, checksum });
+            frames.push(RxFrame { bytes, checksum, mark: 0 });
             n += 1;
         }
         Ok(n)

@@ -1,5 +1,7 @@
 //! UDP (RFC 768, RFC 1122 section 4.1, RFC 8200 section 8.1): sockets with a bounded receive queue.
 
+mod predicted;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
@@ -16,6 +18,8 @@ use crate::{
 
 /// The most bytes that a datagram carries: what is left of the largest IPv4 packet.
 pub const MAX_PAYLOAD: usize = 65_507;
+/// Small datagrams are copied out of large frames while one part in so many of a socket's limit waits already.
+const COPY_FROM: usize = 4;
 
 /// The name of a UDP socket of one stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +77,8 @@ pub struct Datagram {
     pub from: SocketAddr,
     /// Its payload, in the frame it came in.
     pub payload: Buf,
+    /// The mark of the rewrite that the device has made to it; 0: none.
+    pub mark: u32,
 }
 
 #[derive(Debug)]
@@ -103,6 +109,7 @@ pub(crate) struct Udp {
     sockets: Slab<Socket>,
     by_port: BTreeMap<u16, Vec<u32>>,
     events: VecDeque<UdpId>,
+    flows: predicted::Flows,
 }
 
 impl Udp {
@@ -145,6 +152,7 @@ impl Udp {
             signalled: false,
             path: None,
         };
+        self.flows.forget();
         let (slot, generation) = self.sockets.insert(socket);
         self.by_port.entry(at.port()).or_default().push(slot);
         Ok((UdpId { slot, generation }, at))
@@ -153,6 +161,7 @@ impl Udp {
     /// Send to and receive from `peer` only.
     pub(crate) fn connect(&mut self, id: UdpId, peer: SocketAddr) -> Result<(), UdpError> {
         let socket = self.sockets.named_mut(id.slot, id.generation).ok_or(UdpError::Closed)?;
+        self.flows.forget();
         socket.peer = Some(peer);
         socket.path = None;
         // What others sent before must not be taken for the peer's.
@@ -165,6 +174,7 @@ impl Udp {
         if self.sockets.named(id.slot, id.generation).is_none() {
             return;
         }
+        self.flows.forget();
         if let Some(socket) = self.sockets.remove(id.slot)
             && let Some(list) = self.by_port.get_mut(&socket.at.port())
         {
@@ -206,6 +216,15 @@ impl Udp {
         }
         if !net.tx.has_room() {
             return Err((UdpError::Full, payload));
+        }
+        // What is asked below does not change while the path of the last datagram holds.
+        if let Some(path) = &socket.path
+            && path.remote == to.ip()
+            && path.is_ready(net, now)
+            && path.ip_len() + UdpHeader::LEN + len <= usize::from(path.mtu)
+        {
+            net.send_express_datagram(path, (socket.at.port(), to.port()), payload);
+            return Ok(());
         }
         let is_broadcast = matches!(to.ip(), IpAddr::V4(ip) if ip.is_broadcast() || net.addresses.iter().any(|c| c.broadcast() == Some(ip)));
         if is_broadcast && !socket.broadcast {
@@ -267,7 +286,7 @@ impl Udp {
 
     /// A packet with a UDP datagram arrived.
     pub(crate) fn on_packet(&mut self, packet: Packet, net: &mut Net, now: Instant) {
-        let Packet { src, dst, verified, unicast, mut bytes, whole, .. } = packet;
+        let Packet { src, dst, verified, mark, unicast, mut bytes, whole, .. } = packet;
         let Ok(header) = UdpHeader::parse(&bytes) else {
             net.counters.drop_udp_malformed += 1;
             return;
@@ -288,25 +307,31 @@ impl Udp {
             }
             return;
         };
-        let generation = self.sockets.generation(slot);
-        let Some(socket) = self.sockets.get_mut(slot) else { return };
         drop(whole);
         bytes.truncate(len);
         bytes.advance(UdpHeader::LEN);
-        let mut payload = bytes;
-        if payload.len() * 4 < payload.pinned() && !socket.queue.is_empty() {
-            // Charged by frame: a small datagram that has to wait is copied out of its large one.
+        self.enqueue(slot, from, bytes, mark, net);
+    }
+
+    /// A datagram for the socket in `slot`.
+    #[inline]
+    fn enqueue(&mut self, slot: u32, from: SocketAddr, mut payload: Buf, mark: u32, net: &mut Net) {
+        let Some((generation, socket)) = self.sockets.entry_mut(slot) else { return };
+        let pinned = payload.pinned();
+        if payload.len() * 4 < pinned && socket.pinned + pinned > socket.limit / COPY_FROM {
+            // Charged by frame: a small datagram that has to wait behind many is copied out of its large one.
             if let Ok(mut copy) = net.pool.try_alloc(payload.len().max(1)) {
                 copy.put(&payload);
                 payload = copy.freeze();
             }
         }
-        if socket.pinned + payload.pinned() > socket.limit && !socket.queue.is_empty() {
+        let pinned = payload.pinned();
+        if socket.pinned + pinned > socket.limit && !socket.queue.is_empty() {
             net.counters.drop_udp_queue_full += 1;
             return;
         }
-        socket.pinned += payload.pinned();
-        socket.queue.push_back(Datagram { from, payload });
+        socket.pinned += pinned;
+        socket.queue.push_back(Datagram { from, payload, mark });
         net.counters.udp_received += 1;
         if !socket.signalled {
             socket.signalled = true;

@@ -40,7 +40,7 @@ pub use fast_open::{Cookie, FastOpen};
 pub use ipv4::Ipv4Header;
 pub use ipv6::Ipv6Header;
 pub(crate) use opening::Opening;
-pub(crate) use predicted::{Flow, Predicted, Shape};
+pub(crate) use predicted::{Flow, Predicted, PredictedDatagram, Shape};
 pub use seq::Seq;
 pub use tcp::{Flags, TcpHeader};
 pub use tcp_options::{SackBlock, SackBlocks, TcpOptions, Timestamps};

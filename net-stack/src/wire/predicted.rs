@@ -6,7 +6,7 @@
 //! every field has a fixed place. Whatever is different goes the ordinary way, which knows all the rules; what is here is
 //! checked no less: lengths, both checksums.
 
-use super::{Flags, Seq, Sum, Timestamps, checksum::fold, protocol};
+use super::{Flags, Seq, Sum, Timestamps, UdpHeader, checksum::fold, protocol};
 
 const ETHERNET: usize = 14;
 /// Where the TCP header begins behind IPv4, and behind IPv6.
@@ -97,10 +97,49 @@ impl Predicted<1> {
     /// The segment in `frame`, which has the shape of IPv4, if it is as predicted. `verified`: its checksum is known to be right.
     #[inline(always)]
     pub(crate) fn parse_v4(frame: &[u8], verified: bool) -> Option<Self> {
+        parse_tcp::<V4, 1>(frame, Lower::v4(frame, protocol::TCP)?, verified)
+    }
+}
+
+impl Predicted<4> {
+    /// The same of IPv6.
+    #[inline(always)]
+    pub(crate) fn parse_v6(frame: &[u8], verified: bool) -> Option<Self> {
+        parse_tcp::<V6, 4>(frame, Lower::v6(frame, protocol::TCP)?, verified)
+    }
+}
+
+/// A UDP datagram as predicted: not a fragment, as long as its packet, its IP header intact, to a port, with a checksum that is right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PredictedDatagram<const WORDS: usize> {
+    pub(crate) flow: Flow<WORDS>,
+    /// Where in the frame the payload begins and ends.
+    pub(crate) text: (usize, usize),
+}
+
+impl PredictedDatagram<1> {
+    /// The datagram in `frame`, which has the shape of IPv4, if it is as predicted. `verified`: its checksum is known to be right.
+    #[inline(always)]
+    pub(crate) fn parse_v4(frame: &[u8], verified: bool) -> Option<Self> {
+        parse_udp::<V4, 1>(frame, Lower::v4(frame, protocol::UDP)?, verified)
+    }
+}
+
+impl PredictedDatagram<4> {
+    /// The same of IPv6.
+    #[inline(always)]
+    pub(crate) fn parse_v6(frame: &[u8], verified: bool) -> Option<Self> {
+        parse_udp::<V6, 4>(frame, Lower::v6(frame, protocol::UDP)?, verified)
+    }
+}
+
+impl Lower<1> {
+    #[inline(always)]
+    fn v4(frame: &[u8], upper: u8) -> Option<Self> {
         let head: &[u8; V4] = frame.first_chunk()?;
         let total = u16::from_be_bytes([head[16], head[17]]);
         let fragment = u16::from_be_bytes([head[20], head[21]]) & 0x3fff;
-        if fragment != 0 || head[23] != protocol::TCP {
+        if fragment != 0 || head[23] != upper {
             return None;
         }
         // RFC 1122 section 3.2.1.2: A host MUST verify the IP header checksum on every received datagram.
@@ -109,30 +148,50 @@ impl Predicted<1> {
         if fold(words.iter().sum::<u64>() + sum) != 0xffff {
             return None;
         }
-        let lower = Lower {
+        Some(Self {
             end: ETHERNET + usize::from(total),
             addresses: [word8(head, 26)],
             sum,
             ecn: head[15] & 3,
-        };
-        parse_tcp::<V4, 1>(frame, lower, verified)
+        })
     }
 }
 
-impl Predicted<4> {
-    /// The same of IPv6.
+impl Lower<4> {
     #[inline(always)]
-    pub(crate) fn parse_v6(frame: &[u8], verified: bool) -> Option<Self> {
+    fn v6(frame: &[u8], upper: u8) -> Option<Self> {
         let head: &[u8; V6] = frame.first_chunk()?;
         let payload = u16::from_be_bytes([head[18], head[19]]);
-        if head[20] != protocol::TCP {
+        if head[20] != upper {
             return None;
         }
         let addresses = [22, 30, 38, 46].map(|at| word8(head, at));
         let sum = addresses.iter().map(|w| (w & 0xffff_ffff) + (w >> 32)).sum::<u64>();
-        let lower = Lower { end: V6 + usize::from(payload), addresses, sum, ecn: head[15] >> 4 & 3 };
-        parse_tcp::<V6, 4>(frame, lower, verified)
+        Some(Self { end: V6 + usize::from(payload), addresses, sum, ecn: head[15] >> 4 & 3 })
     }
+}
+
+/// The UDP header, at `UDP`. A missing checksum goes the ordinary way.
+#[inline(always)]
+fn parse_udp<const UDP: usize, const WORDS: usize>(
+    frame: &[u8],
+    lower: Lower<WORDS>,
+    verified: bool,
+) -> Option<PredictedDatagram<WORDS>> {
+    let datagram = frame.get(UDP..lower.end)?;
+    let header: &[u8; UdpHeader::LEN] = datagram.first_chunk()?;
+    let length = u16::from_be_bytes([header[4], header[5]]);
+    if usize::from(length) != datagram.len() || header[2..4] == [0, 0] || header[6..] == [0, 0] {
+        return None;
+    }
+    if !verified {
+        let pseudo = u64::from(u16::from(protocol::UDP).to_be()) + u64::from(length.to_be());
+        if !Sum::memory_order(lower.sum + pseudo).bytes(datagram).is_intact() {
+            return None;
+        }
+    }
+    let flow = Flow { addresses: lower.addresses, ports: word4(header, 0) };
+    Some(PredictedDatagram { flow, text: (UDP + UdpHeader::LEN, lower.end) })
 }
 
 /// The TCP header, at `TCP`.

@@ -71,7 +71,7 @@ impl Link {
         all
     }
 
-    fn collect(&mut self) -> Vec<Sent> {
+    pub(crate) fn collect(&mut self) -> Vec<Sent> {
         self.stack.advance(self.now);
         let mut all = Vec::new();
         while let Some(frame) = self.stack.tx_queue().pop() {

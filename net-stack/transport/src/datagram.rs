@@ -8,10 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use hemi_net::{UdpError, UdpId};
+use hemi_net::{UdpError, UdpId, device::MarkedRewrite};
 use hemi_queue::{
     Error, PushError, Result, Sga, Waiter,
-    program::{Program, RunsIn},
+    program::{Changes, Program, RunsIn},
     transport::{DatagramSocket, Endpoint, SocketOptions},
 };
 
@@ -33,6 +33,10 @@ pub(crate) struct Datagram {
     closed: Cell<bool>,
     /// A predicate that the device runs.
     pub(crate) filter: RefCell<Option<Program>>,
+    /// A rewrite that the device makes.
+    pub(crate) rewrite: RefCell<Option<MarkedRewrite>>,
+    /// The mark of that, and of the datagram that was popped last.
+    marks: Cell<(u32, u32)>,
     rx_waiter: Waiter,
     tx_waiter: Waiter,
 }
@@ -58,6 +62,8 @@ pub(crate) fn bind(
         error: Cell::new(None),
         closed: Cell::new(false),
         filter: RefCell::default(),
+        rewrite: RefCell::default(),
+        marks: Cell::default(),
         rx_waiter: Waiter::new(),
         tx_waiter: Waiter::new(),
     });
@@ -67,6 +73,12 @@ pub(crate) fn bind(
 }
 
 impl Datagram {
+    /// Another rewrite from now on, or none; what was before.
+    pub(crate) fn replace_rewrite(&self, rewrite: Option<MarkedRewrite>) -> Option<MarkedRewrite> {
+        self.marks.set((rewrite.as_ref().map_or(0, |rewrite| rewrite.mark.get()), 0));
+        self.rewrite.replace(rewrite)
+    }
+
     /// There is something to receive, or an error.
     pub(crate) fn on_event(&self) {
         self.rx_waiter.wake();
@@ -85,7 +97,10 @@ impl Datagram {
         }
         self.inner.check("recv")?;
         match self.inner.stack(|stack, _| stack.udp_recv(self.id)) {
-            Ok(Some(datagram)) => Poll::Ready(Ok(Some((datagram.payload.into(), datagram.from.into())))),
+            Ok(Some(datagram)) => {
+                self.marks.set((self.marks.get().0, datagram.mark));
+                Poll::Ready(Ok(Some((datagram.payload.into(), datagram.from.into()))))
+            }
             Ok(None) => {
                 if let Some(e) = self.error.take() {
                     return Poll::Ready(Err(self.failure("recv", None, e)));
@@ -240,6 +255,16 @@ impl DatagramSocket for Handle {
 
     fn install_filter(&self, program: Option<&Program>) -> RunsIn {
         self.0.inner.install_filter(&self.0, program)
+    }
+
+    fn install_rewrite(&self, changes: Option<&Changes>) -> RunsIn {
+        self.0.inner.install_rewrite(&self.0, changes)
+    }
+
+    #[inline]
+    fn is_rewritten(&self) -> bool {
+        let (installed, popped) = self.0.marks.get();
+        installed == popped && popped != 0
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {

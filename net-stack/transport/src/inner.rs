@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    num::NonZeroU32,
     rc::Rc,
     time::Duration,
 };
@@ -73,6 +74,8 @@ pub(crate) struct Inner {
     unflushed: Cell<bool>,
     lost: Cell<bool>,
     loss: Loss,
+    /// The mark of the next rewrite.
+    pub(crate) marks: Cell<NonZeroU32>,
     /// No new sockets.
     shut: Cell<bool>,
 }
@@ -90,6 +93,7 @@ impl Inner {
             unflushed: Cell::new(false),
             lost: Cell::new(false),
             loss: Loss::default(),
+            marks: Cell::new(NonZeroU32::MIN),
             shut: Cell::new(false),
         })
     }

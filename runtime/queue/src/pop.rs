@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     Assembler, Result,
-    program::{Program, RunsIn},
+    program::{Changes, Program, RunsIn},
 };
 
 /// A queue that units can be popped from.
@@ -75,6 +75,19 @@ pub trait Pop {
         RunsIn::Software
     }
 
+    /// Let the device under the queue make these changes to what arrives, instead of those it was given before; `None`: none any more.
+    /// Says where that runs now. What the device has changed, [`is_rewritten`](Self::is_rewritten) tells; what had arrived before, and
+    /// what it leaves alone, is still to be changed by the caller. Default: nobody takes it over.
+    fn install_rewrite(&mut self, changes: Option<&Changes>) -> RunsIn {
+        let _ = changes;
+        RunsIn::Software
+    }
+
+    /// Whether the device has made the installed changes to the unit that was popped last.
+    fn is_rewritten(&self) -> bool {
+        false
+    }
+
     /// The next unit, `None` at the end of the queue. Cancel-safe: dropping the future loses nothing.
     fn pop(&mut self) -> PopNext<'_, Self>
     where
@@ -101,6 +114,13 @@ impl<Q: Pop + ?Sized> Pop for &mut Q {
     fn install_filter(&mut self, program: Option<&Program>) -> RunsIn {
         (**self).install_filter(program)
     }
+    fn install_rewrite(&mut self, changes: Option<&Changes>) -> RunsIn {
+        (**self).install_rewrite(changes)
+    }
+    #[inline]
+    fn is_rewritten(&self) -> bool {
+        (**self).is_rewritten()
+    }
 }
 
 impl<Q: Pop + ?Sized> Pop for Box<Q> {
@@ -119,6 +139,13 @@ impl<Q: Pop + ?Sized> Pop for Box<Q> {
     }
     fn install_filter(&mut self, program: Option<&Program>) -> RunsIn {
         (**self).install_filter(program)
+    }
+    fn install_rewrite(&mut self, changes: Option<&Changes>) -> RunsIn {
+        (**self).install_rewrite(changes)
+    }
+    #[inline]
+    fn is_rewritten(&self) -> bool {
+        (**self).is_rewritten()
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 
 use crate::{
     Assembler, PushError, Reactor, Result, Sga,
-    program::{Program, RunsIn},
+    program::{Changes, Program, RunsIn},
 };
 
 /// The address of a queue's end, on any transport.
@@ -267,6 +267,19 @@ pub trait DatagramSocket {
     fn install_filter(&self, program: Option<&Program>) -> RunsIn {
         let _ = program;
         RunsIn::Software
+    }
+
+    /// Make these changes to datagrams before they are received, instead of those that were installed before; `None`: none any more.
+    /// Only datagrams addressed to this socket are looked at, and behind its filter; what had arrived before, fragments and whatever else
+    /// the device leaves alone is not changed. Default, and where they can't be translated: it stays with the caller.
+    fn install_rewrite(&self, changes: Option<&Changes>) -> RunsIn {
+        let _ = changes;
+        RunsIn::Software
+    }
+
+    /// Whether the datagram that was popped last has been changed by the rewrite that is installed now.
+    fn is_rewritten(&self) -> bool {
+        false
     }
 
     /// Wait for room for a datagram.

@@ -6,10 +6,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use hemi_queue::{Error, Pop, Push, PushError, Result, Ticket};
+use hemi_queue::{Error, Pop, Push, PushError, Result, Ticket, program::Changes};
 
 use super::{
     Offload, Payload, RunsIn,
+    held::Held,
     predicate::{Compiled, Predicate},
 };
 
@@ -80,9 +81,9 @@ pub fn filter_by<Q: Pop<Unit: Payload>>(mut queue: Q, test: &Predicate) -> Filte
     let mut filter = Filter::new(queue, Compiled(program));
     if pops != RunsIn::Software {
         filter.pops = pops;
-        filter.queue.release = |queue| {
+        filter.queue.until(|queue| {
             queue.install_filter(None);
-        };
+        });
     }
     filter
 }
@@ -119,31 +120,6 @@ pub struct Filter<Q, P, U> {
     pushes: VecDeque<(u64, Outcome<U>)>,
 }
 
-/// The inner queue, and what undoes the device's share when the filter lets go of it.
-struct Held<Q> {
-    /// Until the filter is taken apart.
-    queue: Option<Q>,
-    release: fn(&mut Q),
-}
-
-impl<Q> Held<Q> {
-    fn get(&self) -> &Q {
-        self.queue.as_ref().expect("a filter that was taken apart is gone")
-    }
-
-    fn get_mut(&mut self) -> &mut Q {
-        self.queue.as_mut().expect("a filter that was taken apart is gone")
-    }
-}
-
-impl<Q> Drop for Held<Q> {
-    fn drop(&mut self) {
-        if let Some(queue) = &mut self.queue {
-            (self.release)(queue);
-        }
-    }
-}
-
 enum Outcome<U> {
     /// The inner queue has it, under its own ticket.
     Passed(Ticket),
@@ -152,9 +128,16 @@ enum Outcome<U> {
 
 impl<Q, P, U> Filter<Q, P, U> {
     fn new(queue: Q, test: P) -> Self {
-        let queue = Held { queue: Some(queue), release: |_| () };
         let pops = RunsIn::Software;
-        Self { queue, test, pops, rejected: 0, refused: 0, next: 0, pushes: VecDeque::new() }
+        Self {
+            queue: Held::new(queue),
+            test,
+            pops,
+            rejected: 0,
+            refused: 0,
+            next: 0,
+            pushes: VecDeque::new(),
+        }
     }
 
     /// Units that were popped from the inner queue, failed the test and were dropped.
@@ -185,8 +168,7 @@ impl<Q, P, U> Filter<Q, P, U> {
 
     /// The inner queue and the test. A filter reads nothing ahead.
     pub fn into_parts(mut self) -> (Q, P) {
-        (self.queue.release)(self.queue.get_mut());
-        (self.queue.queue.take().expect("it is there until now"), self.test)
+        (self.queue.take(), self.test)
     }
 }
 
@@ -197,12 +179,28 @@ impl<Q: Pop, P: Test<Q::Unit>> Pop for Filter<Q, P, Q::Unit> {
         // A flood of units that fail must not keep the core to itself.
         for _ in 0..super::BURST {
             match ready!(self.queue.get_mut().poll_pop(cx))? {
-                Some(unit) if !self.test.passes(&unit) => self.rejected += 1,
+                // What a device has rewritten for a map around this filter has passed there, and is not what was tested any more.
+                Some(unit) if !self.queue.get().is_rewritten() && !self.test.passes(&unit) => {
+                    self.rejected += 1;
+                }
                 other => return Poll::Ready(Ok(other)),
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Behind the predicate, so only where that runs in the device.
+    fn install_rewrite(&mut self, changes: Option<&Changes>) -> RunsIn {
+        match self.pops {
+            RunsIn::Software => RunsIn::Software,
+            _ => self.queue.get_mut().install_rewrite(changes),
+        }
+    }
+
+    #[inline]
+    fn is_rewritten(&self) -> bool {
+        self.queue.get().is_rewritten()
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use hemi_queue::{Pop, Push, PushError, Result, Ticket};
 
-use super::{Offload, Rewrite, rewrite::Rewritable};
+use super::{Offload, Rewrite, RunsIn, held::Held, rewrite::Rewritable};
 
 /// What a map does to each unit: a closure, or a [`Rewrite`].
 pub trait Transform<U> {
@@ -17,6 +17,11 @@ pub trait Transform<U> {
 
     /// Transform one unit.
     fn transform(&mut self, unit: U) -> Self::Output;
+
+    /// What becomes of a unit that a device has transformed already.
+    fn transformed(&mut self, unit: U) -> Self::Output {
+        self.transform(unit)
+    }
 }
 
 impl<U, V, F: FnMut(U) -> V> Transform<U> for F {
@@ -30,6 +35,9 @@ impl<U: Rewritable> Transform<U> for Rewrite {
     type Output = U;
     fn transform(&mut self, unit: U) -> U {
         self.apply(unit)
+    }
+    fn transformed(&mut self, unit: U) -> U {
+        unit
     }
 }
 
@@ -45,10 +53,15 @@ impl<U: Rewritable> Transform<U> for Rewrite {
 /// # Ok::<(), hemi::Error>(()) }).unwrap();
 /// ```
 pub fn map<Q: Pop, V, F: FnMut(Q::Unit) -> V>(queue: Q, f: F) -> Map<Q, F> {
-    Map { queue, f }
+    Map { queue: Held::new(queue), f, pops: RunsIn::Software }
 }
 
-/// [`map`] with a [`Rewrite`], which a device that can run it takes over; see [`Map::offload`].
+/// [`map`] with a [`Rewrite`], which a device that can run it takes over, until the map is dropped or taken apart; see
+/// [`Map::offload`]. On `xdp:` it is part of the program in the kernel, which also updates the checksum.
+///
+/// The device marks what it has rewritten. What had arrived before, fragments, and what the device leaves alone for any other
+/// reason, is rewritten here, so the outcome is the same wherever it runs. What waits in the queue, rewritten, when the map ends
+/// stays so.
 ///
 /// ```
 /// # use futures::executor::block_on;
@@ -59,8 +72,15 @@ pub fn map<Q: Pop, V, F: FnMut(Q::Unit) -> V>(queue: Q, f: F) -> Map<Q, F> {
 /// assert_eq!(q.pop().await?, Some(Buf::from("HTTP/1.1 ba")));
 /// # Ok::<(), hemi::Error>(()) }).unwrap();
 /// ```
-pub fn map_by<Q: Pop<Unit: Rewritable>>(queue: Q, rewrite: Rewrite) -> Map<Q, Rewrite> {
-    Map { queue, f: rewrite }
+pub fn map_by<Q: Pop<Unit: Rewritable>>(mut queue: Q, rewrite: Rewrite) -> Map<Q, Rewrite> {
+    let pops = queue.install_rewrite(Some(rewrite.changes()));
+    let mut queue = Held::new(queue);
+    if pops != RunsIn::Software {
+        queue.until(|queue| {
+            queue.install_rewrite(None);
+        });
+    }
+    Map { queue, f: rewrite, pops }
 }
 
 /// A queue to which what `f` makes of each pushed unit is pushed. Pops pass as they are.
@@ -82,29 +102,31 @@ pub fn map_push<Q: Push, W, F: FnMut(&W) -> Q::Unit>(queue: Q, f: F) -> MapPush<
 
 /// See [`map`].
 pub struct Map<Q, F> {
-    queue: Q,
+    queue: Held<Q>,
     f: F,
+    /// Where pops are transformed first.
+    pops: RunsIn,
 }
 
 impl<Q, F> Map<Q, F> {
-    /// Where each direction runs. No transport of this version takes rewrites over.
+    /// Where each direction runs. A device takes a [`Rewrite`] over for pops.
     pub fn offload(&self) -> Offload {
-        Offload::SOFTWARE
+        Offload { pop: self.pops, ..Offload::SOFTWARE }
     }
 
     /// The inner queue.
     pub fn get_ref(&self) -> &Q {
-        &self.queue
+        self.queue.get()
     }
 
-    /// The inner queue; units popped here are not transformed.
+    /// The inner queue; units popped here are not transformed, but by a device that has taken it over.
     pub fn get_mut(&mut self) -> &mut Q {
-        &mut self.queue
+        self.queue.get_mut()
     }
 
     /// The inner queue and the function. A map reads nothing ahead.
-    pub fn into_parts(self) -> (Q, F) {
-        (self.queue, self.f)
+    pub fn into_parts(mut self) -> (Q, F) {
+        (self.queue.take(), self.f)
     }
 }
 
@@ -113,7 +135,11 @@ impl<Q: Pop, F: Transform<Q::Unit>> Pop for Map<Q, F> {
 
     #[inline]
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<F::Output>>> {
-        self.queue.poll_pop(cx).map_ok(|unit| unit.map(|u| self.f.transform(u)))
+        let popped = self.queue.get_mut().poll_pop(cx);
+        if self.pops != RunsIn::Software && self.queue.get().is_rewritten() {
+            return popped.map_ok(|unit| unit.map(|u| self.f.transformed(u)));
+        }
+        popped.map_ok(|unit| unit.map(|u| self.f.transform(u)))
     }
 }
 
@@ -122,16 +148,16 @@ impl<Q: Push, F> Push for Map<Q, F> {
     type Receipt = Q::Receipt;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.queue.poll_ready(cx)
+        self.queue.get_mut().poll_ready(cx)
     }
     fn start_push(&mut self, unit: Q::Unit) -> Result<Ticket, PushError<Q::Unit>> {
-        self.queue.start_push(unit)
+        self.queue.get_mut().start_push(unit)
     }
     fn poll_pushed(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<Q::Receipt>> {
-        self.queue.poll_pushed(ticket, cx)
+        self.queue.get_mut().poll_pushed(ticket, cx)
     }
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.queue.poll_finish(cx)
+        self.queue.get_mut().poll_finish(cx)
     }
 }
 

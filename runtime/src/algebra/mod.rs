@@ -17,6 +17,7 @@
 //! compile. `offload()` says where each direction runs.
 
 mod filter;
+mod held;
 mod map;
 mod merge;
 mod merge_set;
@@ -31,7 +32,7 @@ mod split;
 mod tests;
 
 pub use filter::{Filter, Test, Verdict, filter, filter_by, filter_push};
-pub use hemi_queue::program::{Payload, RunsIn};
+pub use hemi_queue::program::{Operation, Payload, RunsIn};
 pub use map::{Map, MapPush, Transform, map, map_by, map_push};
 pub use merge::{Merge, MergeError, Settled, Side, merge};
 pub use merge_set::{Delivered, Event, Left, MemberId, MergeSet, WhenFull};

@@ -1,6 +1,9 @@
 //! [`Rewrite`]: a map as data.
 
-use hemi_queue::{Buf, BufMut, Sga};
+use hemi_queue::{
+    Buf, BufMut, Sga,
+    program::{Bytes, Changes, Operation},
+};
 
 use crate::context;
 
@@ -20,36 +23,7 @@ use crate::context;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewrite {
-    operations: Vec<Operation>,
-}
-
-/// One change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Operation {
-    /// These bytes at this offset.
-    Set {
-        /// Offset in bytes.
-        at: u32,
-        /// What is written there.
-        bytes: Vec<u8>,
-    },
-    /// Exchange `len` bytes at two offsets, byte by byte from the front.
-    Swap {
-        /// One offset.
-        a: u32,
-        /// The other offset.
-        b: u32,
-        /// How many bytes.
-        len: u32,
-    },
-    /// Each byte `&` its mask.
-    Mask {
-        /// Offset in bytes.
-        at: u32,
-        /// The bits that are kept.
-        mask: Vec<u8>,
-    },
+    changes: Changes,
 }
 
 impl Rewrite {
@@ -60,72 +34,40 @@ impl Rewrite {
 
     /// Write `bytes` at offset `at`.
     pub fn set(mut self, at: u32, bytes: impl AsRef<[u8]>) -> Self {
-        self.operations.push(Operation::Set { at, bytes: bytes.as_ref().to_vec() });
+        self.changes.push(Operation::Set { at, bytes: bytes.as_ref().to_vec() });
         self
     }
 
     /// Exchange the `len` bytes at `a` and at `b`.
     pub fn swap(mut self, a: u32, b: u32, len: u32) -> Self {
-        self.operations.push(Operation::Swap { a, b, len });
+        self.changes.push(Operation::Swap { a, b, len });
         self
     }
 
     /// Keep only the bits of `mask` in the bytes at offset `at`.
     pub fn mask(mut self, at: u32, mask: impl AsRef<[u8]>) -> Self {
-        self.operations.push(Operation::Mask { at, mask: mask.as_ref().to_vec() });
+        self.changes.push(Operation::Mask { at, mask: mask.as_ref().to_vec() });
         self
     }
 
-    /// The operations in order, for a driver that compiles them.
+    /// The operations, in order.
     pub fn operations(&self) -> &[Operation] {
-        &self.operations
+        self.changes.operations()
+    }
+
+    /// The same for a device that makes them.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The shortest unit that is changed, in bytes.
     pub fn needs(&self) -> usize {
-        let end = |at: u32, len: usize| at as usize + len;
-        let ends = self.operations.iter().map(|op| match op {
-            Operation::Set { at, bytes } => end(*at, bytes.len()),
-            Operation::Swap { a, b, len } => end(*a.max(b), *len as usize),
-            Operation::Mask { at, mask } => end(*at, mask.len()),
-        });
-        ends.max().unwrap_or(0)
+        self.changes.needs()
     }
 
     /// The unit with the changes made.
     pub fn apply<U: Rewritable>(&self, unit: U) -> U {
         unit.rewritten(self)
-    }
-
-    /// Where in `0..needs()` anything is written.
-    fn touches(&self) -> impl Iterator<Item = (usize, usize)> {
-        let range = |at: u32, len: usize| (at as usize, at as usize + len);
-        self.operations.iter().flat_map(move |op| match op {
-            Operation::Set { at, bytes } => [range(*at, bytes.len()), (0, 0)],
-            Operation::Mask { at, mask } => [range(*at, mask.len()), (0, 0)],
-            Operation::Swap { a, b, len } => [range(*a, *len as usize), range(*b, *len as usize)],
-        })
-    }
-
-    /// `byte(i)` is the unit's byte at `i < needs()`.
-    fn run(&self, bytes: &mut impl Bytes) {
-        for operation in &self.operations {
-            match operation {
-                Operation::Set { at, bytes: new } => {
-                    (*at as usize..).zip(new).for_each(|(i, b)| *bytes.at(i) = *b);
-                }
-                Operation::Mask { at, mask } => {
-                    (*at as usize..).zip(mask).for_each(|(i, m)| *bytes.at(i) &= *m);
-                }
-                Operation::Swap { a, b, len } => {
-                    for i in 0..*len as usize {
-                        let (a, b) = (*a as usize + i, *b as usize + i);
-                        let old = *bytes.at(a);
-                        *bytes.at(a) = std::mem::replace(bytes.at(b), old);
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -144,18 +86,18 @@ mod sealed {
 
 impl Rewritable for Buf {
     fn rewritten(self, rewrite: &Rewrite) -> Self {
-        if self.len() < rewrite.needs() || rewrite.operations.is_empty() {
+        if self.len() < rewrite.needs() || rewrite.changes.is_empty() {
             return self;
         }
         let mut writable = Writable::from(self);
-        rewrite.run(&mut Parts { parts: &mut [(0, Part::Touched(&mut writable))] });
+        rewrite.changes.run(&mut Parts { parts: &mut [(0, Part::Touched(&mut writable))] });
         writable.freeze()
     }
 }
 
 impl Rewritable for Sga {
     fn rewritten(self, rewrite: &Rewrite) -> Self {
-        if self.len() < rewrite.needs() || rewrite.operations.is_empty() {
+        if self.len() < rewrite.needs() || rewrite.changes.is_empty() {
             return self;
         }
         let mut start = 0;
@@ -163,7 +105,7 @@ impl Rewritable for Sga {
         for buf in self {
             let range = start..start + buf.len();
             start = range.end;
-            let touched = rewrite.touches().any(|(from, to)| from < range.end && range.start < to);
+            let touched = rewrite.changes.touches().any(|(from, to)| from < range.end && range.start < to);
             parts.push((range.start, if touched { Ok(Writable::from(buf)) } else { Err(buf) }));
         }
         let mut views: Vec<(usize, Part<'_>)> = parts
@@ -173,7 +115,7 @@ impl Rewritable for Sga {
                 Err(_) => (*start, Part::Untouched),
             })
             .collect();
-        rewrite.run(&mut Parts { parts: &mut views });
+        rewrite.changes.run(&mut Parts { parts: &mut views });
         parts.into_iter().map(|(_, part)| part.map_or_else(|buf| buf, Writable::freeze)).collect()
     }
 }
@@ -226,11 +168,6 @@ impl Writable {
     }
 }
 
-/// Bytes by their offset in the unit.
-trait Bytes {
-    fn at(&mut self, i: usize) -> &mut u8;
-}
-
 enum Part<'b> {
     Touched(&'b mut Writable),
     /// No operation writes here.
@@ -243,7 +180,7 @@ struct Parts<'p, 'b> {
 }
 
 impl Bytes for Parts<'_, '_> {
-    fn at(&mut self, i: usize) -> &mut u8 {
+    fn byte(&mut self, i: usize) -> &mut u8 {
         let index = self.parts.partition_point(|(start, _)| *start <= i) - 1;
         match &mut self.parts[index] {
             (start, Part::Touched(writable)) => &mut writable.bytes()[i - *start],
@@ -266,7 +203,7 @@ mod tests {
             (0u32..20, small()).prop_map(|(at, mask)| Operation::Mask { at, mask }),
             (0u32..20, 0u32..20, 0u32..6).prop_map(|(a, b, len)| Operation::Swap { a, b, len }),
         ];
-        prop::collection::vec(operation, 0..6).prop_map(|operations| Rewrite { operations })
+        prop::collection::vec(operation, 0..6).prop_map(|operations| Rewrite { changes: operations.into() })
     }
 
     /// What it means, on plain bytes.
@@ -274,7 +211,7 @@ mod tests {
         if unit.len() < rewrite.needs() {
             return unit;
         }
-        for operation in &rewrite.operations {
+        for operation in rewrite.operations() {
             match operation {
                 Operation::Set { at, bytes } => unit[*at as usize..][..bytes.len()].copy_from_slice(bytes),
                 Operation::Mask { at, mask } => {
@@ -283,6 +220,7 @@ mod tests {
                 Operation::Swap { a, b, len } => {
                     (0..*len).for_each(|i| unit.swap((a + i) as usize, (b + i) as usize));
                 }
+                other => panic!("{other:?} has no meaning yet"),
             }
         }
         unit

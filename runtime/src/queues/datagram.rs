@@ -145,6 +145,18 @@ macro_rules! datagram_queue {
             ) -> hemi_queue::program::RunsIn {
                 self.handle.socket.install_filter(program)
             }
+
+            fn install_rewrite(
+                &mut self,
+                changes: Option<&hemi_queue::program::Changes>,
+            ) -> hemi_queue::program::RunsIn {
+                self.handle.socket.install_rewrite(changes)
+            }
+
+            #[inline]
+            fn is_rewritten(&self) -> bool {
+                self.handle.socket.is_rewritten()
+            }
         }
 
         /// To the connected peer.

@@ -3,7 +3,7 @@
 //! A suite's `run` gets a `&mut Runner`, builds commands with [`Runner::cargo`], and gives each of them to
 //! [`Runner::tests`] (counts what the harness reports), [`Runner::tests_if_any`] (the same, and says so
 //! when there was none) or [`Runner::step`] (passes or fails as one). All of them stream the output and
-//! end with the suite's deadline. A test that fails is run once more, alone ([`rerun`](crate::rerun)).
+//! end with the suite's deadline. A test that fails is run once more, alone ([`rerun`]).
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

@@ -167,3 +167,9 @@ uint64_t hemi_dpdk_rss_types(void)
 {
 	return RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
 }
+
+uint64_t hemi_dpdk_rss_ports(void)
+{
+	return RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV6_TCP
+		| RTE_ETH_RSS_NONFRAG_IPV6_UDP;
+}

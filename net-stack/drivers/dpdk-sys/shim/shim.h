@@ -79,3 +79,5 @@ uint64_t hemi_dpdk_multi_segment(void);
 uint64_t hemi_dpdk_scatter(void);
 uint64_t hemi_dpdk_lro(void);
 uint64_t hemi_dpdk_rss_types(void);
+/* Of those, the ones that hash the ports of TCP and UDP over IPv4 and IPv6. */
+uint64_t hemi_dpdk_rss_ports(void);

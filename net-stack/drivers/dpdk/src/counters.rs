@@ -13,6 +13,8 @@ pub(crate) struct Counters {
     pub(crate) rx_no_memory: u64,
     /// Packets dropped whose mbufs say what cannot be.
     pub(crate) rx_bad_packet: u64,
+    /// Datagrams that a program before the driver has rewritten.
+    pub(crate) rx_rewritten: u64,
     /// Frames whose payload went out in the memory it was pushed in.
     pub(crate) tx_zero_copy: u64,
     /// Frames copied into mbufs.
@@ -37,6 +39,7 @@ impl Counters {
             ("rx_reserve", self.rx_reserve),
             ("rx_no_memory", self.rx_no_memory),
             ("rx_bad_packet", self.rx_bad_packet),
+            ("rx_rewritten", self.rx_rewritten),
             ("tx_zero_copy", self.tx_zero_copy),
             ("tx_copied", self.tx_copied),
             ("tx_full", self.tx_full),

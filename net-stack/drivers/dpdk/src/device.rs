@@ -8,15 +8,21 @@ use std::{
 };
 
 use dpdk_sys as sys;
-use hemi_net::{Caps, Device, Gone, RxFrame, TxQueue};
+use hemi_net::{
+    Caps, Device, Gone, RxFrame, TxQueue,
+    cores::{Steered, Steering},
+    device::DatagramRule,
+};
 use hemi_queue::{Pool, Result, Wakeup, buf::Region, time::Instant};
 
 use crate::{
     counters::Counters,
     exposure::Reach,
+    filters::Filters,
     mbuf::Mbuf,
     mempool::Heap,
     port::{Offers, Port, Queue},
+    rss,
     rx::{BURST, RxPath},
     setup,
     tx::{TxPath, TxShape},
@@ -29,6 +35,10 @@ const PERIOD: Duration = Duration::from_millis(100);
 const SOON: Duration = Duration::from_millis(10);
 /// How long a memif client waits for a server that it has called, before it calls again.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A memif's queue that takes no frame for so long has no ring on the other side. (A full ring has taken some before.)
+const RINGLESS: Duration = Duration::from_secs(10);
+/// Calls that a memif server has answered without a link coming of it, after which we are asking for too much.
+const HUNG_UP: u32 = 10;
 /// How long a parked core sleeps at most: a poll-mode driver does not wake it.
 const NAP_US: u32 = 50;
 /// The most payload that the stack hands over in one frame: an IPv4 packet's 65,535 bytes, less the headers.
@@ -41,6 +51,8 @@ pub(crate) struct Dpdk {
     index: u16,
     link: Link,
     counters: Counters,
+    /// Gone before the driver takes its program away.
+    filters: Filters,
     /// Closed after the paths above have let go.
     port: Arc<Port>,
 }
@@ -53,11 +65,31 @@ struct Link {
     next: Instant,
     /// When to call a memif server again.
     call: Instant,
+    /// Calls that it has answered since there was a link.
+    answered: u32,
+    ring: Ring,
+}
+
+/// What is known of the other side's ring for what we send.
+#[derive(Clone, Copy, Debug)]
+enum Ring {
+    /// Nothing was sent yet.
+    Unknown,
+    /// It has taken no frame since then.
+    Refuses(Instant),
+    /// It has taken frames.
+    There,
 }
 
 impl Dpdk {
     /// Make a device of `queue`, whose buffers a driver may send from are added to `pool`.
-    pub(crate) fn new(port: Arc<Port>, queue: Queue, pool: &Pool, heap: usize) -> Result<Self> {
+    pub(crate) fn new(
+        port: Arc<Port>,
+        queue: Queue,
+        pool: &Pool,
+        heap: usize,
+        rejected_pass: bool,
+    ) -> Result<Self> {
         let Offers { chains, most_pieces, reach, tso, keep, rx_checksum, .. } = port.offers;
         let Queue { index, received, heads, carriers } = queue;
         let mut memory = Vec::new();
@@ -76,8 +108,10 @@ impl Dpdk {
             prepare: tso,
         };
         let tx = TxPath::new(shape, heads, carriers);
-        let link = Link { up: true, next: Instant::ZERO, call: Instant::ZERO };
-        Ok(Self { rx, tx, index, link, counters: Counters::default(), port })
+        let link =
+            Link { up: true, next: Instant::ZERO, call: Instant::ZERO, answered: 0, ring: Ring::Unknown };
+        let filters = Filters::new(port.offers.af_xdp.clone(), port.mac, rejected_pass);
+        Ok(Self { rx, tx, index, link, counters: Counters::default(), filters, port })
     }
 
     /// Link and removal, now and then.
@@ -100,6 +134,7 @@ impl Dpdk {
         if up != self.link.up {
             self.link.up = up;
             self.link.call = now + PERIOD;
+            (self.link.answered, self.link.ring) = (0, Ring::Unknown);
             let change = |n: u32| if up { n.wrapping_sub(1) } else { n.wrapping_add(1) };
             let _ = self.port.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| Some(change(n)));
         }
@@ -111,8 +146,39 @@ impl Dpdk {
             let (there, log) = setup::call_again(self.port.id);
             tracing::trace!("{}: called again: {log}", self.port.name);
             self.link.call = now + if there { PATIENCE } else { PERIOD };
+            self.link.answered = if there { self.link.answered + 1 } else { 0 };
+            if self.link.answered > HUNG_UP && self.port.asked.queues > 1 {
+                return Err(self.unequal("hangs up"));
+            }
         }
         self.link.next = now + if up { PERIOD } else { SOON };
+        Ok(())
+    }
+}
+
+impl Dpdk {
+    /// The two sides of a memif have different numbers of queues.
+    fn unequal(&self, what: &str) -> Gone {
+        let (queues, index) = (self.port.asked.queues, self.index);
+        let why = format!(
+            "the other side of the memif {what}: it has other queues than the {queues} of this side (this is number {index}); \
+             open as many at both ends, by as many cores"
+        );
+        Gone { name: self.port.name.clone(), source: io::Error::new(io::ErrorKind::NotConnected, why) }
+    }
+
+    /// Some frames were taken, or none of them.
+    #[inline]
+    fn sent(&mut self, now: Instant, taken: usize) -> Result<(), Gone> {
+        match self.link.ring {
+            Ring::There => {}
+            _ if taken > 0 => self.link.ring = Ring::There,
+            Ring::Unknown => self.link.ring = Ring::Refuses(now),
+            Ring::Refuses(since) if self.port.offers.memif && self.index > 0 && now >= since + RINGLESS => {
+                return Err(self.unequal("takes no frame"));
+            }
+            Ring::Refuses(_) => {}
+        }
         Ok(())
     }
 }
@@ -171,7 +237,11 @@ impl Device for Dpdk {
 
     fn tx_burst(&mut self, now: Instant, frames: &mut TxQueue) -> Result<usize, Gone> {
         if self.link.up {
+            let wanted = frames.len();
             let taken = self.tx.burst(frames, &mut self.counters);
+            if wanted > 0 {
+                self.sent(now, taken)?;
+            }
             if taken > 0 || frames.is_empty() {
                 return Ok(taken);
             }
@@ -189,12 +259,38 @@ impl Device for Dpdk {
         Ok(dropped)
     }
 
+    fn steer(&mut self, rule: &Steering) -> Steered {
+        if self.index > 0 {
+            Steered::Unknown
+        } else {
+            rss::steer(self.port.id, self.port.offers.scaling, rule)
+        }
+    }
+
+    fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
+        let rewrite = rules.iter().any(|rule| rule.rewrite.is_some());
+        if rewrite && !self.rx.can_read_marks() {
+            return None;
+        }
+        self.rx.marked |= rewrite; // before the first of them
+        let runs = if rules.is_empty() && self.port.offers.af_xdp.is_none() {
+            Some("nothing")
+        } else {
+            self.filters.set(rules)
+        };
+        self.rx.marked = self.filters.rewrite();
+        runs
+    }
+
     fn wakeup(&self) -> Wakeup {
         Wakeup::Never { at_most_us: NAP_US }
     }
 
     fn counters(&self, each: &mut dyn FnMut(&str, u64)) {
         self.counters.each(each);
+        if let Some(rejected) = self.filters.rejected() {
+            each("rx_filtered", rejected);
+        }
         xstats::each(self.port.id, each);
     }
 

@@ -33,15 +33,21 @@
 //!   memory, so a hostile peer of a `virtio_user` (or of a zero-copy memif client) can still take the process over.
 //!
 //! Every queue pair belongs to one core. Checksums, segmentation and joining of segments (TSO, LRO) are asked for where the port has them; with several cores,
-//! each has its queue pair. A port with RSS spreads flows over them, by a key of its driver's; the stack passes on what came to another core than it belongs
-//! to, so a port without RSS (memif: the queue that it was sent on) serves too.
+//! each has its queue pair. A port with RSS is told the stack's key and table, and then spreads flows as the stack does (`rss.rs`); the stack passes on what came to
+//! another core than it belongs to, so a port without (memif: the queue that it was sent on) serves too. Both ends of a memif open the same number of
+//! queues; where they did not, the core that cannot be heard gets an error that says so, some ten seconds later.
+//!
+//! # Queue filters
+//! On `net_af_xdp` the predicates and rewrites of UDP queues run in an XDP program before the driver (`filters.rs`), which takes CAP_SYS_ADMIN, one core, and an interface
+//! without a dispatcher of libxdp's (no bpffs mounted, or `LIBXDP_SKIP_DISPATCHER=1` in the environment). `xdp_pass=kernel`: what a predicate rejects goes to the kernel's stack.
+//! Other ports: in software.
 //!
 //! # What it leaves out
-//! A key and a table of ours for RSS (`Device::steer` answers `Unknown`). Flow rules: no driver that runs without a NIC takes one. Interrupts: a parked core looks again every 50 µs.
+//! Flow rules: no driver that runs without a NIC takes one that says what a predicate says. Interrupts: a parked core looks again every 50 µs.
 //!
 //! # Drivers, and what is known of them (DPDK 22.11)
 //! * `net_memif`: no rights, no huge pages. A *client* whose server dies calls it again, ten times a second. A *server* may crash inside DPDK when its client
-//!   goes away while it is polled: be the client where that matters. Both sides open the same number of queues (the driver does not check). A
+//!   goes away while it is polled: be the client where that matters. A
 //!   server that is closed cannot be opened again by the same process at once: its socket goes a moment later, and DPDK keeps the name of what failed. DPDK believes the other side's descriptors: a hostile one can
 //!   make it read beyond the shared memory. `shm:` does not.
 //! * `net_vhost` with `net_virtio_user` on the other side: the latter with `eal=--no-huge,--no-shconf,-m,128`, or `--single-file-segments` with huge
@@ -60,6 +66,8 @@ mod eal;
 #[cfg(dpdk)]
 mod exposure;
 #[cfg(dpdk)]
+mod filters;
+#[cfg(dpdk)]
 pub mod floor;
 #[cfg(all(feature = "dpdk", not(dpdk)))]
 #[path = "floor/absent.rs"]
@@ -74,6 +82,8 @@ mod mbuf;
 mod mempool;
 #[cfg(dpdk)]
 mod port;
+#[cfg(dpdk)]
+mod rss;
 #[cfg(dpdk)]
 mod rx;
 #[cfg(dpdk)]
@@ -102,8 +112,13 @@ pub const VERSION: Option<&str> = option_env!("HEMI_DPDK_VERSION");
 #[cfg(dpdk)]
 pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device>> {
     let heap = uri.take::<usize>("heap")?.unwrap_or(16 << 20);
+    let rejected_pass = match uri.take::<String>("xdp_pass")?.as_deref() {
+        None | Some("none") => false,
+        Some("kernel") => true,
+        Some(_) => return Err(uri.error("`xdp_pass` is `kernel`, or `none` (the default)").into()),
+    };
     let (port, queue) = open_queue(uri, queue)?;
-    Ok(Box::new(device::Dpdk::new(port, queue, pool, heap)?))
+    Ok(Box::new(device::Dpdk::new(port, queue, pool, heap, rejected_pass)?))
 }
 
 /// The port of a URI, started, and one of its queue pairs.

@@ -16,7 +16,9 @@ use hemi_queue::{Result, SendBuf};
 use crate::{
     eal::{self, refused},
     exposure::Reach,
+    filters::Interface,
     mempool::Mempool,
+    rss::Scaling,
     setup,
 };
 
@@ -76,8 +78,14 @@ pub(crate) struct Offers {
     pub(crate) most_pieces: u16,
     /// Which memory it sends from.
     pub(crate) reach: Reach,
+    /// It is AF_XDP on this interface, by one queue.
+    pub(crate) af_xdp: Option<Interface>,
+    /// It is a memif, whose rings the two sides agree upon only when they are joined.
+    pub(crate) memif: bool,
     /// It is a memif client, which calls its server once, and again only when it is told to.
     pub(crate) calls_once: bool,
+    /// Its receive-side scaling.
+    pub(crate) scaling: Scaling,
     /// Received mbufs that stay with the driver.
     pub(crate) keep: usize,
 }

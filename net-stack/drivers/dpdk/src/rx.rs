@@ -41,6 +41,8 @@ pub(crate) struct RxPath {
     keep: usize,
     copies: RxPool,
     checksum: Checksum,
+    /// Frames may come marked, by a program before the driver (`filters`).
+    pub(crate) marked: bool,
 }
 
 /// The flags of packets whose checksum is known to be good.
@@ -97,7 +99,21 @@ impl RxPath {
             (mbufs.len(), usize::MAX)
         };
         let checksum = Checksum::new(verified);
-        Ok(Self { memory, mbufs, chunks, lent, keep, copies: RxPool::new(pool.clone()), checksum })
+        Ok(Self {
+            memory,
+            mbufs,
+            chunks,
+            lent,
+            keep,
+            copies: RxPool::new(pool.clone()),
+            checksum,
+            marked: false,
+        })
+    }
+
+    /// Whether what lies before a frame can be believed.
+    pub(crate) fn can_read_marks(&self) -> bool {
+        self.memory.is_private()
     }
 
     /// Give the driver back what the application has let go of.
@@ -137,15 +153,17 @@ impl RxPath {
         let had = spare;
         let (pool, sums) = (self.memory.raw(), self.checksum);
         for &mbuf in mbufs {
+            let mark = if self.marked { mark_before(mbuf, counters) } else { 0 };
             if spare > 0
                 && let Some(bytes) = whole(mbuf, pool)
             {
                 spare -= 1;
                 // SAFETY: received.
                 let checksum = unsafe { sums.of(mbuf) };
-                frames.push(RxFrame { bytes, checksum });
+                frames.push(RxFrame { bytes, checksum, mark });
             } else {
-                frames.extend(self.copy(mbuf, spare == 0, counters));
+                let copy = self.copy(mbuf, spare == 0, counters);
+                frames.extend(copy.map(|frame| RxFrame { mark, ..frame }));
                 mempool::free(&mut [mbuf]);
             }
         }
@@ -178,7 +196,7 @@ impl RxPath {
             return None;
         }
         counters.rx_copied += 1;
-        Some(RxFrame { bytes: copy.freeze(), checksum })
+        Some(RxFrame { bytes: copy.freeze(), checksum, mark: 0 })
     }
 
     /// Whether it is one of the pool's mbufs.
@@ -242,6 +260,23 @@ impl Drop for RxPath {
             }
         }
     }
+}
+
+/// The mark that a program before the driver has left in front of a frame (in private memory).
+#[inline(never)]
+fn mark_before(mbuf: Mbuf, counters: &mut Counters) -> u32 {
+    const METADATA: usize = 8;
+    // SAFETY: received into private memory.
+    let piece = unsafe { mbuf.piece() };
+    if !piece.is_inside() || piece.offset < METADATA {
+        return 0;
+    }
+    // SAFETY: within the mbuf's buffer, before its data; nobody else has it.
+    let metadata =
+        unsafe { std::slice::from_raw_parts_mut(piece.buffer.add(piece.offset - METADATA), METADATA) };
+    let mark = hemi_xdp::take_mark(metadata);
+    counters.rx_rewritten += u64::from(mark != 0);
+    mark
 }
 
 /// A packet that can go up as it is: one piece in an mbuf of our pool, where it should be. (Never called for exposed memory.)

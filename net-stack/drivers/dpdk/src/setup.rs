@@ -12,8 +12,10 @@ use hemi_net::wire::MacAddr;
 use crate::{
     eal,
     exposure::{self, Private, Reach, Traits},
+    filters::Interface,
     mempool::{HEADROOM, Mempool},
     port::{Asked, LEAST_MTU, Offers, Open, Port, Queue},
+    rss::Scaling,
     stale,
     tx::MOST_PIECES,
 };
@@ -70,7 +72,11 @@ pub(crate) fn start(name: &str, asked: Asked) -> Result<Port, Failed> {
     let traits = Traits::of(&driver, &asked.arguments);
     guard(traits.exposes, &asked)?;
     let (config, mut offers) = configuration(&info, traits, &asked);
-    offers.calls_once = driver == "net_memif" && !asked.arguments.contains("role=server");
+    offers.memif = driver == "net_memif";
+    if driver == "net_af_xdp" && asked.queues == 1 {
+        offers.af_xdp = Interface::of(&asked.arguments);
+    }
+    offers.calls_once = offers.memif && !asked.arguments.contains("role=server");
     // SAFETY: the configuration is a local.
     check("configure", unsafe {
         sys::rte_eth_dev_configure(id, asked.queues, asked.queues, &raw const config)
@@ -215,8 +221,11 @@ fn configuration(info: &sys::rte_eth_dev_info, traits: Traits, asked: &Asked) ->
         chains,
         most_pieces: most,
         reach,
+        af_xdp: None,
+        memif: false,
         calls_once: false,
         keep: 0,
+        scaling: Scaling::of(info, config.rx_adv_conf.rss_conf.rss_hf),
     };
     (config, offers)
 }

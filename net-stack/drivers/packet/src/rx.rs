@@ -54,7 +54,7 @@ impl RxPath {
         let mut buf = self.room(filled.len, counters)?;
         let n = filled.copy(0, buf.spare_mut());
         buf.set_len(n);
-        Some(RxFrame { bytes: buf.freeze(), checksum: checksum(filled) })
+        Some(RxFrame { bytes: buf.freeze(), checksum: checksum(filled), mark: 0 })
     }
 
     #[cold]
@@ -84,7 +84,7 @@ impl RxPath {
             let mut frame = vec![0; wanted];
             let bytes = fetch(filled, socket, &mut frame)?;
             frame.truncate(bytes);
-            return Some(RxFrame { bytes: Buf::from(frame), checksum: checksum(filled) });
+            return Some(RxFrame { bytes: Buf::from(frame), checksum: checksum(filled), mark: 0 });
         }
         let Some(mut buf) = self.room(wanted, counters) else {
             if filled.queued {
@@ -98,7 +98,7 @@ impl RxPath {
             return None;
         }
         buf.set_len(wanted);
-        Some(RxFrame { bytes: buf.freeze(), checksum: checksum(filled) })
+        Some(RxFrame { bytes: buf.freeze(), checksum: checksum(filled), mark: 0 })
     }
 
     fn cut(&mut self, filled: &Filled<'_>, frame: &[u8], size: usize, counters: &mut Counters) {
@@ -110,7 +110,7 @@ impl RxPath {
             let Some(mut buf) = self.room(datagram.len(), counters) else { continue };
             datagram.write(&mut buf.spare_mut()[..datagram.len()]);
             buf.set_len(datagram.len());
-            self.pending.push_back(RxFrame { bytes: buf.freeze(), checksum: checksum(filled) });
+            self.pending.push_back(RxFrame { bytes: buf.freeze(), checksum: checksum(filled), mark: 0 });
         }
     }
 

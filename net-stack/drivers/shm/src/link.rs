@@ -91,7 +91,7 @@ impl Link {
             stats.rx_frames += 1;
             let good = header.unfinished && vouched;
             let checksum = if good { RxChecksum::Good } else { RxChecksum::Unknown };
-            frames.push(RxFrame { bytes: bytes.freeze(), checksum });
+            frames.push(RxFrame { bytes: bytes.freeze(), checksum, mark: 0 });
             n += 1;
         }
         if n > 0 && self.rx.tell() {

@@ -95,7 +95,7 @@ impl TapDevice {
             full.set_len(len);
             full
         };
-        Some(RxFrame { bytes: frame.freeze(), checksum })
+        Some(RxFrame { bytes: frame.freeze(), checksum, mark: 0 })
     }
 }
 

@@ -21,19 +21,29 @@ pub(crate) mod code {
     pub(crate) const LOAD32: u8 = 0x61;
     pub(crate) const LOAD16: u8 = 0x69;
     pub(crate) const LOAD8: u8 = 0x71;
+    pub(crate) const STORE16: u8 = 0x6b;
+    pub(crate) const STORE8: u8 = 0x73;
+    /// Of an immediate.
+    pub(crate) const STORE32_IMMEDIATE: u8 = 0x62;
+    pub(crate) const STORE8_IMMEDIATE: u8 = 0x72;
     pub(crate) const COPY: u8 = 0xbf;
     pub(crate) const SET: u8 = 0xb7;
     pub(crate) const ADD: u8 = 0x07;
+    pub(crate) const ADD_REGISTER: u8 = 0x0f;
+    pub(crate) const SUBTRACT_REGISTER: u8 = 0x1f;
     pub(crate) const AND: u8 = 0x57;
     pub(crate) const AND_REGISTER: u8 = 0x5f;
     pub(crate) const OR_REGISTER: u8 = 0x4f;
+    pub(crate) const XOR: u8 = 0xa7;
     pub(crate) const SHIFT_LEFT: u8 = 0x67;
+    pub(crate) const SHIFT_RIGHT: u8 = 0x77;
     pub(crate) const XOR32_REGISTER: u8 = 0xac;
     pub(crate) const MULTIPLY32: u8 = 0x24;
     pub(crate) const MODULO32: u8 = 0x94;
     /// `lock *(u64 *)(dst + offset) += src`
     pub(crate) const ATOMIC_ADD64: u8 = 0xdb;
     pub(crate) const JUMP: u8 = 0x05;
+    pub(crate) const JUMP_IF: u8 = 0x15;
     pub(crate) const JUMP_IF_NOT: u8 = 0x55;
     pub(crate) const JUMP32_IF_NOT: u8 = 0x56;
     pub(crate) const JUMP_IF_BELOW: u8 = 0xa5;
@@ -69,6 +79,11 @@ impl Assembler {
         Label(self.labels.len() - 1)
     }
 
+    /// Whether anything jumps to `label`: the kernel takes no instructions that nothing leads to.
+    pub(crate) fn is_used(&self, label: Label) -> bool {
+        self.jumps.iter().any(|(_, to)| *to == label)
+    }
+
     /// `label` is here.
     pub(crate) fn place(&mut self, label: Label) {
         self.labels[label.0] = Some(self.program.len());
@@ -77,6 +92,16 @@ impl Assembler {
     /// `dst = *(u8|u16|u32 *)(src + offset)`, by `code`.
     pub(crate) fn load(&mut self, code: u8, dst: u8, src: u8, offset: i16) {
         self.program.push(op(code, dst, src, offset, 0));
+    }
+
+    /// `*(u8|u16|u32 *)(dst + offset) = src`, by `code`.
+    pub(crate) fn store(&mut self, code: u8, dst: u8, offset: i16, src: u8) {
+        self.program.push(op(code, dst, src, offset, 0));
+    }
+
+    /// `*(u8|u32 *)(dst + offset) = value`, by `code`.
+    pub(crate) fn store_immediate(&mut self, code: u8, dst: u8, offset: i16, value: i32) {
+        self.program.push(op(code, dst, 0, offset, value));
     }
 
     /// An operation on `dst` and an immediate.

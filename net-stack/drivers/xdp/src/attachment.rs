@@ -15,7 +15,11 @@ use hemi_link::Interface;
 use hemi_net::wire::MacAddr;
 use hemi_queue::{Error, Result, Uri};
 
-use crate::{bpf, filter::Rules, program};
+use crate::{
+    bpf,
+    filter::Rules,
+    program::{self, Others},
+};
 
 /// Where the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,10 +113,11 @@ impl Attachment {
         let sockets =
             bpf::socket_map(MAX_QUEUES).map_err(|e| not_permitted("make a map of sockets for", name, e))?;
         let rejected = bpf::counter().map_err(|e| not_permitted("make a counter for", name, e))?;
-        let program = program::for_station(mac, sockets.as_fd(), rejected.as_fd(), &Rules::NONE)
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::E2BIG))
-            .and_then(|program| bpf::load(&program))
-            .map_err(|e| not_permitted("load an XDP program for", name, e))?;
+        let program =
+            program::for_station(mac, Others::Pass, sockets.as_fd(), rejected.as_fd(), &Rules::NONE)
+                .ok_or_else(|| io::Error::from_raw_os_error(libc::E2BIG))
+                .and_then(|program| bpf::load(&program))
+                .map_err(|e| not_permitted("load an XDP program for", name, e))?;
         let attach = |mode: Mode| bpf::link(program.as_fd(), interface.index, mode.flags());
         let (link, mode) = match mode {
             Some(mode) => (attach(mode), mode),
@@ -157,7 +162,8 @@ impl Attachment {
         let opened = self.opened();
         let alone = rules.is_empty() || *opened == BTreeSet::from([rules.queue]);
         let (sockets, rejected) = (self.sockets.as_fd(), self.rejected.as_fd());
-        let program = alone.then(|| program::for_station(self.mac, sockets, rejected, rules)).flatten();
+        let program =
+            alone.then(|| program::for_station(self.mac, Others::Pass, sockets, rejected, rules)).flatten();
         let Some(program) = program else { return false };
         let put = bpf::load(&program).and_then(|new| bpf::update_link(self.link.as_fd(), new.as_fd()));
         put.inspect_err(|e| tracing::warn!("the kernel refuses queue filters ({e}); they run in software"))

@@ -12,6 +12,9 @@ const BPF_MAP_LOOKUP_ELEM: i32 = 1;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;
 const BPF_MAP_DELETE_ELEM: i32 = 3;
 const BPF_PROG_LOAD: i32 = 5;
+const BPF_PROG_GET_FD_BY_ID: i32 = 13;
+const BPF_MAP_GET_FD_BY_ID: i32 = 14;
+const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
 const BPF_LINK_CREATE: i32 = 28;
 const BPF_LINK_UPDATE: i32 = 29;
 
@@ -87,6 +90,71 @@ pub(crate) fn count(counter: BorrowedFd<'_>) -> io::Result<u64> {
     };
     // SAFETY: key and value are locals of four and eight bytes, as the map's are.
     unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &attributes) }.map(|_| value)
+}
+
+/// The program with this number.
+pub(crate) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: a number, and no flags.
+    unsafe { bpf_fd(BPF_PROG_GET_FD_BY_ID, &[id, 0, 0]) }
+}
+
+/// The map with this number.
+pub(crate) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: a number, and no flags.
+    unsafe { bpf_fd(BPF_MAP_GET_FD_BY_ID, &[id, 0, 0]) }
+}
+
+/// The numbers of a program's maps.
+pub(crate) fn maps_of(program: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    /// The beginning of `struct bpf_prog_info`.
+    #[derive(Default)]
+    #[repr(C)]
+    struct Program {
+        kind: u32,
+        id: u32,
+        tag: u64,
+        lengths: [u32; 2],
+        instructions: [u64; 2],
+        load_time: u64,
+        created_by: u32,
+        map_count: u32,
+        maps: u64,
+    }
+    let mut maps = [0_u32; 64];
+    let mut info = Program {
+        map_count: maps.len() as u32,
+        maps: maps.as_mut_ptr().expose_provenance() as u64,
+        ..Program::default()
+    };
+    // SAFETY: integers only; the list has as many places as is said.
+    unsafe { info_of(program, &mut info)? };
+    Ok(maps[..(info.map_count as usize).min(maps.len())].to_vec())
+}
+
+/// Whether a map is one of AF_XDP sockets.
+pub(crate) fn is_socket_map(map: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut kind = [0_u32; 2]; // the beginning of `struct bpf_map_info`
+    // SAFETY: integers only.
+    unsafe { info_of(map, &mut kind)? };
+    Ok(kind[0] == BPF_MAP_TYPE_XSKMAP)
+}
+
+/// # Safety
+/// `info` is the beginning of the structure that the kernel has for the object, and memory that it names is as is said there.
+unsafe fn info_of<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        object: u32,
+        len: u32,
+        info: u64,
+    }
+    let attributes = Attributes {
+        object: object.as_raw_fd() as u32,
+        len: size_of::<T>() as u32,
+        info: std::ptr::from_mut(info).expose_provenance() as u64,
+    };
+    // SAFETY: the kernel writes no more than `len`; the rest is the caller's promise.
+    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &attributes) }.map(drop)
 }
 
 /// Load an XDP program. What the verifier said is in the error's text.

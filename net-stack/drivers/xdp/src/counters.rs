@@ -15,6 +15,8 @@ pub(crate) struct Counters {
     pub(crate) rx_reserve: u64,
     /// Frames dropped because there was no memory for them.
     pub(crate) rx_no_memory: u64,
+    /// Datagrams that the program in the kernel has rewritten.
+    pub(crate) rx_rewritten: u64,
     /// Descriptors of chunks that were not lent, or of bytes outside of a chunk.
     pub(crate) rx_bad_descriptor: u64,
     /// Completions of chunks that were not sent.
@@ -37,6 +39,7 @@ impl Counters {
             ("rx_copied", self.rx_copied),
             ("rx_reserve", self.rx_reserve),
             ("rx_no_memory", self.rx_no_memory),
+            ("rx_rewritten", self.rx_rewritten),
             ("rx_bad_descriptor", self.rx_bad_descriptor),
             ("tx_bad_completion", self.tx_bad_completion),
             ("tx_kicks", self.tx_kicks),

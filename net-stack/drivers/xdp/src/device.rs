@@ -51,10 +51,15 @@ impl Device for Xdp {
     fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
         if self.rules.list != rules {
             let rules = Rules::new(self.number, rules, self.rejected_pass);
-            if !self.attachment.filter(&rules) {
+            self.rx.marked |= rules.rewrite(); // before the first of them
+            let put = self.attachment.filter(&rules);
+            if put {
+                self.rules = rules;
+            }
+            self.rx.marked = self.rules.rewrite();
+            if !put {
                 return None;
             }
-            self.rules = rules;
         }
         Some("XDP")
     }

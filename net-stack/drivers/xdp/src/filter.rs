@@ -1,4 +1,4 @@
-//! Predicates of queues, translated for the XDP program.
+//! Predicates of queues, translated for the XDP program. What passes may be rewritten (`rewrite.rs`).
 //!
 //! A rule is looked at when a datagram comes to its address (and from its peer, if it has one), whole, without IP options or extension
 //! headers; everything else goes on to the stack, where the same predicate runs in software. So letting a datagram pass is always
@@ -7,7 +7,7 @@
 //! What it leaves out: checksums. A datagram that was damaged on the way and fails the predicate is dropped here instead of by the stack.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,6 +20,7 @@ use crate::{
         RX_QUEUE_INDEX, XDP_DROP, XDP_PASS,
         register::{CONTEXT, END, FRAME},
     },
+    rewrite,
 };
 
 /// The rules of one receive queue.
@@ -44,6 +45,11 @@ impl Rules {
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
+
+    /// Whether frames may come up marked.
+    pub(crate) fn rewrite(&self) -> bool {
+        self.list.iter().any(|rule| rule.rewrite.is_some())
+    }
 }
 
 /// The unit's length, in a register that keeps it.
@@ -65,11 +71,13 @@ struct Layout {
 const PROTOCOL_UDP: i32 = 17;
 const ETHERNET: i16 = 14;
 const UDP: i16 = 8;
+/// In the UDP header.
+const CHECKSUM: i16 = 6;
 const V4: Layout = Layout { ethertype: 0x0800, header: 20, src: 26, dst: 30, udp: 34 };
 const V6: Layout = Layout { ethertype: 0x86dd, header: 40, src: 22, dst: 38, udp: 54 };
 
 /// No frame of ours has a byte beyond this offset: it would not fit into a chunk.
-const FRAME_END: u64 = 4096;
+pub(crate) const FRAME_END: u64 = 4096;
 /// Hashing is a loop written out: this many bytes at most.
 const MAX_HASHED: u32 = 256;
 
@@ -90,7 +98,17 @@ pub(crate) fn emit(asm: &mut Assembler, rules: &Rules, redirect: Label, refuse: 
         for rule in of_version {
             let not_for_it = asm.label();
             addressed(asm, layout, rule, not_for_it);
-            program(asm, layout, &rule.program, redirect, refuse)?;
+            if let Some(rewrite) = &rule.rewrite {
+                let accept = asm.label();
+                program(asm, layout, &rule.program, [accept, refuse], redirect)?;
+                if asm.is_used(accept) {
+                    asm.place(accept);
+                    let (checksum, payload) = (layout.udp + CHECKSUM, layout.udp + UDP);
+                    rewrite::emit(asm, rewrite, LENGTH, checksum, payload, redirect)?;
+                }
+            } else {
+                program(asm, layout, &rule.program, [redirect, refuse], redirect)?;
+            }
             asm.place(not_for_it);
         }
         asm.jump(redirect);
@@ -171,13 +189,13 @@ fn program(
     asm: &mut Assembler,
     layout: &Layout,
     program: &Program,
+    [accept, refuse]: [Label; 2],
     redirect: Label,
-    refuse: Label,
 ) -> Option<()> {
     let labels: Vec<_> = program.steps().iter().map(|_| asm.label()).collect();
     let place = |next| match next {
         Next::Step(at) => labels.get(at as usize).copied(),
-        Next::Accept => Some(redirect),
+        Next::Accept => Some(accept),
         Next::Reject => Some(refuse),
     };
     asm.jump(place(program.start())?);

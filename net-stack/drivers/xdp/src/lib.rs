@@ -35,7 +35,8 @@
 //!
 //! # Queue filters
 //! The predicate of a UDP queue (`hemi::algebra::filter_by`) runs in the XDP program: what it rejects costs the kernel some nanoseconds and us
-//! nothing (`filter.rs`). With several cores it stays in software, because the same address may have a queue on each of them.
+//! nothing (`filter.rs`). So does its rewrite (`hemi::algebra::map_by`), of up to 128 bytes in all, which leaves a mark before the frame
+//! (`rewrite.rs`). With several cores both stay in software, because the same address may have a queue on each of them.
 //!
 //! # What it leaves out
 //! Offloads: frames carry no metadata, so checksums are computed and verified by the stack. Frames in several chunks (jumbo). Packets
@@ -48,10 +49,13 @@ mod bpf;
 mod counters;
 mod device;
 mod filter;
+mod netlink;
 mod program;
+mod rewrite;
 mod ring;
 mod rx;
 mod socket;
+mod takeover;
 mod tx;
 mod umem;
 #[cfg(test)]
@@ -67,6 +71,8 @@ use attachment::{Attachment, Mode};
 use counters::Counters;
 use device::Xdp;
 use filter::Rules;
+pub use rewrite::take_mark;
+pub use takeover::Takeover;
 use umem::{Umem, UmemShape};
 
 /// Open receive and transmit queue `queue` of the interface that `uri` names. Received frames are in a pool of the device's own; `pool` is

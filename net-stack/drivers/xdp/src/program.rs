@@ -6,7 +6,7 @@
 //!              │ yes
 //!              ▼
 //!           rules of this receive queue ──rejected──► REFUSE: counted, then dropped or passed to the kernel
-//!              │ accepted, or addressed to no rule
+//!              │ accepted (and perhaps rewritten, and marked), or addressed to no rule
 //!              ▼
 //!           REDIRECT: to the socket of the receive queue, if it has one
 //! ```
@@ -34,12 +34,21 @@ pub(crate) const RX_QUEUE_INDEX: i16 = 16;
 pub(crate) mod register {
     /// The context, `struct xdp_md *`.
     pub(crate) const CONTEXT: u8 = 6;
-    /// The first byte of the frame.
+    /// The first byte of the frame. (This and the next do not outlive a call.)
     pub(crate) const FRAME: u8 = 2;
     /// The byte behind its last.
     pub(crate) const END: u8 = 3;
 }
 use register::{CONTEXT, END, FRAME};
+
+/// What becomes of frames to other stations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// They go to the kernel.
+    Pass,
+    /// They go to the sockets as well.
+    Redirect,
+}
 
 /// The most instructions of a program: enough for some hundred rules, and far from what the verifier gives up at.
 pub(crate) const MAX_LEN: usize = 8192;
@@ -48,25 +57,30 @@ pub(crate) const MAX_LEN: usize = 8192;
 /// counted in the first value of `counter`. `None` when `rules` can't be said in XDP, or take too many instructions.
 pub(crate) fn for_station(
     mac: MacAddr,
+    others: Others,
     sockets: BorrowedFd<'_>,
     counter: BorrowedFd<'_>,
     rules: &Rules,
 ) -> Option<Vec<Instruction>> {
     let mut asm = Assembler::default();
     let (pass, redirect, refuse) = (asm.label(), asm.label(), asm.label());
+    let other = match others {
+        Others::Pass => pass,
+        Others::Redirect => redirect,
+    };
     asm.on(code::COPY, CONTEXT, 1);
     asm.load(code::LOAD32, FRAME, 1, DATA);
     asm.load(code::LOAD32, END, 1, DATA_END);
     asm.on(code::COPY, 4, FRAME);
     asm.with(code::ADD, 4, 14);
-    asm.jump_if_on(code::JUMP_IF_ABOVE_REGISTER, 4, END, pass); // shorter than an Ethernet header
+    asm.jump_if_on(code::JUMP_IF_ABOVE_REGISTER, 4, END, other); // shorter than an Ethernet header
     asm.load(code::LOAD8, 5, FRAME, 0);
     asm.with(code::AND, 5, 1);
     asm.jump_if(code::JUMP_IF_NOT, 5, 0, redirect); // a group
     for at in [0, 2, 4] {
         let half = u16::from_ne_bytes([mac.0[at], mac.0[at + 1]]);
         asm.load(code::LOAD16, 5, FRAME, at as i16);
-        asm.jump_if(code::JUMP_IF_NOT, 5, half.into(), pass); // somebody else's
+        asm.jump_if(code::JUMP_IF_NOT, 5, half.into(), other); // somebody else's
     }
     filter::emit(&mut asm, rules, redirect, refuse)?;
 
@@ -77,7 +91,7 @@ pub(crate) fn for_station(
     asm.with(code::CALL, 0, REDIRECT_MAP);
     asm.with(code::EXIT, 0, 0); // with the answer in register 0
 
-    if !rules.is_empty() {
+    if asm.is_used(refuse) {
         asm.place(refuse);
         asm.wide(1, code::MAP_VALUE, counter.as_raw_fd() as u64);
         asm.with(code::SET, 2, 1);
@@ -86,8 +100,10 @@ pub(crate) fn for_station(
         asm.with(code::EXIT, 0, 0);
     }
 
-    asm.place(pass);
-    asm.with(code::SET, 0, XDP_PASS);
-    asm.with(code::EXIT, 0, 0);
+    if asm.is_used(pass) {
+        asm.place(pass);
+        asm.with(code::SET, 0, XDP_PASS);
+        asm.with(code::EXIT, 0, 0);
+    }
     if asm.len() > MAX_LEN { None } else { asm.finish() }
 }

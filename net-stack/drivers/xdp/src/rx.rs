@@ -13,6 +13,7 @@ use hemi_queue::{AllocError, BufMut, Pool, PoolConfig, Result, buf::ClassConfig}
 
 use crate::{
     counters::Counters,
+    rewrite::{METADATA, take_mark},
     ring::{Consumer, Corrupt, Producer},
     umem::{Umem, UmemShape},
 };
@@ -42,6 +43,8 @@ pub(crate) struct RxPath {
     /// For copies of short frames while that is drained: memory comes back when peers acknowledge, and that has to be heard.
     reserve: Pool,
     checksum: RxChecksum,
+    /// Frames may come marked (`rewrite.rs`).
+    pub(crate) marked: bool,
 }
 
 impl RxPath {
@@ -73,6 +76,7 @@ impl RxPath {
             pool: pool.clone(),
             reserve,
             checksum,
+            marked: false,
         };
         // Half of them: what is up in the stack is replaced at once.
         for _ in 0..shape.received / 2 {
@@ -115,16 +119,17 @@ impl RxPath {
             };
             let end = offset + descriptor.len as usize;
             chunk.set_len(end);
+            let mark = if self.marked { mark_before(&mut chunk, offset, counters) } else { 0 };
             if let Ok(other) = self.chunks.try_alloc(self.shape.chunk) {
                 self.lend(other);
             } else if self.lent_count < self.keep {
-                frames.extend(self.copy(&chunk[offset..end], counters));
+                frames.extend(self.copy(&chunk[offset..end], mark, counters));
                 self.lend(chunk);
                 continue;
             }
             let mut bytes = chunk.freeze();
             bytes.advance(offset);
-            frames.push(RxFrame { bytes, checksum: self.checksum });
+            frames.push(RxFrame { bytes, checksum: self.checksum, mark });
         }
         self.ring.release();
         self.fill.publish();
@@ -154,7 +159,7 @@ impl RxPath {
     }
 
     #[cold]
-    fn copy(&self, frame: &[u8], counters: &mut Counters) -> Option<RxFrame> {
+    fn copy(&self, frame: &[u8], mark: u32, counters: &mut Counters) -> Option<RxFrame> {
         let room: Result<BufMut, AllocError> = self.pool.try_alloc(frame.len()).or_else(|_| {
             counters.rx_reserve += u64::from(frame.len() <= RESERVE_FRAME);
             self.reserve.try_alloc(frame.len())
@@ -165,8 +170,17 @@ impl RxPath {
         };
         counters.rx_copied += 1;
         copy.put(frame);
-        Some(RxFrame { bytes: copy.freeze(), checksum: self.checksum })
+        Some(RxFrame { bytes: copy.freeze(), checksum: self.checksum, mark })
     }
+}
+
+/// The mark of a frame that begins at `offset` of its chunk.
+#[inline(never)]
+fn mark_before(chunk: &mut [u8], offset: usize, counters: &mut Counters) -> u32 {
+    let metadata = offset.checked_sub(METADATA).and_then(|start| chunk.get_mut(start..offset));
+    let mark = metadata.map_or(0, take_mark);
+    counters.rx_rewritten += u64::from(mark != 0);
+    mark
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
-//! [`Program`]: a condition on the bytes of a unit, as what a device runs instead of us.
+//! [`Program`] and [`Changes`]: a condition on the bytes of a unit, and what is done to them, as what a device runs instead of us.
 //!
 //! The runtime compiles its predicates to this; a transport that can, translates it for its device
 //! ([`DatagramSocket::install_filter`](crate::transport::DatagramSocket::install_filter)). What it means is what
 //! [`Program::matches`] does.
 
+mod changes;
 mod payload;
 
+pub use changes::{Bytes, Changes, Operation};
 pub use payload::Payload;
 
 /// Where a filter or map runs.
@@ -120,6 +122,11 @@ impl Program {
                 }
             }
         }
+    }
+
+    /// The predicate that holds for everything.
+    pub const fn everything() -> Self {
+        Self { steps: Vec::new(), start: Next::Accept }
     }
 
     /// The tests `steps`, beginning at `start`. `None` when a target is not further on in the list, so that every program

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     asm::Instruction,
-    program::for_station,
+    program::{Others, for_station},
     vm::{Verdict, run},
 };
 
@@ -15,17 +15,17 @@ const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const REFUSED: (Verdict, u64) = (Verdict::Action(XDP_DROP), 1);
 const TAKEN: (Verdict, u64) = (Verdict::Redirect, 0);
 
-fn assembled(rules: &Rules) -> Option<Vec<Instruction>> {
+pub(crate) fn assembled(rules: &Rules) -> Option<Vec<Instruction>> {
     let null = std::fs::File::open("/dev/null").unwrap();
-    for_station(MAC, null.as_fd(), null.as_fd(), rules)
+    for_station(MAC, Others::Pass, null.as_fd(), null.as_fd(), rules)
 }
 
-fn rule(to: &str, from: Option<&str>, program: Program) -> DatagramRule {
-    DatagramRule { to: to.parse().unwrap(), from: from.map(|f| f.parse().unwrap()), program }
+pub(crate) fn rule(to: &str, from: Option<&str>, program: Program) -> DatagramRule {
+    DatagramRule { to: to.parse().unwrap(), from: from.map(|f| f.parse().unwrap()), program, rewrite: None }
 }
 
 /// A UDP datagram in a frame to `MAC`, padded as Ethernet does.
-fn frame(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
     let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
     let mut frame = [&MAC.0[..], &[2, 0, 0, 0, 0, 9]].concat();
     let len = (payload.len() + 8) as u16;
@@ -54,10 +54,11 @@ fn frame(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-const ENDS: [(&str, &str); 2] = [("10.0.0.9:4000", "10.0.0.1:53"), ("[fd00::9]:4000", "[fd00::1]:53")];
+pub(crate) const ENDS: [(&str, &str); 2] =
+    [("10.0.0.9:4000", "10.0.0.1:53"), ("[fd00::9]:4000", "[fd00::1]:53")];
 
 /// The payload begins with `x`.
-fn begins_with_x() -> Program {
+pub(crate) fn begins_with_x() -> Program {
     let field = Field::Word { at: 0, width: 1, mask: 0xff };
     let step =
         Step { field, low: b'x'.into(), high: b'x'.into(), on_hit: Next::Accept, on_miss: Next::Reject };
