@@ -365,7 +365,14 @@ impl Tcp {
         false
     }
 
-    fn on_half_open(&mut self, slot: u32, hash: u32, seg: &mut Segment, net: &mut Net, now: Instant) {
+    pub(super) fn on_half_open(
+        &mut self,
+        slot: u32,
+        hash: u32,
+        seg: &mut Segment,
+        net: &mut Net,
+        now: Instant,
+    ) {
         let Some(entry) = self.half_open.get_mut(slot) else { return };
         let mut cx =
             Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };

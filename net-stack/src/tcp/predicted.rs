@@ -14,7 +14,7 @@ use super::{
 use crate::{
     frame::{RxChecksum, RxFrame},
     ip::Net,
-    wire::{Common, Ecn, Flow, Predicted, Shape, TcpHeader, TcpOptions},
+    wire::{Common, Ecn, Flags, Flow, Predicted, Shape, TcpHeader, TcpOptions, Timestamps},
 };
 
 /// The connections that the last predicted segments were for: in a burst, the next one is mostly for the same.
@@ -45,8 +45,7 @@ impl Tcp {
     fn on_common(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
         let Some(common) = Common::of(&frame.bytes, net.caps.mac.0) else { return Some(frame) };
         let flow = Flow { addresses: [common.addresses()], ports: common.ports() };
-        let Some(slot) = self.slot_of_v4(&flow) else { return Some(frame) };
-        let Some((generation, conn)) = self.conns.entry_mut(slot) else { return Some(frame) };
+        let found = self.slot_of_v4(&flow);
         let next = Next {
             seq: common.seq(),
             ack: common.ack(),
@@ -54,9 +53,29 @@ impl Tcp {
             stamp: Some(common.stamp()),
             len: common.len(),
         };
-        if !conn.predicts(&next) || !common.is_intact(frame.checksum == RxChecksum::Good) {
+        let flags = common.flags();
+        let predicted = match found {
+            Some(slot) => match self.conns.entry_mut(slot) {
+                Some((generation, conn)) => {
+                    let predicted = !flags.has(Flags::FIN) && conn.predicts(&next);
+                    if predicted { Some((slot, generation, conn)) } else { None }
+                }
+                None => None,
+            },
+            None => None,
+        };
+        // What is not just what is expected, and has no text, is mostly one of a connection's first and last segments.
+        if predicted.is_none() && next.len > 0 || !common.is_intact(frame.checksum == RxChecksum::Good) {
             return Some(frame);
         }
+        let Some((slot, generation, conn)) = predicted else {
+            let Next { seq, ack, window, .. } = next;
+            let timestamps = Some(Timestamps { value: common.stamp(), echo: common.echo() });
+            let brief = Brief { seq, ack, window, flags, ecn: 0, timestamps };
+            // It is verified by now: whoever else looks at it need not do that again.
+            let frame = RxFrame { checksum: RxChecksum::Good, ..frame };
+            return self.on_bare(frame, found, &flow, &brief, net, now);
+        };
         let end = frame.bytes.len();
         let text = text_of(frame, (Common::HEAD, end), net);
         let deadline = conn.on_predicted(&next, text, net, &self.timing, now);
@@ -70,15 +89,54 @@ impl Tcp {
         None
     }
 
+    /// A segment of the common layout without text that the connection which was `found` does not expect, or is for none.
+    #[inline(never)]
+    fn on_bare(
+        &mut self,
+        frame: RxFrame,
+        found: Option<u32>,
+        flow: &Flow<1>,
+        brief: &Brief,
+        net: &mut Net,
+        now: Instant,
+    ) -> Option<RxFrame> {
+        if let Some(slot) = found {
+            if !self.on_brief(slot, brief, net, now) {
+                return Some(frame);
+            }
+            drop(text_of(frame, (Common::HEAD, Common::HEAD), net));
+            return None;
+        }
+        let tuple = tuple_of_v4(flow);
+        let hash = self.demux.hash(&tuple);
+        // As `on_parsed` has it.
+        let target = self.find(hash, &tuple).filter(|_| !net.addresses.is_ours(tuple.remote));
+        let Some(Target::HalfOpen(slot)) = target else { return Some(frame) };
+        let payload = text_of(frame, (Common::HEAD, Common::HEAD), net);
+        let header = TcpHeader {
+            src_port: tuple.remote_port,
+            dst_port: tuple.local_port,
+            seq: brief.seq,
+            ack: brief.ack,
+            flags: brief.flags,
+            window: brief.window,
+            urgent: 0,
+            header_len: 0,
+        };
+        let options = TcpOptions { timestamps: brief.timestamps, ..TcpOptions::default() };
+        let mut segment = Segment { header, options, payload, ecn: Ecn::NotCapable };
+        self.on_half_open(slot, hash, &mut segment, net, now);
+        None
+    }
+
     /// The wider prediction.
     #[inline(never)]
     fn on_uncommon(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
         match Shape::of(&frame.bytes, net.caps.mac.0) {
+            Shape::V4 if opens(&frame.bytes) => self.on_opening(frame, Shape::V4, net, now),
             Shape::V4 => {
                 let verified = frame.checksum == RxChecksum::Good;
-                let Some(seg) = Predicted::parse_v4(&frame.bytes, verified) else {
-                    return self.on_opening(frame, Shape::V4, net, now);
-                };
+                let Some(seg) = Predicted::parse_v4(&frame.bytes, verified) else { return Some(frame) };
                 let found = self.slot_of_v4(&seg.flow);
                 let frame = match found {
                     Some(slot) => self.take(frame, &seg, slot, net, now)?,
@@ -228,6 +286,12 @@ impl Tcp {
             Target::HalfOpen(_) | Target::TimeWait(_) => None,
         }
     }
+}
+
+/// Whether a frame with the shape of IPv4 has SYN where TCP has it.
+#[inline(always)]
+fn opens(frame: &[u8]) -> bool {
+    frame.get(47).is_some_and(|flags| Flags(*flags).has(Flags::SYN))
 }
 
 /// The text of a segment, whose frame is counted now that somebody takes it.

@@ -1,6 +1,6 @@
 //! [`Common`]: the layout that nearly every segment between today's hosts has, looked at in one go.
 //!
-//! Ethernet, an IPv4 header without options that is not a fragment, TCP with ACK and perhaps PSH, timestamps as RFC 7323 appendix A lays
+//! Ethernet, an IPv4 header without options that is not a fragment, TCP with ACK and perhaps PSH and FIN, timestamps as RFC 7323 appendix A lays
 //! them out, and nothing behind the packet. So every field has its place in the first 66 bytes, and what must have one value is compared
 //! all at once. It is the narrower of two predictions: what is not like this is looked at again by [`Predicted`](super::Predicted).
 
@@ -33,8 +33,9 @@ impl<'a> Common<'a> {
         let kind = common.word4(12) ^ u32::from_ne_bytes([0x08, 0x00, 0x45, 0]);
         let fragment = common.word4(20) & u32::from_ne_bytes([0x3f, 0xff, 0, 0]);
         let protocol = head[23] ^ protocol::TCP;
-        // Data offset and flags; PSH may be there, and reserved bits mean nothing.
-        let control = common.word4(46) & u32::from_ne_bytes([0xf0, !Flags::PSH.0, 0, 0]);
+        // Data offset and flags; PSH and FIN may be there, and reserved bits mean nothing.
+        let any = Flags::PSH | Flags::FIN;
+        let control = common.word4(46) & u32::from_ne_bytes([0xf0, !any.0, 0, 0]);
         let control = control ^ u32::from_ne_bytes([0x80, Flags::ACK.0, 0, 0]);
         // RFC 7323 appendix A: NOP, NOP, kind 8, length 10.
         let option = common.word4(54) ^ u32::from_ne_bytes([1, 1, 8, 10]);
@@ -92,6 +93,11 @@ impl<'a> Common<'a> {
         Seq(u32::from_be(self.word4(42)))
     }
 
+    #[inline(always)]
+    pub(crate) fn flags(&self) -> Flags {
+        Flags(self.head[47])
+    }
+
     /// Unscaled.
     #[inline(always)]
     pub(crate) fn window(&self) -> u16 {
@@ -102,6 +108,12 @@ impl<'a> Common<'a> {
     #[inline(always)]
     pub(crate) fn stamp(&self) -> u32 {
         u32::from_be(self.word4(58))
+    }
+
+    /// TSecr.
+    #[inline(always)]
+    pub(crate) fn echo(&self) -> u32 {
+        u32::from_be(self.word4(62))
     }
 
     /// Bytes of text.
@@ -169,6 +181,7 @@ mod tests {
         tcp[12..16].copy_from_slice(&[0x80, Flags::ACK.0 | Flags::PSH.0, 0x12, 0x34]);
         tcp[20..24].copy_from_slice(&[1, 1, 8, 10]);
         tcp[24..28].copy_from_slice(&77_u32.to_be_bytes());
+        tcp[28..32].copy_from_slice(&88_u32.to_be_bytes());
         let len = tcp.len() as u16;
         let sum = Sum::pseudo_v4(src, dst, protocol::TCP, len).bytes(tcp).finish();
         tcp[16..18].copy_from_slice(&sum.to_be_bytes());
@@ -187,11 +200,12 @@ mod tests {
             assert!(common.is_intact(false) && common.is_intact(true));
             assert_eq!((common.seq(), common.ack()), (Seq(0xfeed_f00d), Seq(0x0bad_cafe)));
             assert_eq!((common.window(), common.stamp(), common.len()), (0x1234, 77, len as u32));
+            assert_eq!((common.flags(), common.echo()), (Flags::ACK | Flags::PSH, 88));
             assert_eq!(common.ports().to_ne_bytes(), [1, 2, 3, 4]);
             let (header, _) = TcpHeader::parse(&frame[34..]).expect("a header");
             assert_eq!(header.seq, common.seq());
             let options = TcpOptions::parse(&frame[54..66]);
-            assert_eq!(options.timestamps, Some(Timestamps { value: 77, echo: 0 }));
+            assert_eq!(options.timestamps, Some(Timestamps { value: 77, echo: 88 }));
         }
     }
 
