@@ -141,3 +141,32 @@ fn many_connections_at_once() {
         client.join().unwrap();
     });
 }
+
+/// With Fast Open asked for at both ends, whatever the kernel makes of it: connects, requests in both orders, answers. Where the kernel does it
+/// (`net.ipv4.tcp_fastopen=3`), all but the first connect are open at once.
+#[test]
+fn fast_open_or_not_every_exchange_works() {
+    each(|rig| {
+        let mut options = options();
+        options.fast_open = 16;
+        let listener = rig.listen("127.0.0.1:0", &options);
+        let at = listener.local_addr().unwrap();
+        for round in 0..4 {
+            let client = rig.connect(&at, &options).unwrap();
+            if round % 2 == 0 {
+                rig.push(&client, buf(vec![7; 300])).unwrap();
+                let server = rig.accept(&listener);
+                assert_eq!(rig.pop_exact(&server, 300), vec![7; 300]);
+                rig.push(&server, buf(vec![8; 5])).unwrap();
+                assert_eq!(rig.pop_exact(&client, 5), vec![8; 5]);
+            } else {
+                // The server speaks first: nothing is there for the SYN to carry.
+                let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                assert!(client.poll_pop(&mut cx).is_pending());
+                let server = rig.accept(&listener);
+                rig.push(&server, buf(vec![9; 5])).unwrap();
+                assert_eq!(rig.pop_exact(&client, 5), vec![9; 5]);
+            }
+        }
+    });
+}
