@@ -116,6 +116,9 @@ impl<D: Device> Host<D> {
 
     fn advance_and_send(&mut self, now: Instant) -> Result<usize, Gone> {
         let mut sent = 0;
+        if !self.stack.is_settled() {
+            self.stop_at_conflict()?;
+        }
         loop {
             self.stack.advance(now);
             let queue = self.stack.tx_queue();
@@ -129,6 +132,14 @@ impl<D: Device> Host<D> {
                 return Ok(sent);
             }
         }
+    }
+
+    /// Another station has our address: nothing can be sent or received, and everybody above shall hear why.
+    #[cold]
+    fn stop_at_conflict(&self) -> Result<(), Gone> {
+        let Some(conflict) = self.stack.conflict() else { return Ok(()) };
+        let source = std::io::Error::new(std::io::ErrorKind::AddrInUse, conflict.to_string());
+        Err(Gone { name: self.device.describe(), source })
     }
 
     /// When [`poll`](Self::poll) must be called at the latest.

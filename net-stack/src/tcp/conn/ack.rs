@@ -96,6 +96,9 @@ impl Connection {
             return true; // data or a window update: nothing was acknowledged
         }
         self.deliver(seg, &mut told, cx.now);
+        if self.path.searching {
+            self.judge_mtu_probe(told.ack, cx);
+        }
         if told.advanced > 0 {
             self.on_progress(seg.options.timestamps, &told, cx);
         }

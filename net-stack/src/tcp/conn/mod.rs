@@ -24,6 +24,7 @@ mod fast_out;
 mod input;
 mod loss;
 mod output;
+mod search;
 mod syn_sent;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hemi_queue::{Sga, time::Instant};
 
-use super::{Connection, Cx, Fin, State, offer};
+use super::{Connection, Cx, Fin, State, offer, search::Attempt};
 use crate::{
     ip::{Net, TcpSegment},
     tcp::cc::CongestionControl,
@@ -125,6 +125,9 @@ impl Connection {
         }
         self.flight.retransmitted(start, end, cx.now);
         self.note_retransmission(len);
+        if self.path.searching {
+            self.forget_mtu_probe(start, end, cx);
+        }
         // RFC 3168 section 6.1.5: retransmitted packets are not ECN-capable.
         self.emit(flags, start, payload, Ecn::NotCapable, 0, cx);
         self.last_send = cx.now;
@@ -157,6 +160,13 @@ impl Connection {
             // sequence number and the minimum of cwnd and rwnd.
             self.limited_at = Some(self.nxt);
             return false;
+        }
+        if self.path.searching && !probe {
+            match self.send_mtu_probe(fits, room, cx) {
+                Attempt::Sent => return true,
+                Attempt::Hold => return false,
+                Attempt::None => {}
+            }
         }
         let most = if probe { mss } else { self.burst(room, mss, cx.net) };
         let mut len = fits.min(most);
@@ -427,7 +437,7 @@ impl Connection {
     }
 
     #[inline]
-    fn emit(&mut self, flags: Flags, seq: Seq, payload: Sga, ecn: Ecn, cut: u16, cx: &mut Cx<'_>) {
+    pub(super) fn emit(&mut self, flags: Flags, seq: Seq, payload: Sga, ecn: Ecn, cut: u16, cx: &mut Cx<'_>) {
         self.emit_with(flags, seq, payload, TcpOptions::default(), ecn, cut, cx);
     }
 

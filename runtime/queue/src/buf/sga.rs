@@ -83,6 +83,7 @@ impl Sga {
     }
 
     /// The buffers in order.
+    #[inline]
     pub fn iter(&self) -> std::slice::Iter<'_, Buf> {
         self.parts.iter()
     }
