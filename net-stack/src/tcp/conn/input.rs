@@ -44,7 +44,7 @@ impl Connection {
         match self.state {
             State::SynSent => return self.on_segment_in_syn_sent(seg, cx),
             State::Closed | State::Listen | State::TimeWait => return,
-            State::SynReceived if self.is_repeated_syn(&seg) => {
+            State::SynReceived if self.is_repeated_syn(seg) => {
                 self.syn_due = true;
                 return;
             }
