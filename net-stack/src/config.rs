@@ -21,6 +21,11 @@ pub struct StackConfig {
     pub reassemble: bool,
     /// Hops that our packets may take. Default: 64.
     pub ttl: u8,
+    /// Ask whether anybody has our addresses before they are used (RFC 4862 section 5.4, RFC 5227 section 2.1), which takes a second for IPv6 and some five
+    /// for IPv4. Default: false.
+    pub detect_duplicates: bool,
+    /// Follow the redirects of our gateways (RFC 1122 section 3.2.2.2, RFC 4861 section 8). Default: true.
+    pub redirects: bool,
     /// Tell everyone our addresses at the start (RFC 5227 section 2.3). Default: true.
     pub announce: bool,
 }
@@ -34,6 +39,8 @@ impl Default for StackConfig {
             tx_queue: 256,
             reassemble: true,
             ttl: 64,
+            redirects: true,
+            detect_duplicates: false,
             announce: true,
         }
     }

@@ -64,6 +64,8 @@ counters! {
     drop_ip_bad_checksum,
     /// A packet for an address that is not ours.
     drop_ip_not_ours,
+    /// A packet for an address of which it is not yet known whether it is ours alone (RFC 4862).
+    drop_ip_tentative,
     /// A packet from an address that can't be a source (multicast, broadcast, loopback).
     drop_ip_bad_source,
     /// A packet of a protocol that the stack does not speak.
@@ -98,6 +100,10 @@ counters! {
     icmp_errors_sent,
     /// ICMP errors received and delivered.
     icmp_errors_received,
+    /// Redirects followed: packets for a destination go by another first hop.
+    redirects_followed,
+    /// A redirect that did not come from the destination's gateway, or names a hop that is not on the link, or redirects are ignored.
+    drop_redirect_invalid,
     /// A malformed UDP header.
     drop_udp_malformed,
     /// A UDP datagram with a bad checksum, or over IPv6 without one.
@@ -200,6 +206,12 @@ counters! {
     tcp_ecn_reductions,
     /// Path-MTU reductions accepted.
     tcp_mtu_reductions,
+    /// Segments sent to find out whether a path carries more (RFC 8899).
+    tcp_mtu_probes,
+    /// Such segments that were lost.
+    tcp_mtu_probes_lost,
+    /// Path MTUs raised because one arrived.
+    tcp_mtu_raises,
     /// TIME-WAIT connections that made way for a new one.
     tcp_time_wait_reused,
 }

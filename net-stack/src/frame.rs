@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use hemi_queue::{Buf, Sga};
+use hemi_queue::{Buf, BufMut, Sga};
 
 /// What the device knows of a received frame's transport checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -124,6 +124,17 @@ impl TxFrame {
         self.len() == 0
     }
 
+    /// Append the whole frame to a buffer, or as much of it as fits.
+    #[inline]
+    pub fn put_into(&self, out: &mut BufMut) {
+        out.put(self.head());
+        if self.payload.parts() > 0 {
+            for part in &self.payload {
+                out.put(part);
+            }
+        }
+    }
+
     /// Copy the whole frame to the front of `out`; returns its length, or `None` when it does not fit.
     #[inline]
     pub fn copy_to(&self, out: &mut [u8]) -> Option<usize> {
@@ -229,11 +240,12 @@ impl TxQueue {
     #[inline]
     pub fn discard(&mut self) {
         if self.len > 0 {
-            let payload = &mut self.slots[self.first].payload;
-            if payload.parts() > 0 {
-                *payload = Sga::new();
+            if let Some(slot) = self.slots.get_mut(self.first)
+                && slot.payload.parts() > 0
+            {
+                drop(std::mem::take(&mut slot.payload).into_single());
             }
-            self.first = (self.first + 1) & (self.slots.len() - 1);
+            self.first = (self.first + 1) & self.slots.len().wrapping_sub(1);
             self.len -= 1;
         }
     }

@@ -53,20 +53,20 @@ impl<D: Device> Host<D> {
         Ok(if received > 0 || sent > 0 { Progress::Busy } else { Progress::Idle })
     }
 
-    #[inline]
+    #[inline(always)]
     fn receive_burst(&mut self, now: Instant) -> Result<usize, Gone> {
         let received = self.device.rx_burst(now, RX_BURST, &mut self.burst)?;
-        if received > 0 {
-            // Taken from the end: that moves nothing.
-            self.burst.reverse();
-            while let Some(frame) = self.burst.pop() {
-                self.stack.receive(frame, now);
-            }
+        if received > 1 {
+            self.burst.reverse(); // taken from the end: that moves nothing
+        }
+        while let Some(frame) = self.burst.pop() {
+            self.stack.receive(frame, now);
         }
         Ok(received)
     }
 
     /// The same with other cores: what they have for us comes first, what we have for them goes out last.
+    #[inline(never)]
     fn poll_shared(&mut self, now: Instant) -> Result<Progress, Gone> {
         let Some(mut seat) = self.seat.take() else { return Ok(Progress::Idle) };
         let mut busy = seat.take(&mut self.stack, now);
@@ -116,6 +116,9 @@ impl<D: Device> Host<D> {
 
     fn advance_and_send(&mut self, now: Instant) -> Result<usize, Gone> {
         let mut sent = 0;
+        if !self.stack.is_settled() {
+            self.stop_at_conflict()?;
+        }
         loop {
             self.stack.advance(now);
             let queue = self.stack.tx_queue();
@@ -129,6 +132,14 @@ impl<D: Device> Host<D> {
                 return Ok(sent);
             }
         }
+    }
+
+    /// Another station has our address: nothing can be sent or received, and everybody above shall hear why.
+    #[cold]
+    fn stop_at_conflict(&self) -> Result<(), Gone> {
+        let Some(conflict) = self.stack.conflict() else { return Ok(()) };
+        let source = std::io::Error::new(std::io::ErrorKind::AddrInUse, conflict.to_string());
+        Err(Gone { name: self.device.describe(), source })
     }
 
     /// When [`poll`](Self::poll) must be called at the latest.

@@ -38,7 +38,7 @@
 //! The life of a push: [`Stack::tcp_push`] → send buffer → dirty list → [`Stack::advance`] → `tcp/conn/output.rs` (what may be
 //! sent) → `ip/output.rs` (headers) → [`TxQueue`] → [`Device::tx_burst`].
 //!
-//! What it deliberately leaves out: routers' work (forwarding, redirects, router advertisements), DHCP, DNS, multicast group
+//! What it deliberately leaves out: routers' work (forwarding, router advertisements; their redirects are followed), DHCP, DNS, multicast group
 //! management; addresses and routes are configured.
 #![forbid(unsafe_code)]
 // Octets of a field taken apart by a pattern are a, b, c, d everywhere in here.
@@ -67,6 +67,7 @@ pub use device::{Caps, Device, DeviceQueue, Gone};
 pub use frame::{RxFrame, TxFrame, TxQueue};
 pub use host::Host;
 pub use ip::{Cidr, Route};
+pub use neighbor::Conflict;
 pub use rx_pool::RxPool;
 pub use stack::{Event, Readiness, Stack};
 pub use tcp::{ConnError, ConnId, ListenerId, TcpConfig, TcpOptionsConfig};

@@ -11,7 +11,8 @@ const SMALL: usize = 256;
 ///
 /// Buffers come from the pool. While that is drained, frames of up to 256 bytes come from a reserve of 32: acknowledgements must
 /// get through, or the send buffers that drained the pool would never be released. What the stack lets go of refills the
-/// reserve first. Larger frames wait in the device meanwhile, which is the back-pressure.
+/// reserve first. Larger frames are dropped meanwhile, and counted, as by a NIC without descriptors: what waited for memory would keep the
+/// acknowledgements behind it waiting too.
 ///
 /// ```
 /// use hemi_net::RxPool;

@@ -98,7 +98,13 @@ pub struct Stack {
     net: Net,
     tcp: Tcp,
     udp: Udp,
+    /// The addresses are in use, and everybody was told of them who is to be.
     announced: bool,
+    announce: bool,
+    /// Ask for duplicates before that.
+    detect: bool,
+    /// Another core asks and tells.
+    silent: bool,
 }
 
 impl Stack {
@@ -107,11 +113,14 @@ impl Stack {
         let mut net = Net::new(caps, config.tx_queue.max(8), pool, seed);
         net.ttl = config.ttl.max(1);
         net.reassembly.refuse = !config.reassemble;
+        net.redirects.ignored = !config.redirects;
         config.addresses.into_iter().for_each(|cidr| net.addresses.add(cidr));
         config.routes.into_iter().for_each(|route| net.routes.add(route));
         net.fast_open = FastOpenPeers::new(config.tcp.fast_open_peers);
         let tcp = Tcp::new(config.tcp, &mut net);
-        Self { net, tcp, udp: Udp::default(), announced: !config.announce }
+        let detect = config.detect_duplicates;
+        let announced = !config.announce && !detect;
+        Self { net, tcp, udp: Udp::default(), announced, announce: config.announce, detect, silent: false }
     }
 
     // ---- the turn
@@ -158,8 +167,7 @@ impl Stack {
     #[inline]
     pub fn advance(&mut self, now: Instant) {
         if !self.announced {
-            self.announced = true;
-            self.net.announce();
+            self.begin(now);
         }
         while let Some(timer) = self.net.timers.pop(now) {
             self.on_timer(timer, now);
@@ -168,6 +176,31 @@ impl Stack {
         if !self.net.looped.is_empty() {
             self.receive_looped(now);
         }
+    }
+
+    /// The first turn, and those until our addresses are ours.
+    #[cold]
+    fn begin(&mut self, now: Instant) {
+        if std::mem::take(&mut self.detect) {
+            self.net.detect_duplicates(self.silent, now);
+        }
+        if self.net.detection.is_none() {
+            self.announced = true;
+            if self.announce && !self.silent {
+                self.net.announce();
+            }
+        }
+    }
+
+    /// Whether [`conflict`](Self::conflict) may yet have something to tell.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.announced
+    }
+
+    /// Another station that has an address of ours, found by duplicate address detection ([`StackConfig::detect_duplicates`]): then none is used.
+    pub fn conflict(&self) -> Option<crate::neighbor::Conflict> {
+        self.net.detection.as_ref()?.conflict()
     }
 
     /// Packets to ourselves arrive in the same turn, up to a bound.
@@ -191,6 +224,10 @@ impl Stack {
             Timer::Connection(slot, generation) => self.tcp.on_conn_timer(slot, generation, net, now),
             Timer::HalfOpen(slot, generation) => self.tcp.on_half_open_timer(slot, generation, net, now),
             Timer::TimeWait => self.tcp.on_time_wait_timer(net, now),
+            Timer::Detection => {
+                net.detection_timer(now);
+                self.begin(now);
+            }
             Timer::Reassembly => net.reassembly_timer(now),
             Timer::Neighbor(ip) => {
                 for frame in net.neighbor_timer(ip, now) {
@@ -206,7 +243,7 @@ impl Stack {
 
     /// When [`advance`](Self::advance) must be called at the latest; `None` when nothing will happen by itself.
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.net.looped.is_empty() || !self.announced {
+        if !self.net.looped.is_empty() || (!self.announced && self.net.detection.is_none()) {
             return Some(Instant::ZERO);
         }
         self.net.timers.next_deadline()
@@ -350,7 +387,7 @@ impl Stack {
 
     /// The next received bytes, in the frame they came in; `Ok(None)` when there are none now or any more
     /// ([`tcp_is_at_end`](Self::tcp_is_at_end)). What had arrived before an error is delivered first.
-    #[inline]
+    #[inline(always)]
     pub fn tcp_pop(&mut self, conn: ConnId, now: Instant) -> Result<Option<Buf>, ConnError> {
         self.tcp.pop(conn, now)
     }
@@ -541,8 +578,13 @@ impl Stack {
     /// Share the addresses with other stacks.
     pub(crate) fn join(&mut self, cores: Cores) {
         // One of them is enough to tell everybody.
-        self.announced |= cores.index() > 0;
+        self.silent |= cores.index() > 0;
+        self.announced |= self.silent && !self.detect;
         self.net.ident = self.net.ident / cores.count() as u32 * cores.count() as u32 + cores.index() as u32;
+        // What we let ourselves be made to say is limited for all cores together (RFC 4443 section 2.4 (f)).
+        for limit in [&mut self.net.icmp_limit, &mut self.net.reset_limit] {
+            limit.share(cores.count() as u32);
+        }
         self.net.pmtu.news = Some(std::collections::VecDeque::new());
         self.tcp.secrets.fast_open = Keys::of(cores.secret);
         self.net.cores = Some(Box::new(cores));

@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     TimeWait,
     /// A neighbour's next step.
     Neighbor(IpAddr),
+    /// Duplicate address detection: the next question, or its end.
+    Detection,
     /// The oldest incomplete datagram.
     Reassembly,
 }

@@ -5,6 +5,8 @@
 
 #[path = "link/arp.rs"]
 mod arp;
+#[path = "link/dad.rs"]
+mod dad;
 #[path = "link/frames.rs"]
 mod frames;
 #[path = "link/icmp.rs"]
@@ -17,6 +19,8 @@ mod ipv6;
 mod many;
 #[path = "link/ndp.rs"]
 mod ndp;
+#[path = "link/redirect.rs"]
+mod redirect;
 #[path = "link/station.rs"]
 mod station;
 #[path = "link/udp.rs"]

@@ -52,6 +52,7 @@ files! {
     rfc4987_cookies: "rfc4987.pkt",
     rfc6191_time_wait: "rfc6191.pkt",
     rfc1191_pmtu: "rfc1191.pkt",
+    rfc8899_search: "rfc8899.pkt",
     rfc7413_fast_open: "rfc7413.pkt",
     keep_alive_and_user_timeout: "rfc5482.pkt",
 }

@@ -79,7 +79,8 @@ impl Core {
                 None => Err(Error::Deadlock),
             };
         }
-        if self.spin.borrow_mut().idle(now) == Verdict::Spin {
+        let yields = self.reactors.borrow().iter().any(|r| r.yields_core());
+        if self.spin.borrow_mut().idle(now, yields) == Verdict::Spin {
             std::hint::spin_loop();
             return Ok(());
         }

@@ -138,43 +138,61 @@ impl Appender {
         self.out_len > 0
     }
 
-    /// The common case in one step, without a look at the pool: lay out all of `unit`, copied, where there is room for it behind what
-    /// is laid out already. False: there is not; nothing has happened, and [`begin`](Self::begin) is the way.
-    #[inline]
-    pub fn append(&mut self, unit: &Sga, time: u64, durable: Lsn) -> bool {
-        let len = unit.len();
-        let footprint = RECORD_HEADER + len.next_multiple_of(ALIGN);
-        let tail = self.left_in_block();
-        let gap = if tail < RECORD_HEADER { tail } else { 0 };
-        let plain = self.unit.is_none() && !self.opening && len < self.gather;
-        if !plain || gap + footprint > self.room() {
-            return false;
-        }
-        let Some(chunk) = &mut self.chunk else { return false };
-        let filled = chunk.len();
-        let Some(place) = chunk.spare_mut().get_mut(..gap + footprint) else { return false };
-        let (zeros, record) = place.split_at_mut(gap);
-        zeros.fill(0);
-        let header = RecordHeader {
+    /// The common case in one step, without a look at the pool: lay out of `units` (with the time that each was appended at) as many as
+    /// there is room for behind what is laid out already, copied, until there are `much` bytes. Returns how many that was. For the next
+    /// one [`begin`](Self::begin) is the way. `durable` is the LSN below which everything is durable.
+    #[inline(never)] // so that what its loop needs stays in registers
+    pub fn append<'u>(
+        &mut self,
+        units: impl IntoIterator<Item = (&'u Sga, u64)>,
+        durable: Lsn,
+        much: usize,
+    ) -> usize {
+        let (in_segment, mut in_block) = (self.room(), self.left_in_block());
+        let Some(chunk) = self.chunk.as_mut().filter(|_| self.unit.is_none() && !self.opening) else {
+            return 0;
+        };
+        let (filled, spare) = (chunk.len(), chunk.spare_mut());
+        let (room, block) = (spare.len().min(in_segment), self.geometry.block() as usize);
+        let (much, first) = (much.saturating_sub(self.out_len), self.next);
+        let mut header = RecordHeader {
             kind: RecordKind::Unit,
-            lsn: self.next,
-            time,
+            lsn: first,
+            time: 0,
             epoch: self.epoch,
-            behind: u32::try_from(self.next.0.saturating_sub(durable.0)).unwrap_or(u32::MAX),
-            length: len as u32,
+            behind: 0,
+            length: 0,
             fragment: 0,
             more: false,
         };
-        header.unsealed_into(record);
-        unit.copy_to(&mut record[RECORD_HEADER..]);
-        record[RECORD_HEADER + len..].fill(0);
-        RecordHeader::seal(self.seed, &mut record[..RECORD_HEADER + len]);
-        chunk.set_len(filled + gap + footprint);
-        self.out_len += gap + footprint;
-        self.offset += (gap + footprint) as u64;
-        self.copied += len as u64;
-        self.next = self.next.next();
-        true
+        let (mut at, mut copied) = (0, 0);
+        for (unit, time) in units {
+            let parts = unit.iter().as_slice();
+            let len = if let [one] = parts { one.len() } else { unit.len() };
+            let footprint = RECORD_HEADER + len.next_multiple_of(ALIGN);
+            // A header never lies in two blocks.
+            let gap = if in_block < RECORD_HEADER { in_block } else { 0 };
+            let end = at + gap + footprint;
+            if at >= much || len >= self.gather || end > room {
+                break;
+            }
+            if gap > 0 {
+                spare[at..at + gap].fill(0);
+            }
+            header.lsn = self.next;
+            header.time = time;
+            header.behind = u32::try_from(self.next.0.saturating_sub(durable.0)).unwrap_or(u32::MAX);
+            header.length = len as u32;
+            header.complete(self.seed, &mut spare[at + gap..end], parts);
+            in_block = block - ((block - in_block + gap + footprint) & (block - 1));
+            (at, copied) = (end, copied + len as u64);
+            self.next = self.next.next();
+        }
+        chunk.set_len(filled + at);
+        self.out_len += at;
+        self.offset += at as u64;
+        self.copied += copied;
+        (self.next.0 - first.0) as usize
     }
 
     /// Begin with `unit`, appended at `time`. The one before must be whole; if it is not, it is given up.

@@ -106,6 +106,11 @@ pub trait BlockDevice {
         Wakeup::Never { at_most_us: Duration::from_millis(1).as_micros() as u32 }
     }
 
+    /// A thread of this machine works on a command: a core that spins until it completes may keep it from running.
+    fn is_served_by_thread(&self) -> bool {
+        false
+    }
+
     /// A line for people.
     fn describe(&self) -> String;
 }
@@ -125,6 +130,9 @@ impl<D: BlockDevice + ?Sized> BlockDevice for Box<D> {
     }
     fn wakeup(&self) -> Wakeup {
         (**self).wakeup()
+    }
+    fn is_served_by_thread(&self) -> bool {
+        (**self).is_served_by_thread()
     }
     fn describe(&self) -> String {
         (**self).describe()

@@ -1,6 +1,6 @@
 //! [`RecordHeader`]: one unit, or one fragment of it.
 
-use hemi_queue::Sga;
+use hemi_queue::{Buf, Sga, crc};
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{U16, U32, U64},
@@ -80,7 +80,7 @@ pub(crate) struct Seed(pub(crate) u32);
 
 impl Seed {
     pub(crate) fn new(salt: u64, sequence: u64) -> Self {
-        Self(crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &sequence.to_le_bytes()))
+        Self(crc::append(crc::crc32c(&salt.to_le_bytes()), &sequence.to_le_bytes()))
     }
 }
 
@@ -94,17 +94,33 @@ impl RecordHeader {
     #[inline]
     pub(crate) fn encode(&self, seed: Seed, payload: &Sga) -> [u8; RECORD_HEADER] {
         let mut bytes = self.unsealed();
-        let header = crc32c::crc32c_append(seed.0, &bytes[4..]);
-        let crc = payload.iter().fold(header, |crc, part| crc32c::crc32c_append(crc, part));
+        let header = crc::append(seed.0, &bytes[4..]);
+        let crc = payload.iter().fold(header, |crc, part| crc::append(crc, part));
         bytes[..4].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
-    /// Complete a record whose header is [`unsealed`](Self::unsealed): `record` is header and payload, without what fills it up.
+    /// The whole record: header, payload (`parts`, which are as long as the header says), and what fills it up, to `record`, which
+    /// is as long as the footprint.
     #[inline]
-    pub(crate) fn seal(seed: Seed, record: &mut [u8]) {
-        if let Some((crc, covered)) = record.split_first_chunk_mut::<4>() {
-            *crc = crc32c::crc32c_append(seed.0, covered).to_le_bytes();
+    pub(crate) fn complete(&self, seed: Seed, record: &mut [u8], parts: &[Buf]) {
+        let end = RECORD_HEADER + self.length as usize;
+        if record.len() > end {
+            // What fills it up is in the last word; the payload comes over it.
+            if let Some(last) = record.last_chunk_mut::<ALIGN>() {
+                *last = [0; ALIGN];
+            }
+        }
+        let mut at = RECORD_HEADER;
+        for part in parts {
+            record[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        if let Ok((place, _)) = Layout::mut_from_prefix(record) {
+            *place = self.layout();
+        }
+        if let Some((crc, covered)) = record[..end].split_first_chunk_mut::<4>() {
+            *crc = crc::append(seed.0, covered).to_le_bytes();
         }
     }
 
@@ -112,14 +128,6 @@ impl RecordHeader {
     #[inline]
     pub(crate) fn unsealed(&self) -> [u8; RECORD_HEADER] {
         zerocopy::transmute!(self.layout())
-    }
-
-    /// The same, written where it belongs, to the front of `record`.
-    #[inline]
-    pub(crate) fn unsealed_into(&self, record: &mut [u8]) {
-        if let Ok((place, _)) = Layout::mut_from_prefix(record) {
-            *place = self.layout();
-        }
     }
 
     #[inline]
@@ -167,14 +175,14 @@ impl RecordHeader {
     /// The checksum of the header's `bytes` so far, and the one that they say it must be with the payload.
     pub(crate) fn checksum(seed: Seed, bytes: &[u8; RECORD_HEADER]) -> (u32, u32) {
         let said = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        (crc32c::crc32c_append(seed.0, &bytes[4..]), said)
+        (crc::append(seed.0, &bytes[4..]), said)
     }
 
     /// Whether header and payload, `bytes` from the header's first on, are what was written in this segment.
     pub(crate) fn is_whole(&self, seed: Seed, bytes: &[u8]) -> bool {
         let end = RECORD_HEADER + if self.kind == RecordKind::Unit { self.length as usize } else { 0 };
         let (Some(crc), Some(covered)) = (bytes.first_chunk::<4>(), bytes.get(4..end)) else { return false };
-        u32::from_le_bytes(*crc) == crc32c::crc32c_append(seed.0, covered)
+        u32::from_le_bytes(*crc) == crc::append(seed.0, covered)
     }
 
     /// The LSN below which everything was durable when this was laid out.

@@ -1,5 +1,6 @@
 //! [`SegmentHeader`]: one stretch of the log.
 
+use hemi_queue::crc;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{U32, U64},
@@ -54,7 +55,7 @@ impl SegmentHeader {
             zero: 0.into(),
             crc: 0.into(),
         };
-        layout.crc = crc32c::crc32c(&layout.as_bytes()[..SEGMENT_HEADER - 4]).into();
+        layout.crc = crc::crc32c(&layout.as_bytes()[..SEGMENT_HEADER - 4]).into();
         let mut bytes = [0; SEGMENT_HEADER];
         bytes.copy_from_slice(layout.as_bytes());
         bytes
@@ -63,7 +64,7 @@ impl SegmentHeader {
     /// Read a segment's first block; `None` when it is not a segment of the log with this `salt`.
     pub fn decode(bytes: &[u8], salt: u64) -> Option<Self> {
         let (layout, _) = Layout::ref_from_prefix(bytes).ok()?;
-        let whole = layout.crc.get() == crc32c::crc32c(&layout.as_bytes()[..SEGMENT_HEADER - 4]);
+        let whole = layout.crc.get() == crc::crc32c(&layout.as_bytes()[..SEGMENT_HEADER - 4]);
         if layout.magic != MAGIC || layout.salt.get() != salt || !whole {
             return None;
         }

@@ -1,5 +1,6 @@
 //! [`Superblock`]: what the log is. Two copies; the newest whole one counts.
 
+use hemi_queue::crc;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{U16, U32, U64},
@@ -67,7 +68,7 @@ impl Superblock {
             zero_too: 0.into(),
             crc: 0.into(),
         };
-        layout.crc = crc32c::crc32c(&layout.as_bytes()[..SUPERBLOCK - 4]).into();
+        layout.crc = crc::crc32c(&layout.as_bytes()[..SUPERBLOCK - 4]).into();
         let mut bytes = [0; SUPERBLOCK];
         bytes.copy_from_slice(layout.as_bytes());
         bytes
@@ -83,7 +84,7 @@ impl Superblock {
         if layout.magic != MAGIC {
             return Err(FormatError::NotALog);
         }
-        if layout.crc.get() != crc32c::crc32c(&layout.as_bytes()[..SUPERBLOCK - 4]) {
+        if layout.crc.get() != crc::crc32c(&layout.as_bytes()[..SUPERBLOCK - 4]) {
             return Err(FormatError::SuperblockDamaged);
         }
         if layout.version.get() != VERSION {
@@ -183,7 +184,7 @@ mod tests {
     fn another_version_says_so() {
         let mut bytes = superblock(1).encode();
         bytes[8] = 9;
-        let crc = crc32c::crc32c(&bytes[..76]);
+        let crc = crc::crc32c(&bytes[..76]);
         bytes[76..].copy_from_slice(&crc.to_le_bytes());
         assert_eq!(Superblock::decode(&bytes), Err(FormatError::Version { found: 9, known: 2 }));
     }

@@ -1,6 +1,6 @@
 //! [`Walker`]: bytes to records, and where the log ends.
 
-use hemi_queue::Sga;
+use hemi_queue::{Sga, crc};
 
 use crate::{
     Geometry, Lsn, RecordHeader, RecordKind, SegmentHeader,
@@ -275,7 +275,7 @@ impl Current {
         if self.left > 0 && !input.is_empty() {
             let part = input.split_to(self.left);
             self.left -= part.len();
-            self.crc = part.iter().fold(self.crc, |crc, part| crc32c::crc32c_append(crc, part));
+            self.crc = part.iter().fold(self.crc, |crc, part| crc::append(crc, part));
             if keep {
                 self.payload.append(part);
             }

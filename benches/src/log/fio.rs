@@ -45,7 +45,7 @@ pub struct Measured {
     pub rate: f64,
     /// Bytes per second.
     pub bandwidth: f64,
-    /// Median latency of a durable operation, in nanoseconds.
+    /// Median latency of a durable operation from its submission on, in nanoseconds.
     pub p50: f64,
 }
 
@@ -56,12 +56,19 @@ impl Job<'_> {
     /// No `fio` (a package of that name), or it failed; with what it said.
     pub fn run(&self) -> Result<Measured, Failure> {
         let mut fio = Command::new("fio");
-        fio.args(["--name=lab", "--ioengine=io_uring", "--direct=1", "--output-format=json", "--thread"])
-            .arg(format!("--filename={}", self.path.display()))
-            .arg(format!("--rw={}", if self.read { "read" } else { "write" }))
-            .arg(format!("--bs={}", self.block))
-            .arg(format!("--iodepth={}", self.depth))
-            .arg(format!("--size={}", self.size));
+        fio.args([
+            "--name=lab",
+            "--ioengine=io_uring",
+            "--direct=1",
+            "--output-format=json",
+            "--thread",
+            "--lat_percentiles=1",
+        ])
+        .arg(format!("--filename={}", self.path.display()))
+        .arg(format!("--rw={}", if self.read { "read" } else { "write" }))
+        .arg(format!("--bs={}", self.block))
+        .arg(format!("--iodepth={}", self.depth))
+        .arg(format!("--size={}", self.size));
         if self.fresh {
             fio.args(["--fallocate=posix", "--overwrite=0", "--unlink=1"]);
         } else {
@@ -87,7 +94,7 @@ impl Job<'_> {
         let job = &json["jobs"][0];
         let side = &job[if self.read { "read" } else { "write" }];
         let number = |value: &Value| value.as_f64().ok_or("fio's report lacks a number");
-        let mut p50 = number(&side["clat_ns"]["percentile"]["50.000000"])?;
+        let mut p50 = number(&side["lat_ns"]["percentile"]["50.000000"])?;
         if self.sync == Sync::Fdatasync {
             p50 += number(&job["sync"]["lat_ns"]["percentile"]["50.000000"])?;
         }

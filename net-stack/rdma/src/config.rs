@@ -29,10 +29,12 @@ pub struct Config {
     pub send_limit: usize,
     /// No unit is read out of the peer's memory while this many received bytes wait to be popped. Default: 256 KiB.
     pub recv_limit: usize,
-    /// Ask for a sign of life after so long without one. Default: none.
+    /// Ask for a sign of life after so long without one, and take a peer for dead that gives none for so long again. Default: never.
     pub keep_alive: Option<Duration>,
-    /// How long a close waits for the peer. Default: 5 s.
+    /// How long a close waits for the peer to get on: to take a unit, to read an announcement, to answer. Default: 30 s.
     pub close_timeout: Duration,
+    /// How long a close may take in all. Default: as long as it gets on.
+    pub close_limit: Option<Duration>,
 }
 
 impl Default for Config {
@@ -49,7 +51,8 @@ impl Default for Config {
             send_limit: 256 << 10,
             recv_limit: 256 << 10,
             keep_alive: None,
-            close_timeout: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(30),
+            close_limit: None,
         }
     }
 }

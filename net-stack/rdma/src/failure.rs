@@ -36,6 +36,11 @@ pub enum Failure {
     /// The peer did not answer the close in time.
     #[error("the peer did not answer the close in time")]
     CloseTimedOut,
+    /// Nothing was heard of the peer for twice as long as keep-alive allows, and it was asked.
+    #[error(
+        "the peer gives no sign of life (it died, or the network between has failed); reconnect once it is back"
+    )]
+    NoAnswer,
     /// This end ended the connection at once.
     #[error("this end aborted the connection")]
     Aborted,
@@ -65,6 +70,7 @@ impl Failure {
             Self::Disconnected => Error::Reset,
             Self::ClosedByPeer => Error::BrokenPipe,
             Self::CloseTimedOut => Error::TimedOut("close"),
+            Self::NoAnswer => Error::TimedOut("keep-alive"),
             Self::Aborted => Error::Closed,
             _ => Error::Other(Box::new(QueuePairError { op, peer: peer.to_string(), failure: self.clone() })),
         }
@@ -181,6 +187,7 @@ mod tests {
         assert!(matches!(of(Failure::Disconnected), Error::Reset));
         assert!(matches!(of(Failure::ClosedByPeer), Error::BrokenPipe));
         assert!(matches!(of(Failure::CloseTimedOut), Error::TimedOut("close")));
+        assert!(matches!(of(Failure::NoAnswer), Error::TimedOut("keep-alive")));
         assert!(matches!(of(Failure::Aborted), Error::Closed));
         let device = Failure::Device { what: "a work request could not be posted", errno: 12 };
         assert!(of(device).to_string().contains("could not be posted: Cannot allocate memory"));

@@ -258,17 +258,48 @@ fn a_limit_below_the_receive_buffer_is_a_limit_too() {
 }
 
 #[test]
-fn keep_alive_has_no_deadline_while_its_probe_waits_for_the_send_queue() {
+fn keep_alive_asks_and_is_answered() {
     let mut duo = duo();
     duo.client().set_keep_alive(Some(Duration::from_millis(10)));
     duo.pass(Duration::from_millis(10));
     let now = duo.now;
-    assert_eq!(duo.client().deadline(), Some(now + Duration::from_nanos(0)));
+    assert_eq!(duo.client().deadline(), Some(now));
     duo.client().on_time(now);
-    assert_eq!(duo.client().deadline(), None, "it is wanted, and goes out when it can");
+    assert_eq!(duo.client().deadline(), Some(now + Duration::from_millis(10)), "for the answer");
+    duo.pass(Duration::from_millis(9));
     duo.settle();
-    assert_eq!(duo.trace(0), ["WRITE 0 signalled"]);
+    assert_eq!(duo.trace(0), ["WRITE 0 signalled"], "it is wanted, and goes out when it can");
+    let now = duo.now;
     assert_eq!(duo.client().deadline(), Some(now + Duration::from_millis(10)));
+    duo.pass(Duration::from_millis(10));
+    duo.settle();
+    assert_eq!((duo.trace(0).len(), duo.client().failure()), (1, None), "asked and answered again");
+}
+
+/// Its device takes the probe and retries for ever, and the word of the disconnect was lost: what happens in soft-RoCE.
+#[test]
+fn a_peer_that_gives_no_sign_of_life_is_given_up_whatever_the_device_does() {
+    let mut duo = duo();
+    duo.client().set_keep_alive(Some(Duration::from_millis(10)));
+    duo.pass(Duration::from_millis(10));
+    let now = duo.now;
+    duo.devices[0].drive(1000, now);
+    assert!(!duo.client().has_work(), "posted, and nothing comes of it");
+    duo.pass(Duration::from_millis(9));
+    let now = duo.now;
+    duo.client().on_time(now);
+    assert_eq!(duo.client().failure(), None);
+    duo.pass(Duration::from_millis(1));
+    let now = duo.now;
+    duo.client().on_time(now);
+    assert_eq!(duo.client().failure(), Some(&Failure::NoAnswer));
+    assert!(duo.client().wants_disconnect());
+    // Long asleep, it is asked before it is given up.
+    let mut duo = self::duo();
+    duo.client().set_keep_alive(Some(Duration::from_millis(10)));
+    duo.pass(Duration::from_secs(1));
+    duo.settle();
+    assert_eq!((duo.trace(0).len(), duo.client().failure()), (1, None));
 }
 
 #[test]
@@ -348,7 +379,7 @@ fn a_close_cancels_what_was_announced_and_not_read() {
 fn a_close_waits_so_long_and_no_longer() {
     let mut duo = duo();
     let now = duo.now;
-    duo.client().set_close_timeout(Duration::from_secs(2));
+    duo.client().set_close_limit(Some(Duration::from_secs(2)));
     duo.client().close(now);
     duo.turn(0); // and the server does not get to run
     assert_eq!(duo.client().deadline(), Some(now + Duration::from_secs(2)));
@@ -359,6 +390,41 @@ fn a_close_waits_so_long_and_no_longer() {
     assert!(duo.client().is_quiet());
     duo.settle();
     assert!(duo.is_at_end(1), "it had said Close");
+}
+
+/// What is late is not lost: a slow peer, or a slow wire, gets all that was accepted, however long that takes.
+#[test]
+fn a_close_waits_for_as_long_as_it_gets_on() {
+    let mut duo = Duo::new(Config { close_timeout: Duration::from_secs(2), ..small() }, small());
+    for n in 0..12 {
+        duo.push(0, duo.unit(0, 200, n));
+    }
+    let now = duo.now;
+    duo.client().close(now);
+    for n in 0..12 {
+        duo.settle();
+        assert_eq!(duo.pop(1), Some(vec![n; 200]));
+        duo.pass(Duration::from_millis(900));
+    }
+    duo.settle();
+    assert_eq!(duo.client().failure(), None);
+    assert!(duo.client().is_quiet() && duo.is_at_end(1));
+
+    // The peer's device answers probes, and nobody there pops: that gets nowhere.
+    let config =
+        Config { close_timeout: Duration::from_secs(5), keep_alive: Some(Duration::from_secs(1)), ..small() };
+    let mut duo = Duo::new(config, small());
+    for n in 0..12 {
+        duo.push(0, duo.unit(0, 200, n));
+    }
+    let now = duo.now;
+    duo.client().close(now);
+    for _ in 0..12 {
+        duo.settle();
+        duo.pass(Duration::from_secs(1));
+    }
+    duo.settle();
+    assert_eq!(duo.client().failure(), Some(&Failure::CloseTimedOut));
 }
 
 #[test]

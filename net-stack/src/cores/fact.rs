@@ -24,6 +24,8 @@ pub(crate) enum Told {
     Resolved { ip: IpAddr, mac: MacAddr },
     /// A router said that the way to a host carries no more, about a packet that this core had sent.
     PathMtu { to: IpAddr, mtu: u16 },
+    /// A gateway said that packets for a host should go by another first hop.
+    Redirected { to: IpAddr, via: IpAddr },
 }
 
 impl Net {
@@ -34,6 +36,7 @@ impl Net {
             Told::Seen { ip, mac, how } => self.neighbor_overheard(ip, mac, how, now),
             Told::Answered { ip, mac, solicited } => self.neighbor_confirmed(ip, mac, solicited, now),
             Told::Resolved { ip, mac } => self.neighbor_resolved(ip, mac, now),
+            Told::Redirected { to, via } => self.redirected(to, via, now),
             Told::PathMtu { to, mtu } => {
                 self.pmtu.learn_of(to, mtu, now);
                 self.epoch = self.epoch.wrapping_add(1); // paths look again

@@ -91,6 +91,10 @@ impl Net {
             IcmpV4::Unreachable { .. } | IcmpV4::TimeExceeded { .. } | IcmpV4::ParameterProblem { .. } => {
                 self.quoted_v4(&message[IcmpV4::LEN..], IcmpError::Unreachable)
             }
+            IcmpV4::Other { kind: IcmpV4::REDIRECT, .. } => {
+                self.on_redirect(src, message, now);
+                None
+            }
             _ => {
                 self.counters.drop_icmp_unused += 1;
                 None
@@ -112,6 +116,11 @@ impl Net {
             return None;
         };
         let (src, dst) = (IpAddr::V6(header.src), IpAddr::V6(header.dst));
+        if self.is_tentative(false) && !self.looping && !matches!(icmp, IcmpV6::Other { kind: 135 | 136, .. })
+        {
+            self.counters.drop_ip_tentative += 1;
+            return None;
+        }
         if header.src.is_unspecified() && !matches!(icmp, IcmpV6::Other { kind: Ndp::SOLICITATION, .. }) {
             // Nobody to answer: only duplicate address detection asks like that.
             self.counters.drop_ip_bad_source += 1;
@@ -142,7 +151,7 @@ impl Net {
             IcmpV6::Unreachable { .. } | IcmpV6::TimeExceeded { .. } | IcmpV6::ParameterProblem { .. } => {
                 self.quoted_v6(&message[IcmpV6::LEN..], IcmpError::Unreachable)
             }
-            IcmpV6::Other { kind: 135 | 136, .. } => {
+            IcmpV6::Other { kind: 135..=137, .. } => {
                 self.on_ndp(header, message, now);
                 None
             }

@@ -17,6 +17,7 @@ use crate::{
         Ecn, EtherType, EthernetHeader, Ipv4Header, Ipv6Header, Malformed, Sum,
         ipv4::Ipv4OptionError,
         ipv6::{ExtensionError, FragmentHeader, follow_extensions},
+        ndp::Ndp,
         protocol,
     },
 };
@@ -118,6 +119,10 @@ impl Net {
         };
         let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
         let unicast = self.accept(src, dst, link_group)?;
+        if self.is_tentative(true) && !self.looping {
+            self.counters.drop_ip_tentative += 1;
+            return None;
+        }
         let header_len = usize::from(header.header_len);
         bytes.truncate(header_len + usize::from(header.payload_len));
         let whole = bytes.clone();
@@ -178,11 +183,20 @@ impl Net {
         let (src, dst) = (IpAddr::V6(header.src), IpAddr::V6(header.dst));
         // Duplicate address detection asks from the unspecified address; everything else needs a sender.
         let dad = header.src.is_unspecified() && header.next_header == protocol::ICMPV6;
-        let unicast = if dad {
+        // An advertisement from one of our own addresses is no forgery for an answer's sake: it tells that somebody else has it.
+        let ours = header.next_header == protocol::ICMPV6
+            && bytes[..].get(Ipv6Header::LEN) == Some(&Ndp::ADVERTISEMENT)
+            && self.addresses.is_ours(src);
+        let unicast = if dad || ours {
             self.addresses.classify(dst) == Destination::Ours
         } else {
             self.accept(src, dst, link_group && !header.dst.is_multicast())?
         };
+        // Neighbour discovery is what tells whether the address is ours.
+        if self.is_tentative(false) && !self.looping && header.next_header != protocol::ICMPV6 {
+            self.counters.drop_ip_tentative += 1;
+            return None;
+        }
         bytes.truncate(Ipv6Header::LEN + usize::from(header.payload_len));
         let whole = bytes.clone();
         bytes.advance(Ipv6Header::LEN);

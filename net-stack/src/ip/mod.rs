@@ -13,9 +13,10 @@
 //! | `control.rs` | the TCP segment without text: handshake, acknowledgement, FIN |
 //! | `datagram.rs` | the same for a datagram |
 //! | `input.rs` | packets in, up to the transport |
+//! | `redirect.rs` | first hops that gateways told us of |
 //! | `reassembly.rs` | fragments, within limits |
 //! | `icmp.rs` | echo, errors, and what errors do |
-//! | `pmtu.rs` | path MTUs learnt |
+//! | `pmtu.rs` | path MTUs: learnt, and searched for |
 
 mod addresses;
 mod control;
@@ -27,6 +28,7 @@ mod output;
 mod path;
 mod pmtu;
 mod reassembly;
+mod redirect;
 mod routes;
 
 use std::{collections::VecDeque, time::Duration};
@@ -41,8 +43,9 @@ pub(crate) use icmp::{Complaint, IcmpError, Quoted};
 pub(crate) use input::{Fragment, Packet, Upper};
 pub(crate) use output::TcpSegment;
 pub(crate) use path::Path;
-pub(crate) use pmtu::PathMtus;
+pub(crate) use pmtu::{PathMtus, Probe, Search};
 pub(crate) use reassembly::Reassembly;
+pub(crate) use redirect::Redirects;
 pub use routes::Route;
 pub(crate) use routes::Routes;
 
@@ -51,7 +54,7 @@ use crate::{
     counters::Counters,
     device::Caps,
     frame::{RxFrame, TxQueue},
-    neighbor::Neighbors,
+    neighbor::{Detection, Neighbors},
     tcp::FastOpenPeers,
     timer::Timer,
     util::{rng::Rng, token_bucket::TokenBucket},
@@ -67,7 +70,10 @@ pub(crate) struct Net {
     pub(crate) looping: bool,
     pub(crate) addresses: Addresses,
     pub(crate) routes: Routes,
+    pub(crate) redirects: Redirects,
     pub(crate) neighbors: Neighbors,
+    /// Duplicate address detection, until it is over.
+    pub(crate) detection: Option<Box<Detection>>,
     pub(crate) reassembly: Reassembly,
     pub(crate) pmtu: PathMtus,
     /// Cookies of servers.
@@ -102,7 +108,9 @@ impl Net {
             looping: false,
             addresses: Addresses::default(),
             routes: Routes::default(),
+            redirects: Redirects::default(),
             neighbors: Neighbors::new(),
+            detection: None,
             reassembly: Reassembly::new(),
             pmtu: PathMtus::default(),
             fast_open: FastOpenPeers::default(),

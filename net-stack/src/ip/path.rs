@@ -7,7 +7,7 @@ use hemi_queue::time::Instant;
 use super::Net;
 use crate::{
     neighbor::Resolved,
-    wire::{Ecn, EtherType, EthernetHeader, Ipv4Header, Ipv6Header, MacAddr, Sum, checksum::fold},
+    wire::{Ecn, EtherType, EthernetHeader, Ipv4Header, Ipv6Header, MacAddr, Sum, checksum::fold, protocol},
 };
 
 /// The Ethernet and IP headers for one peer, and how long they can be trusted.
@@ -31,6 +31,8 @@ pub(crate) struct Path {
     pub(super) looped: bool,
     /// What the way carries, in bytes of IP packet.
     pub(crate) mtu: u16,
+    /// It may carry more: see `pmtu.rs`.
+    pub(crate) searching: bool,
 }
 
 /// Why there is no way now.
@@ -58,6 +60,7 @@ impl Path {
             resolved: false,
             looped: false,
             mtu,
+            searching: false,
         }
     }
 
@@ -99,6 +102,12 @@ impl Path {
         self.resolved && !self.looped && self.epoch == net.epoch && now < self.valid_until
     }
 
+    /// The same of one that [`leads_away`](Self::leads_away).
+    #[inline(always)]
+    pub(crate) fn is_current(&self, net: &Net, now: Instant) -> bool {
+        self.epoch == net.epoch && now < self.valid_until
+    }
+
     /// The same for a way whose headers are kept with those of others; such a one never leads to ourselves.
     #[inline]
     pub(super) fn is_valid(&self, epoch: u32, now: Instant) -> bool {
@@ -134,12 +143,19 @@ impl Path {
 
     #[cold]
     fn resolve(&mut self, net: &mut Net, now: Instant, confirmed: bool) -> Result<(), NoPath> {
-        self.mtu = net.pmtu.get(self.remote, now).unwrap_or(net.caps.mtu).min(net.caps.mtu);
+        (self.mtu, self.searching) = (net.caps.mtu, false);
+        if self.protocol == protocol::TCP {
+            if let Some((mtu, searching)) = net.pmtu.get_to_search(self.remote, now) {
+                (self.mtu, self.searching) = (mtu.min(net.caps.mtu), searching);
+            }
+        } else if let Some(mtu) = net.pmtu.get(self.remote, now) {
+            self.mtu = mtu.min(net.caps.mtu);
+        }
         if let Some(known) = &net.last_path
             && known.leads(self.local, self.remote, self.protocol)
             && known.is_valid(net.epoch, now)
         {
-            *self = Self { mtu: self.mtu, ..known.clone() };
+            *self = Self { mtu: self.mtu, searching: self.searching, ..known.clone() };
             return Ok(());
         }
         self.epoch = net.epoch;
@@ -150,7 +166,7 @@ impl Path {
             (self.resolved, self.valid_until) = (true, Instant::FAR_FUTURE);
             return Ok(());
         }
-        let hop = net.routes.next_hop(&net.addresses, self.remote).ok_or(NoPath::NoRoute)?;
+        let hop = net.next_hop(self.remote, now).ok_or(NoPath::NoRoute)?;
         match net.resolve(hop, self.local, now, confirmed) {
             Resolved::Mac { mac, until } => {
                 self.fill(mac, net.caps.mac, net.ttl);

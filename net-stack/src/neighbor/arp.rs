@@ -22,6 +22,17 @@ impl Net {
             return;
         };
         let for_us = self.addresses.is_ours(arp.target_ip.into());
+        if self.is_tentative(true) {
+            // RFC 5227 section 2.1.1: any ARP packet [...] where the packet's 'sender IP address' is the address being probed for [...]; or any ARP
+            // Probe where the packet's 'target IP address' is, and the 'sender hardware address' is not the hardware address of [ours].
+            let probes = arp.sender_ip.is_unspecified() && for_us && arp.operation == Operation::Request;
+            let has = self.addresses.is_ours(arp.sender_ip.into());
+            if arp.sender_mac != self.caps.mac && (has || probes) {
+                let address = if has { arp.sender_ip } else { arp.target_ip };
+                self.found_duplicate(address.into(), Some(arp.sender_mac));
+            }
+            return;
+        }
         if self.addresses.is_ours(arp.sender_ip.into()) && arp.sender_mac != self.caps.mac {
             // RFC 5227 section 2.4: a conflict. We defend the address (b): keep it, and say so at most once per DEFEND_INTERVAL, so that
             // two that both defend do not do so for ever.

@@ -6,6 +6,8 @@ use hemi_queue::time::Instant;
 
 use crate::{cores::Told, frame::TxFrame, ip::Net, timer::Timer, wire::MacAddr};
 
+/// Of time.
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// RFC 4861 section 10: REACHABLE_TIME, DELAY_FIRST_PROBE_TIME, RETRANS_TIMER, MAX_UNICAST_SOLICIT.
 const REACHABLE: Duration = Duration::from_secs(30);
 const DELAY: Duration = Duration::from_secs(5);
@@ -116,6 +118,9 @@ impl Net {
     /// The MAC address of a station on the link, asked for if it is not known. `confirmed`: the transport has lately heard
     /// from beyond it.
     pub(crate) fn resolve(&mut self, hop: IpAddr, from: IpAddr, now: Instant, confirmed: bool) -> Resolved {
+        if self.is_tentative(hop.is_ipv4()) {
+            return self.resolve_later(hop, from, now);
+        }
         if let Some(mac) = fixed_mac(hop, |ip| self.addresses.iter().any(|c| c.broadcast() == Some(ip))) {
             return Resolved::Mac { mac, until: Instant::FAR_FUTURE };
         }
@@ -152,6 +157,48 @@ impl Net {
             }
             State::Delay { until } => Resolved::Mac { mac, until: until.max(now + RETRANS) },
             State::Probe { .. } => Resolved::Mac { mac, until: now + RETRANS },
+        }
+    }
+
+    /// Our own address is tentative (see `dad.rs`): frames wait, and the question with them.
+    #[cold]
+    fn resolve_later(&mut self, hop: IpAddr, from: IpAddr, now: Instant) -> Resolved {
+        if !self.neighbors.entries.contains_key(&hop) {
+            self.neighbors.make_room();
+            let state = State::Incomplete { tries: 0, waiting: Vec::new() };
+            let due = Instant::FAR_FUTURE;
+            let entry = Entry { state, mac: MacAddr::default(), from, learnt: now, used: now, due };
+            self.neighbors.entries.insert(hop, entry);
+        }
+        Resolved::Pending
+    }
+
+    /// Our addresses of a family may be used: ask for the neighbours that frames wait for.
+    pub(super) fn ask_what_waited(&mut self, v4: bool, now: Instant) {
+        let waits = |(ip, entry): (&IpAddr, &Entry)| {
+            let asks = matches!(entry.state, State::Incomplete { tries: 0, .. });
+            (asks && ip.is_ipv4() == v4).then_some(*ip)
+        };
+        let hops: Vec<IpAddr> = self.neighbors.entries.iter().filter_map(waits).collect();
+        for hop in hops {
+            let Some(Entry { from, state: State::Incomplete { waiting, .. }, .. }) =
+                self.neighbors.entries.remove(&hop)
+            else {
+                continue;
+            };
+            match self.resolve(hop, from, now, false) {
+                Resolved::Pending => {
+                    for frame in waiting {
+                        self.wait_for_neighbor(hop, frame, now);
+                    }
+                }
+                // A group's or everybody's address needs no question.
+                Resolved::Mac { mac, .. } => {
+                    for frame in waiting {
+                        self.send_to(mac, frame);
+                    }
+                }
+            }
         }
     }
 
@@ -247,13 +294,18 @@ impl Net {
             entry.state = State::Stale;
             entry.due = Instant::FAR_FUTURE;
         }
-        for mut frame in waiting {
-            let len = frame.head().len();
-            if let Some(dst) = frame.head_mut(len).first_chunk_mut() {
-                *dst = mac.0;
-            }
-            self.send_raw(frame);
+        for frame in waiting {
+            self.send_to(mac, frame);
         }
+    }
+
+    /// Send a frame that has waited for a neighbour's address.
+    fn send_to(&mut self, mac: MacAddr, mut frame: TxFrame) {
+        let len = frame.head().len();
+        if let Some(dst) = frame.head_mut(len).first_chunk_mut() {
+            *dst = mac.0;
+        }
+        self.send_raw(frame);
     }
 
     /// A neighbour answered a question of ours without telling its MAC address, or with another one that it says not to take.
@@ -298,6 +350,18 @@ impl Net {
         }
     }
 
+    /// Whether both are known to be one station.
+    pub(super) fn is_same_station(&self, one: IpAddr, other: IpAddr) -> bool {
+        let mac = |ip| {
+            self.neighbors
+                .entries
+                .get(&ip)
+                .filter(|e| !matches!(e.state, State::Incomplete { .. }))
+                .map(|e| e.mac)
+        };
+        mac(one).is_some_and(|one| mac(other) == Some(one))
+    }
+
     /// Whether frames wait for `ip`'s address.
     pub(super) fn is_incomplete(&self, ip: IpAddr) -> bool {
         self.neighbors.entries.get(&ip).is_some_and(|e| matches!(e.state, State::Incomplete { .. }))
@@ -325,6 +389,7 @@ impl Net {
             None => Vec::new(),
             Some(tries) if tries > TRIES => {
                 self.epoch = self.epoch.wrapping_add(1);
+                self.redirects.forget_hop(ip);
                 match self.neighbors.entries.remove(&ip).map(|e| e.state) {
                     Some(State::Incomplete { waiting, .. }) => {
                         self.counters.drop_tx_neighbor_unreachable += waiting.len() as u64;

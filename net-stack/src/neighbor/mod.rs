@@ -21,6 +21,9 @@
 
 mod arp;
 mod cache;
+mod dad;
 mod ndp;
 
 pub(crate) use cache::{Learnt, Neighbors, Resolved};
+pub use dad::Conflict;
+pub(crate) use dad::Detection;

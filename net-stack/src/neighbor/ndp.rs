@@ -18,14 +18,70 @@ impl Net {
         // by a router.
         let parsed = if header.hop_limit == 255 { Ndp::parse(message).ok() } else { None };
         match parsed {
+            Some(message) if self.is_tentative(false) => self.on_ndp_while_tentative(header, &message),
             Some(Ndp::Solicitation { target, source_mac }) => {
                 self.on_solicitation(header, target, source_mac, now);
             }
             Some(Ndp::Advertisement { target, target_mac, solicited, overrides, .. }) => {
                 self.on_advertisement(header, target, target_mac, solicited, overrides, now);
             }
+            Some(Ndp::Redirect { target, destination, target_mac }) => {
+                self.on_ndp_redirect(header, target, destination, target_mac, now);
+            }
             None => self.counters.drop_ndp_invalid += 1,
         }
+    }
+
+    /// > RFC 4861 section 8.1: IP Source Address is a link-local address. [...] The IP source address of the Redirect is the same as the current
+    /// > first-hop router for the specified ICMP Destination Address.
+    ///
+    /// A gateway may be configured by another address than its link-local one: then it must be the same station.
+    #[cold]
+    fn on_ndp_redirect(
+        &mut self,
+        header: &Ipv6Header,
+        target: Ipv6Addr,
+        destination: Ipv6Addr,
+        mac: Option<MacAddr>,
+        now: Instant,
+    ) {
+        let (src, to, via) = (IpAddr::V6(header.src), IpAddr::V6(destination), IpAddr::V6(target));
+        let hop = self.next_hop(to, now);
+        let from_gateway = hop.is_some_and(|hop| hop == src || self.is_same_station(hop, src));
+        if !header.src.is_unicast_link_local() || !from_gateway {
+            self.counters.drop_redirect_invalid += 1;
+            return;
+        }
+        // Section 8.3: "If the redirect contains a Target Link-Layer Address option, the host either creates or updates the Neighbor Cache entry".
+        if let Some(mac) = mac.filter(|_| !self.redirects.ignored) {
+            self.neighbor_seen(via, mac, Learnt::Question, now);
+        }
+        self.redirect(to, via, now);
+    }
+
+    /// > RFC 4862 section 5.4.3: If the source address of the Neighbor Solicitation is the unspecified address, the solicitation is from a node
+    /// > performing Duplicate Address Detection. If the solicitation is from another node, the tentative address is a duplicate and should not be
+    /// > used (by either node). Section 5.4.4, on a Neighbor Advertisement: If the target address is tentative [...], the tentative address is not unique.
+    #[cold]
+    fn on_ndp_while_tentative(&mut self, header: &Ipv6Header, message: &Ndp) {
+        let (target, station) = match *message {
+            Ndp::Solicitation { target, .. } if header.src.is_unspecified() => (target, None),
+            Ndp::Advertisement { target, target_mac, .. } => (target, target_mac),
+            // "[...] from a unicast address [...] the solicitation's sender is performing address resolution [...]; the solicitation should be
+            // silently ignored."
+            Ndp::Solicitation { .. } | Ndp::Redirect { .. } => return,
+        };
+        if self.addresses.is_ours(IpAddr::V6(target)) {
+            self.found_duplicate(IpAddr::V6(target), station);
+        }
+    }
+
+    /// RFC 4862 section 5.4.2: the Target Address set to the address being checked, the IP source is set to the unspecified address, and the IP
+    /// destination is set to the solicited-node multicast address of the target address.
+    pub(super) fn send_duplicate_solicitation(&mut self, target: Ipv6Addr) {
+        let dst = solicited_node(target);
+        let message = Ndp::Solicitation { target, source_mac: None };
+        self.send_ndp(Ipv6Addr::UNSPECIFIED, dst, multicast_mac(dst), &message, Instant::ZERO);
     }
 
     fn on_solicitation(

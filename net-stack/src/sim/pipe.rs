@@ -1,6 +1,6 @@
 //! [`Pipe`]: the shortest wire there is, for measuring a stack and nothing else.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+use std::{cell::RefCell, rc::Rc};
 
 use hemi_queue::{Buf, Pool, Wakeup, time::Instant};
 
@@ -10,7 +10,41 @@ use crate::{
     wire::MacAddr,
 };
 
-type Fifo = Rc<RefCell<VecDeque<Buf>>>;
+/// Frames that a direction holds.
+const RING: usize = 512;
+
+/// The frames on their way in one direction.
+struct Ring {
+    slots: Box<[Option<Buf>; RING]>,
+    first: usize,
+    len: usize,
+}
+
+impl Ring {
+    fn new() -> Self {
+        Self { slots: Box::new([const { None }; RING]), first: 0, len: 0 }
+    }
+
+    #[inline(always)]
+    fn is_full(&self) -> bool {
+        self.len == RING
+    }
+
+    /// There is room.
+    #[inline(always)]
+    fn push(&mut self, frame: Buf) {
+        self.slots[(self.first + self.len) % RING] = Some(frame);
+        self.len += 1;
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<Buf> {
+        let frame = self.slots[self.first % RING].take()?;
+        self.first += 1;
+        self.len -= 1;
+        Some(frame)
+    }
+}
 
 /// One end of a perfect link without delay: each frame is copied once, as DMA would, into a buffer of the receiver's pool.
 ///
@@ -18,16 +52,14 @@ type Fifo = Rc<RefCell<VecDeque<Buf>>>;
 pub struct Pipe {
     caps: Caps,
     pool: Pool,
-    incoming: Fifo,
-    outgoing: Fifo,
+    incoming: Rc<RefCell<Ring>>,
+    outgoing: Rc<RefCell<Ring>>,
 }
-
-const RING: usize = 512;
 
 impl Pipe {
     /// Both ends of a link with frames from `pool`. With `offload`, checksums are vouched for instead of being computed.
     pub fn pair(mtu: u16, offload: bool, pool: &Pool) -> [Self; 2] {
-        let fifos: [Fifo; 2] = std::array::from_fn(|_| Rc::new(RefCell::new(VecDeque::with_capacity(RING))));
+        let rings: [_; 2] = std::array::from_fn(|_| Rc::new(RefCell::new(Ring::new())));
         std::array::from_fn(|side| Self {
             caps: Caps {
                 mtu,
@@ -35,8 +67,8 @@ impl Pipe {
                 ..Caps::ethernet(MacAddr([2, 0, 0, 0, 0, side as u8 + 1]))
             },
             pool: pool.clone(),
-            incoming: fifos[side].clone(),
-            outgoing: fifos[1 - side].clone(),
+            incoming: rings[side].clone(),
+            outgoing: rings[1 - side].clone(),
         })
     }
 
@@ -54,13 +86,13 @@ impl Device for Pipe {
         self.caps
     }
 
-    #[inline]
+    #[inline(always)]
     fn rx_burst(&mut self, _: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {
         let checksum = if self.caps.tx_checksum { RxChecksum::Good } else { RxChecksum::Unknown };
         let mut incoming = self.incoming.borrow_mut();
         let mut n = 0;
         while n < max
-            && let Some(bytes) = incoming.pop_front()
+            && let Some(bytes) = incoming.pop()
         {
             frames.push(RxFrame { bytes, checksum, mark: 0 });
             n += 1;
@@ -68,17 +100,15 @@ impl Device for Pipe {
         Ok(n)
     }
 
-    #[inline]
+    #[inline(always)]
     fn tx_burst(&mut self, _: Instant, frames: &mut TxQueue) -> Result<usize, Gone> {
         let mut outgoing = self.outgoing.borrow_mut();
         let mut n = 0;
-        while outgoing.len() < RING {
+        while !outgoing.is_full() {
             let Some(frame) = frames.front() else { break };
             let Ok(mut copy) = self.pool.try_alloc(frame.len()) else { break };
-            if let Some(len) = frame.copy_to(copy.spare_mut()) {
-                copy.set_len(len);
-                outgoing.push_back(copy.freeze());
-            }
+            frame.put_into(&mut copy);
+            outgoing.push(copy.freeze());
             frames.discard();
             n += 1;
         }

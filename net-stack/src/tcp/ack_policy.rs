@@ -27,12 +27,12 @@ impl AckPolicy {
     }
 
     /// In-order data arrived: acknowledge when more than one full-sized segment's worth is owed, which is every second
-    /// segment at the latest, also when the peer's segments are not all full.
+    /// segment at the latest, also when the peer's segments are not all full. Returns when a delayed one is due, if it was not before.
     ///
     /// > RFC 9293 section 3.8.6.3 (SHLD-18, MUST-58, MUST-59): A TCP endpoint SHOULD implement a delayed ACK, but [...] the delay MUST be
     /// > less than 0.5 seconds, and in a stream of full-sized segments there SHOULD be an ACK for at least every second segment.
     #[inline]
-    pub(crate) fn on_data(&mut self, len: u32, segment: u32, now: Instant, timing: &Timing) {
+    pub(crate) fn on_data(&mut self, len: u32, segment: u32, now: Instant, timing: &Timing) -> Instant {
         self.pending += len;
         self.unanswered = true;
         self.full_size = self.full_size.max(segment);
@@ -40,7 +40,9 @@ impl AckPolicy {
             self.now = true;
         } else if self.due == Instant::FAR_FUTURE {
             self.due = now.plus_nanos(timing.delayed_ack);
+            return self.due;
         }
+        Instant::FAR_FUTURE
     }
 
     /// Something arrived that the peer must hear of at once: a hole, a duplicate, a FIN, a probe, an unacceptable segment.

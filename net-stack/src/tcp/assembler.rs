@@ -115,19 +115,23 @@ impl Assembler {
     }
 
     /// The next bytes in order.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Buf> {
-        let buf = if let Some(buf) = self.ready.pop_front() {
-            buf
-        } else {
-            let tail = self.tail.as_mut().filter(|t| !t.is_empty())?;
-            let n = tail.len();
-            let buf = tail.split_frozen(n);
-            if tail.capacity() < COMPACT / 4 {
-                self.tail = None;
-            }
-            buf
-        };
+        if let Some(buf) = self.ready.pop_front() {
+            self.ready_bytes -= buf.len();
+            return Some(buf);
+        }
+        if self.tail.is_none() { None } else { self.pop_tail() }
+    }
+
+    #[inline(never)]
+    fn pop_tail(&mut self) -> Option<Buf> {
+        let tail = self.tail.as_mut().filter(|t| !t.is_empty())?;
+        let n = tail.len();
+        let buf = tail.split_frozen(n);
+        if tail.capacity() < COMPACT / 4 {
+            self.tail = None;
+        }
         self.ready_bytes -= buf.len();
         Some(buf)
     }

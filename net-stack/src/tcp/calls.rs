@@ -14,7 +14,7 @@ use super::{
 use crate::{cores::Cores, ip::Net};
 
 /// A unit has fewer bytes than this: what is sent and not acknowledged must stay far below 2³¹ (RFC 9293 section 3.4).
-const MAX_UNIT: usize = 512 << 20;
+pub(super) const MAX_UNIT: usize = 512 << 20;
 
 impl Tcp {
     /// Listen at `at`; port 0 chooses one.
@@ -201,11 +201,32 @@ impl Tcp {
     /// Append a unit to a connection's send buffer.
     #[inline]
     pub(crate) fn push(&mut self, id: ConnId, unit: Sga) -> Result<(), (ConnError, Sga)> {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation)
+            && conn.is_known_calm()
+        {
+            let bytes = match unit.into_single() {
+                Ok(bytes) => bytes,
+                Err(unit) => return self.push_slowly(id, unit),
+            };
+            if !conn.has_room_for(bytes.len()) {
+                return self.push_slowly(id, bytes.into());
+            }
+            conn.push_within(bytes);
+            if !conn.dirty {
+                conn.dirty = true;
+                self.dirty.push_back(id.slot);
+            }
+            return Ok(());
+        }
+        self.push_slowly(id, unit)
+    }
+
+    #[inline(never)]
+    fn push_slowly(&mut self, id: ConnId, unit: Sga) -> Result<(), (ConnError, Sga)> {
         let Some(conn) = self.conns.named_mut(id.slot, id.generation) else {
             return Err((ConnError::Closed, unit));
         };
-        let calm = conn.is_known_calm();
-        if !calm {
+        if !conn.is_known_calm() {
             if let Err(error) = conn.may_push() {
                 return Err((error, unit));
             }
@@ -219,7 +240,7 @@ impl Tcp {
         }
         conn.push(unit);
         // Nothing but output follows from a push.
-        if !conn.dirty && (calm || conn.has_output()) {
+        if !conn.dirty && conn.has_output() {
             conn.dirty = true;
             self.dirty.push_back(id.slot);
         }
@@ -227,17 +248,24 @@ impl Tcp {
     }
 
     /// The next received bytes: `Ok(None)` when there are none now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&mut self, id: ConnId, now: Instant) -> Result<Option<Buf>, ConnError> {
-        let Some(conn) = self.conns.named_mut(id.slot, id.generation) else { return Err(ConnError::Closed) };
-        if let Some(buf) = conn.pop(now) {
+        if let Some(conn) = self.conns.named_mut(id.slot, id.generation)
+            && let Some(buf) = conn.pop()
+        {
             // All that can follow from a pop is that the peer must be told of the room.
-            if !conn.dirty && conn.must_acknowledge() {
+            if conn.popped(buf.len() as u32, now) && !conn.dirty && conn.must_acknowledge() {
                 conn.dirty = true;
                 self.dirty.push_back(id.slot);
             }
             return Ok(Some(buf));
         }
+        self.why_nothing(id)
+    }
+
+    #[inline(never)]
+    fn why_nothing(&mut self, id: ConnId) -> Result<Option<Buf>, ConnError> {
+        let Some(conn) = self.conns.named_mut(id.slot, id.generation) else { return Err(ConnError::Closed) };
         if conn.is_deferred() {
             // Who waits for the peer to speak first has nothing for the SYN to carry.
             conn.open_now();

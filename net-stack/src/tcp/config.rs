@@ -176,6 +176,7 @@ pub(crate) struct Timing {
     /// The least by which a retransmission timeout exceeds the round trip: G of RFC 6298, or up to 200 ms of the least timeout.
     pub(crate) rto_margin: u64,
     pub(crate) delayed_ack: u64,
+    pub(crate) pacing: bool,
 }
 
 impl Timing {
@@ -194,6 +195,7 @@ impl Timing {
             rto_max: nanos(config.rto_max),
             rto_margin: rto_min.clamp(Self::GRANULARITY, Self::MAX_MARGIN),
             delayed_ack: nanos(config.delayed_ack).min(Self::LONGEST_DELAY),
+            pacing: config.pacing,
         }
     }
 }

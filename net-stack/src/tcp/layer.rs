@@ -14,6 +14,7 @@ use super::{
     predicted::LastFlows,
     recv_window::RecvWindow,
     reset,
+    signals::{Signal, Signals},
     state::State,
     time_wait::{self, TimeWaits},
 };
@@ -78,7 +79,7 @@ pub(crate) struct Tcp {
     pub(super) listeners: Listeners,
     /// Connections with something to send, in the order in which they got it.
     pub(super) dirty: Fifo<u32>,
-    pub(super) events: Fifo<TcpEvent>,
+    pub(super) events: Signals,
     pub(super) challenge: TokenBucket,
     /// Cookies were sent lately: ACKs of unknown connections may be their answers.
     cookies_until: Instant,
@@ -104,7 +105,7 @@ impl Tcp {
             time_wait: TimeWaits::default(),
             listeners: Listeners::default(),
             dirty: Fifo::default(),
-            events: Fifo::default(),
+            events: Signals::default(),
             challenge: TokenBucket::new(per_second, std::time::Duration::from_secs(1) / per_second),
             cookies_until: Instant::ZERO,
             time_wait_armed: false,
@@ -195,7 +196,7 @@ impl Tcp {
         conn.disturb();
         if conn.events.0 != 0 && !conn.is_orphan() && !conn.signalled {
             conn.signalled = true;
-            self.events.push_back(TcpEvent::Connection(ConnId { slot, generation }, 0));
+            self.events.push_back(Signal::Connection(ConnId { slot, generation }));
         }
         if !conn.dirty && conn.has_output() {
             conn.dirty = true;
@@ -450,7 +451,7 @@ impl Tcp {
         listener.ready.push_back(ConnId { slot: conn_slot, generation: conn_generation });
         if !listener.signalled {
             listener.signalled = true;
-            self.events.push_back(TcpEvent::Acceptable(ListenerId { slot, generation }));
+            self.events.push_back(Signal::Listener(ListenerId { slot, generation }));
         }
         let name = Target::Connection(conn_slot);
         if !half.is_some_and(|half| self.demux.replace(hash, half, name)) {
@@ -563,12 +564,18 @@ impl Tcp {
     pub(crate) fn transmit(&mut self, net: &mut Net, now: Instant) {
         while let Some(slot) = self.dirty.pop_front() {
             let Some((generation, conn)) = self.conns.entry_mut(slot) else { continue };
-            let mut cx =
-                Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-            // The way of nearly every request and response; and of a SYN, or a FIN.
-            if conn.transmit_predicted(&mut cx) || conn.transmit_brief(&mut cx) {
+            // The way of nearly every request and response.
+            if conn.transmit_predicted(net, &self.timing, now) {
                 conn.dirty = false;
                 conn.arm(conn.predicted_deadline(), slot, generation, net);
+                continue;
+            }
+            let mut cx =
+                Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
+            // And that of a SYN, or a FIN.
+            if conn.transmit_brief(&mut cx) {
+                conn.dirty = false;
+                conn.arm(conn.deadline(), slot, generation, net);
                 continue;
             }
             let blocked = conn.transmit(&mut cx) == super::conn::Transmit::Blocked;
@@ -609,23 +616,25 @@ impl Tcp {
     }
 
     /// The next event, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_event(&mut self) -> Option<TcpEvent> {
         if self.events.is_empty() { None } else { self.next_event() }
     }
 
+    #[inline(never)]
     fn next_event(&mut self) -> Option<TcpEvent> {
-        loop {
-            match self.events.pop_front()? {
-                TcpEvent::Connection(id, _) => {
-                    let Some(conn) = self.conns.named_mut(id.slot, id.generation) else { continue };
-                    conn.signalled = false;
-                    let bits = conn.events.take();
-                    if bits != 0 {
-                        return Some(TcpEvent::Connection(id, bits));
+        while let Some(signal) = self.events.pop_front() {
+            match signal {
+                Signal::Connection(id) => {
+                    if let Some(conn) = self.conns.named_mut(id.slot, id.generation) {
+                        conn.signalled = false;
+                        let bits = conn.events.take();
+                        if bits != 0 {
+                            return Some(TcpEvent::Connection(id, bits));
+                        }
                     }
                 }
-                TcpEvent::Acceptable(id) => {
+                Signal::Listener(id) => {
                     if let Some(l) = self.listeners.slab.named_mut(id.slot, id.generation) {
                         l.signalled = false;
                         return Some(TcpEvent::Acceptable(id));
@@ -633,6 +642,7 @@ impl Tcp {
                 }
             }
         }
+        None
     }
 }
 

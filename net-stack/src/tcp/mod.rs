@@ -38,6 +38,7 @@ mod reset;
 mod rtt;
 mod sack_report;
 mod send_buffer;
+mod signals;
 mod snapshot;
 mod state;
 mod time_wait;

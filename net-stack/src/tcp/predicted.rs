@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use hemi_queue::{Buf, time::Instant};
 
 use super::{
-    Tcp, TcpEvent,
-    conn::{Brief, Cx, Segment},
+    Tcp,
+    conn::{Brief, Cx, Next, Segment},
     demux::{Target, Tuple},
     layer::ConnId,
+    signals::Signal,
 };
 use crate::{
     frame::{RxChecksum, RxFrame},
     ip::Net,
-    wire::{Ecn, Flow, Predicted, Shape, TcpHeader, TcpOptions},
+    wire::{Common, Ecn, Flow, Predicted, Shape, TcpHeader, TcpOptions},
 };
 
 /// The connections that the last predicted segments were for: in a burst, the next one is mostly for the same.
@@ -35,6 +36,43 @@ impl Tcp {
     /// may be answered, and neither is a group. Connections to ourselves take the ordinary way.
     #[inline(always)]
     pub(crate) fn on_predicted(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
+        let frame = self.on_common(frame, net, now)?;
+        self.on_uncommon(frame, net, now)
+    }
+
+    /// The narrower prediction: one layout, and just what is expected of a connection.
+    #[inline(always)]
+    fn on_common(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
+        let Some(common) = Common::of(&frame.bytes, net.caps.mac.0) else { return Some(frame) };
+        let flow = Flow { addresses: [common.addresses()], ports: common.ports() };
+        let Some(slot) = self.slot_of_v4(&flow) else { return Some(frame) };
+        let Some((generation, conn)) = self.conns.entry_mut(slot) else { return Some(frame) };
+        let next = Next {
+            seq: common.seq(),
+            ack: common.ack(),
+            window: common.window(),
+            stamp: Some(common.stamp()),
+            len: common.len(),
+        };
+        if !conn.predicts(&next) || !common.is_intact(frame.checksum == RxChecksum::Good) {
+            return Some(frame);
+        }
+        let end = frame.bytes.len();
+        let text = text_of(frame, (Common::HEAD, end), net);
+        let deadline = conn.on_predicted(&next, text, net, &self.timing, now);
+        conn.arm(deadline, slot, generation, net);
+        if conn.must_follow() {
+            self.follow(slot, net, now);
+        } else if conn.events.0 != 0 && !conn.signalled {
+            conn.signalled = true;
+            self.events.push_back(Signal::Connection(ConnId { slot, generation }));
+        }
+        None
+    }
+
+    /// The wider prediction.
+    #[inline(never)]
+    fn on_uncommon(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
         match Shape::of(&frame.bytes, net.caps.mac.0) {
             Shape::V4 => {
                 let verified = frame.checksum == RxChecksum::Good;
@@ -42,35 +80,26 @@ impl Tcp {
                     return self.on_opening(frame, Shape::V4, net, now);
                 };
                 let found = self.slot_of_v4(&seg.flow);
-                let Some(slot) = found.filter(|slot| self.expects(*slot, &seg)) else {
-                    return self.on_parsed(frame, &seg, found, tuple_of_v4, net, now);
+                let frame = match found {
+                    Some(slot) => self.take(frame, &seg, slot, net, now)?,
+                    None => frame,
                 };
-                self.take(frame, &seg, slot, net, now);
-                None
+                self.on_parsed(frame, &seg, found, tuple_of_v4, net, now)
             }
-            Shape::V6 => self.on_predicted_v6(frame, net, now),
+            Shape::V6 => {
+                let verified = frame.checksum == RxChecksum::Good;
+                let Some(seg) = Predicted::parse_v6(&frame.bytes, verified) else {
+                    return self.on_opening(frame, Shape::V6, net, now);
+                };
+                let found = self.slot_of_v6(&seg.flow);
+                let frame = match found {
+                    Some(slot) => self.take(frame, &seg, slot, net, now)?,
+                    None => frame,
+                };
+                self.on_parsed(frame, &seg, found, tuple_of_v6, net, now)
+            }
             Shape::Other => Some(frame),
         }
-    }
-
-    #[inline(never)]
-    fn on_predicted_v6(&mut self, frame: RxFrame, net: &mut Net, now: Instant) -> Option<RxFrame> {
-        let verified = frame.checksum == RxChecksum::Good;
-        let Some(seg) = Predicted::parse_v6(&frame.bytes, verified) else {
-            return self.on_opening(frame, Shape::V6, net, now);
-        };
-        let found = self.slot_of_v6(&seg.flow);
-        let Some(slot) = found.filter(|slot| self.expects(*slot, &seg)) else {
-            return self.on_parsed(frame, &seg, found, tuple_of_v6, net, now);
-        };
-        self.take(frame, &seg, slot, net, now);
-        None
-    }
-
-    /// Whether a segment is just what the connection in `slot` expects.
-    #[inline(always)]
-    fn expects<const WORDS: usize>(&mut self, slot: u32, seg: &Predicted<WORDS>) -> bool {
-        self.conns.get_mut(slot).is_some_and(|conn| conn.predicts(seg))
     }
 
     /// A segment that is not what the connection that was found for it expects, or is for none, but has been looked at as closely as the
@@ -89,7 +118,7 @@ impl Tcp {
             && seg.text.0 == seg.text.1
             && self.on_brief(slot, &seg.brief(), net, now)
         {
-            drop(text_of(frame, seg, net));
+            drop(text_of(frame, seg.text, net));
             return None;
         }
         let tuple = tuple_of(&seg.flow);
@@ -112,7 +141,7 @@ impl Tcp {
         };
         let options = TcpOptions { timestamps: seg.timestamps, ..TcpOptions::default() };
         let ecn = Ecn::from_bits(seg.ecn);
-        let mut segment = Segment { header, options, payload: text_of(frame, seg, net), ecn };
+        let mut segment = Segment { header, options, payload: text_of(frame, seg.text, net), ecn };
         self.dispatch(target, hash, &tuple, &mut segment, net, now);
         None
     }
@@ -134,8 +163,8 @@ impl Tcp {
         true
     }
 
-    /// Let a connection have the segment that it expects.
-    #[inline(always)]
+    /// Let a connection have the segment, if it is just what it expects; else give the frame back.
+    #[inline(never)]
     fn take<const WORDS: usize>(
         &mut self,
         frame: RxFrame,
@@ -143,26 +172,36 @@ impl Tcp {
         slot: u32,
         net: &mut Net,
         now: Instant,
-    ) {
+    ) -> Option<RxFrame> {
+        let Some((generation, conn)) = self.conns.entry_mut(slot) else { return Some(frame) };
+        let Some(next) = Next::of(seg).filter(|next| conn.predicts(next)) else { return Some(frame) };
+        let text = text_of(frame, seg.text, net);
+        let deadline = conn.on_predicted(&next, text, net, &self.timing, now);
+        conn.arm(deadline, slot, generation, net);
+        self.follow(slot, net, now);
+        None
+    }
+
+    /// A segment was taken in that is to be acknowledged at once, before the next frame of the burst is looked at, or that lets more be sent,
+    /// or that somebody waits for.
+    #[inline(never)]
+    fn follow(&mut self, slot: u32, net: &mut Net, now: Instant) {
         let Some((generation, conn)) = self.conns.entry_mut(slot) else { return };
-        let text = text_of(frame, seg, net);
-        let mut cx =
-            Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
-        conn.on_predicted(seg, text, &mut cx);
-        // What must be acknowledged at once is, before the next frame of the burst is looked at.
-        if conn.must_acknowledge() && !conn.acknowledge_predicted(&mut cx) {
+        if conn.must_acknowledge() && !conn.acknowledge_predicted(net, now) {
+            let mut cx =
+                Cx { now, net, config: &self.config, timing: &self.timing, challenge: &mut self.challenge };
             conn.transmit(&mut cx);
+            conn.arm(conn.deadline(), slot, generation, net);
         }
         // The same as `settle`, of which the half about the end of a connection can't apply.
         if conn.events.0 != 0 && !conn.signalled {
             conn.signalled = true;
-            self.events.push_back(TcpEvent::Connection(ConnId { slot, generation }, 0));
+            self.events.push_back(Signal::Connection(ConnId { slot, generation }));
         }
         if !conn.dirty && (!conn.nothing_to_send() || conn.must_acknowledge()) {
             conn.dirty = true;
             self.dirty.push_back(slot);
         }
-        conn.arm(conn.predicted_deadline(), slot, generation, net);
     }
 
     /// The slot of the connection that a flow belongs to.
@@ -193,13 +232,13 @@ impl Tcp {
 
 /// The text of a segment, whose frame is counted now that somebody takes it.
 #[inline(always)]
-fn text_of<const WORDS: usize>(frame: RxFrame, seg: &Predicted<WORDS>, net: &mut Net) -> Buf {
+fn text_of(frame: RxFrame, (start, end): (usize, usize), net: &mut Net) -> Buf {
     net.counters.rx_frames += 1;
     net.counters.rx_bytes += frame.bytes.len() as u64;
     net.counters.tcp_segments_received += 1;
     let mut text = frame.bytes;
-    text.truncate(seg.text.1);
-    text.advance(seg.text.0);
+    text.truncate(end);
+    text.advance(start);
     text
 }
 

@@ -65,6 +65,12 @@ impl RecvWindow {
         self.edge
     }
 
+    /// Whether `len` bytes from `next` on, which is not behind the edge, fit.
+    #[inline(always)]
+    pub(crate) fn holds(&self, next: Seq, len: u32) -> bool {
+        len as i32 <= self.edge.since(next) as i32
+    }
+
     /// The peer's FIN took a sequence number, and no room: the window is what it was.
     pub(crate) fn fin_taken(&mut self) {
         self.edge += 1;
@@ -103,14 +109,20 @@ impl RecvWindow {
         field as u16
     }
 
+    /// Whether the peer has half a window left or less: only then can [`wants_update`](Self::wants_update) be.
+    #[inline(always)]
+    pub(crate) fn is_half_used(&self, next: Seq) -> bool {
+        self.edge.saturating_since(next) <= self.limit / 2
+    }
+
     /// Whether the application has taken so much that the peer should be told at once: it has less than half a window left, and
     /// the edge would move by a worthwhile amount.
     #[inline]
     pub(crate) fn wants_update(&self, next: Seq, held: u32, mss: u32) -> bool {
-        let left = self.edge.saturating_since(next);
-        if left > self.limit / 2 {
+        if !self.is_half_used(next) {
             return false;
         }
+        let left = self.edge.saturating_since(next);
         let gain = self.possible_edge(next, held).saturating_since(self.edge);
         gain >= (self.limit / 2).min(if left < mss { mss } else { self.limit / 4 }).max(1)
     }

@@ -66,8 +66,9 @@ impl SendBuffer {
         }
     }
 
+    /// The same for one buffer.
     #[inline(always)]
-    fn append_one(&mut self, bytes: Buf) {
+    pub(crate) fn append_one(&mut self, bytes: Buf) {
         if !bytes.is_empty() {
             let len = bytes.len() as u32;
             self.chunks.push_back(Chunk { at: self.end, bytes });
@@ -76,8 +77,19 @@ impl SendBuffer {
     }
 
     /// Bytes before `una` are acknowledged: let them go.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acknowledge(&mut self, una: Seq) {
+        // A request that was answered: all of it, in one buffer.
+        if una == self.end && self.chunks.has_one() {
+            self.start = una;
+            drop(self.chunks.take_one());
+        } else {
+            self.acknowledge_some(una);
+        }
+    }
+
+    #[inline(never)]
+    fn acknowledge_some(&mut self, una: Seq) {
         if !una.after(self.start) {
             return;
         }
@@ -100,6 +112,19 @@ impl SendBuffer {
     /// The bytes from `from` on, at most `len` of them, sharing the memory.
     #[inline]
     pub(crate) fn slice(&self, from: Seq, len: usize) -> Sga {
+        // Nearly always it lies in the buffer that was pushed last.
+        if len > 0
+            && let Some(last) = self.chunks.back().filter(|last| last.at.at_or_before(from))
+            && let skip = from.since(last.at) as usize
+            && let Some(part) = last.bytes.get(skip..skip + len)
+        {
+            return Sga::from(part);
+        }
+        self.slice_across(from, len)
+    }
+
+    #[inline(never)]
+    fn slice_across(&self, from: Seq, len: usize) -> Sga {
         let mut out = Sga::new();
         let mut left = len.min(self.end.saturating_since(from) as usize);
         if left == 0 || from.before(self.start) {

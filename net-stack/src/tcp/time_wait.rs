@@ -218,7 +218,8 @@ impl TimeWaits {
         if flags.has(Flags::RST) {
             return Verdict::Done;
         }
-        if flags.has(Flags::SYN) && !flags.has(Flags::ACK) {
+        // One with a FIN as well opens nothing anywhere, and must not end what is remembered here.
+        if flags.has(Flags::SYN) && !flags.any(Flags::ACK | Flags::FIN) {
             let beyond = seg.header.seq.after(r.rcv_nxt);
             // RFC 6191 section 2: what opens a new incarnation; anything else is an old duplicate.
             let opens = match (r.recent(), seg.options.timestamps.filter(|_| cx.config.timestamps)) {

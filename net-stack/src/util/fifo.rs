@@ -31,6 +31,18 @@ impl<T> Fifo<T> {
         self.first.is_none()
     }
 
+    /// Whether there is one and only one.
+    #[inline(always)]
+    pub(crate) fn has_one(&self) -> bool {
+        self.first.is_some() && self.rest.as_ref().is_none_or(|rest| rest.is_empty())
+    }
+
+    /// Take the only one out ([`has_one`](Self::has_one)).
+    #[inline(always)]
+    pub(crate) fn take_one(&mut self) -> Option<T> {
+        self.first.take()
+    }
+
     /// Whether it is empty and has no memory of its own.
     #[inline]
     pub(crate) fn is_bare(&self) -> bool {

@@ -18,6 +18,14 @@ impl TokenBucket {
         Self { interval, burst, tokens: burst, last: Instant::ZERO }
     }
 
+    /// Be one of `n` that grant as much together as one has granted alone.
+    pub(crate) fn share(&mut self, n: u32) {
+        let n = n.max(1);
+        self.burst = (self.burst / n).max(1);
+        self.interval *= n;
+        self.tokens = self.tokens.min(self.burst);
+    }
+
     /// Take a token, if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let interval = self.interval.as_nanos().max(1) as u64;

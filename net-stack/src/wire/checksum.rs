@@ -129,8 +129,8 @@ impl Sum {
     /// Whether a message that was summed with its checksum field in place is intact.
     #[inline]
     pub fn is_intact(self) -> bool {
-        // Folding is division with remainder by 2^16 - 1, of which 2^16, 2^32 and 2^64 leave 1; and only zeroes sum to zero.
-        self.acc != 0 && self.acc.is_multiple_of(0xffff)
+        // Only zeroes sum to zero; any other multiple of 2^16 - 1 folds to it.
+        fold(self.acc) == 0xffff
     }
 }
 

@@ -66,6 +66,9 @@ pub mod unreachable {
 }
 
 impl IcmpV4 {
+    /// The type of a Redirect: a gateway tells of a better one, and quotes the packet.
+    pub const REDIRECT: u8 = 5;
+
     /// Bytes of header; the quote or the echo's data follows.
     pub const LEN: usize = 8;
 

@@ -11,6 +11,7 @@
 //! | [`ipv4`], [`ipv6`] | RFC 791, RFC 8200 and its extension headers |
 //! | [`icmpv4`], [`icmpv6`], [`ndp`] | RFC 792, RFC 4443, RFC 4861 |
 //! | [`udp`], [`tcp`], [`tcp_options`], [`fast_open`] | RFC 768, RFC 9293, RFC 2018, RFC 7323, RFC 5482, RFC 7413 |
+//! | `common` | all of Ethernet, IPv4 and TCP at once, when they have the one layout that most segments have |
 //! | `predicted`, `opening` | all of Ethernet, IP and TCP in one pass, when they are as expected |
 //! | [`checksum`], [`seq`] | RFC 1071 and 1624, sequence numbers modulo 2³² |
 //!
@@ -18,6 +19,7 @@
 
 pub mod arp;
 pub mod checksum;
+pub(crate) mod common;
 pub mod ethernet;
 pub mod fast_open;
 pub mod icmpv4;
@@ -35,6 +37,7 @@ mod tests;
 pub mod udp;
 
 pub use checksum::Sum;
+pub(crate) use common::Common;
 pub use ethernet::{EtherType, EthernetHeader, MacAddr};
 pub use fast_open::{Cookie, FastOpen};
 pub use ipv4::Ipv4Header;

@@ -1,4 +1,4 @@
-//! Neighbour discovery for IPv6 (RFC 4861): solicitations and advertisements. Routers and redirects are deliberately
+//! Neighbour discovery for IPv6 (RFC 4861): solicitations, advertisements, redirects. What routers advertise is deliberately
 //! absent: addresses and routes are configured.
 
 use std::net::Ipv6Addr;
@@ -28,6 +28,15 @@ pub enum Ndp {
         /// Overrides what is in the cache.
         overrides: bool,
     },
+    /// Packets for `destination` should go by `target`: a better router, or the destination itself, which is on the link.
+    Redirect {
+        /// The better first hop.
+        target: Ipv6Addr,
+        /// Of which destination.
+        destination: Ipv6Addr,
+        /// The target's MAC address, if the router knows it.
+        target_mac: Option<MacAddr>,
+    },
 }
 
 impl Ndp {
@@ -35,10 +44,12 @@ impl Ndp {
     pub const SOLICITATION: u8 = 135;
     /// ICMPv6 type of an advertisement.
     pub const ADVERTISEMENT: u8 = 136;
+    /// ICMPv6 type of a redirect.
+    pub const REDIRECT: u8 = 137;
     /// Bytes that [`emit`](Self::emit) writes at most.
-    pub const MAX_LEN: usize = 32;
+    pub const MAX_LEN: usize = 48;
 
-    /// The message in `bytes`, an ICMPv6 message of type 135 or 136 whose checksum was verified.
+    /// The message in `bytes`, an ICMPv6 message of type 135 to 137 whose checksum was verified.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let head = prefix::<24>(bytes)?;
         if head[1] != 0 {
@@ -49,6 +60,9 @@ impl Ndp {
         let target = Ipv6Addr::from(octets);
         if target.is_multicast() {
             return Err(Malformed::Field);
+        }
+        if head[0] == Self::REDIRECT {
+            return Self::parse_redirect(bytes, target);
         }
         let option = |kind| link_layer_option(&bytes[24..], kind);
         match head[0] {
@@ -64,6 +78,20 @@ impl Ndp {
         }
     }
 
+    /// > RFC 4861 section 8.1: ICMP length (derived from the IP length) is 40 or more octets. [...] The ICMP Destination Address field in the redirect
+    /// > message does not contain a multicast address. The ICMP Target Address is either a link-local address (when redirected to a router) or
+    /// > the same as the ICMP Destination Address (when redirected to the on-link destination).
+    fn parse_redirect(bytes: &[u8], target: Ipv6Addr) -> Result<Self, Malformed> {
+        let head = prefix::<40>(bytes)?;
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&head[24..]);
+        let destination = Ipv6Addr::from(octets);
+        if destination.is_multicast() || !(target.is_unicast_link_local() || target == destination) {
+            return Err(Malformed::Field);
+        }
+        Ok(Self::Redirect { target, destination, target_mac: link_layer_option(&bytes[40..], 2)? })
+    }
+
     /// Write it; `pseudo` sums the pseudo-header for this address pair and the length given back by
     /// [`wire_len`](Self::wire_len).
     pub fn emit(&self, out: &mut [u8; Self::MAX_LEN], pseudo: Sum) -> usize {
@@ -74,14 +102,20 @@ impl Ndp {
                 let flags = u8::from(router) << 7 | u8::from(solicited) << 6 | u8::from(overrides) << 5;
                 (Self::ADVERTISEMENT, flags, target, 2, target_mac)
             }
+            Self::Redirect { target, target_mac, .. } => (Self::REDIRECT, 0, target, 2, target_mac),
         };
         out[0] = kind;
         out[4] = flags;
         out[8..24].copy_from_slice(&target.octets());
+        let mut end = 24;
+        if let Self::Redirect { destination, .. } = self {
+            out[24..40].copy_from_slice(&destination.octets());
+            end = 40;
+        }
         if let Some(mac) = mac {
-            out[24] = option;
-            out[25] = 1;
-            out[26..32].copy_from_slice(&mac.0);
+            out[end] = option;
+            out[end + 1] = 1;
+            out[end + 2..end + 8].copy_from_slice(&mac.0);
         }
         let len = self.wire_len();
         let sum = pseudo.bytes(&out[..len]).finish();
@@ -94,6 +128,13 @@ impl Ndp {
         match self {
             Self::Solicitation { source_mac: mac, .. } | Self::Advertisement { target_mac: mac, .. } => {
                 if mac.is_some() { 32 } else { 24 }
+            }
+            Self::Redirect { target_mac: mac, .. } => {
+                if mac.is_some() {
+                    48
+                } else {
+                    40
+                }
             }
         }
     }

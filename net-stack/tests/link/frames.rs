@@ -163,6 +163,19 @@ pub(crate) fn ping(src: &str, dst: &str, data: &[u8]) -> Frame {
     ipv4(src, dst, protocol::ICMP, &echo4(data))
 }
 
+/// An ICMP Redirect: "Send what you send from `from` to `to` by `via`."
+pub(crate) fn redirect(src: &str, from: &str, to: &str, via: &str) -> Frame {
+    let octets = |ip: &str| ip.parse::<std::net::Ipv4Addr>().unwrap().octets();
+    let (_, _, quote) = ipv4(from, to, protocol::UDP, &[0; 8]);
+    let mut message = vec![0; 8];
+    let [a, b, c, d] = octets(via);
+    let body = Sum::new().bytes(&[a, b, c, d]).bytes(&quote[..Ipv4Header::LEN + 8]);
+    IcmpV4::Other { kind: 5, code: 1 }.emit(message.first_chunk_mut().unwrap(), body);
+    message[4..8].copy_from_slice(&octets(via));
+    message.extend(&quote[..Ipv4Header::LEN + 8]);
+    ipv4(src, OURS, protocol::ICMP, &message)
+}
+
 pub(crate) fn echo4(data: &[u8]) -> Vec<u8> {
     let mut body = vec![0; 8];
     let request = IcmpV4::EchoRequest { ident: 7, seq: 9 };

@@ -22,12 +22,18 @@ pub(crate) struct Link {
 impl Link {
     /// A host with 10.99.0.1/16 and fd99::1/64 that has said who it is, and knows nobody.
     pub(crate) fn new() -> Self {
-        let addresses = ["10.99.0.1/16", "fd99::1/64"].map(|c| c.parse().expect("valid"));
-        let config = StackConfig::with_addresses(addresses);
-        let stack = Stack::new(config, Caps::ethernet(OUR_MAC), Pool::new().expect("memory"), 5);
-        let mut link = Self { stack, now: Instant::ZERO + Duration::from_secs(100) };
+        let mut link = Self::with(|_| {});
         link.collect();
         link
+    }
+
+    /// One with other settings, that has not begun yet.
+    pub(crate) fn with(change: impl FnOnce(&mut StackConfig)) -> Self {
+        let addresses = ["10.99.0.1/16", "fd99::1/64"].map(|c| c.parse().expect("valid"));
+        let mut config = StackConfig::with_addresses(addresses);
+        change(&mut config);
+        let stack = Stack::new(config, Caps::ethernet(OUR_MAC), Pool::new().expect("memory"), 5);
+        Self { stack, now: Instant::ZERO + Duration::from_secs(100) }
     }
 
     /// One that knows the station, by both families.

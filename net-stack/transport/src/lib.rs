@@ -25,6 +25,8 @@
 //! |---|---|
 //! | `ip=10.77.0.2/24` | an address and its network, IPv4 or IPv6; repeatable, at least one |
 //! | `gw=10.77.0.1` | the default route, once for each family |
+//! | `redirects=off` | ignore what our gateways tell of better first hops; by default it is followed |
+//! | `dad=1` | ask whether anybody has our addresses before they are used: a second for IPv6, some five for IPv4; by default they are only announced and defended |
 //! | `cc=cubic` | congestion control: `cubic` (default), `newreno`, `dctcp` |
 //! | `rto_min=1s` | the least retransmission timeout; down to `1ms` on fast networks |
 //! | `delayed_ack=40ms`, `time_wait=60s` | how long an acknowledgement may wait, how long a closed connection is remembered |

@@ -11,6 +11,12 @@ use crate::values::{Flag, Size};
 pub(crate) fn stack(uri: &Uri, caps: &Caps) -> Result<StackConfig, UriError> {
     let mut config = StackConfig::with_addresses(addresses(uri, caps.mac)?);
     config.routes = routes(uri, &config.addresses)?;
+    if let Some(Flag(on)) = uri.take("redirects")? {
+        config.redirects = on;
+    }
+    if let Some(Flag(on)) = uri.take("dad")? {
+        config.detect_duplicates = on;
+    }
     tcp(uri, &mut config.tcp)?;
     if config.tcp.recv_buffer_max < usize::from(caps.mtu) {
         return Err(uri.error("`rcvbuf` is less than one packet; make it 64K or more"));
@@ -135,12 +141,12 @@ mod tests {
     fn everything_that_can_be_said() {
         let config = parse(
             "tap:x?ip=10.0.0.2/24&ip=fd00::2/64&gw=10.0.0.1&gw=fd00::1&cc=newreno&rto_min=5ms&time_wait=1s&ecn&pacing=on\
-             &sndbuf=2M&rcvbuf=64K&delayed_ack=1ms&fast_open=100",
+             &sndbuf=2M&rcvbuf=64K&delayed_ack=1ms&dad=1&redirects=off&fast_open=100",
         )
         .unwrap();
         let addresses: Vec<_> = config.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.0.0.2/24", "fd00::2/64", "fe80::ff:fe00:1/64"]);
-        assert_eq!(config.routes.len(), 2);
+        assert_eq!((config.routes.len(), config.detect_duplicates, config.redirects), (2, true, false));
         let tcp = &config.tcp;
         assert_eq!((tcp.congestion, tcp.ecn, tcp.pacing), (Algorithm::NewReno, true, true));
         assert_eq!((tcp.rto_min, tcp.time_wait), (Duration::from_millis(5), Duration::from_secs(1)));
@@ -160,7 +166,7 @@ mod tests {
             ("tap:x?ip=10.0.0.2/24&cc=bbr", "cubic"),
             ("tap:x?ip=10.0.0.2/24&rto_min=10us", "between 1ms and 60s"),
             ("tap:x?ip=10.0.0.2/24&sndbuf=1", "between 4K and 1G"),
-            ("tap:x?ip=10.0.0.2/24&speed=9", "knows: cc, delayed_ack, ecn, fast_open, gw, ip, pacing"),
+            ("tap:x?ip=10.0.0.2/24&speed=9", "knows: cc, dad, delayed_ack, ecn, fast_open, gw, ip, pacing"),
         ] {
             let why = parse(bad).unwrap_err();
             assert!(why.contains(says), "{bad}: {why}");

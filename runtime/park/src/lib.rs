@@ -17,6 +17,7 @@
 //! |---|---|
 //! | the handshake between sleeper and wakers | `unpark.rs` |
 //! | the ring: set-up, submission, one cheap look per idle turn | `ring.rs` |
+//! | files and memory that the kernel was told of once | `registered.rs` |
 //! | who gets which completion, and memory that must outlive an operation | `dispatch.rs` |
 //! | descriptors that end a sleep | `watch.rs` (ring), `epoll.rs` |
 //!
@@ -25,6 +26,7 @@
 
 mod dispatch;
 mod epoll;
+mod registered;
 mod ring;
 mod sync;
 mod unpark;

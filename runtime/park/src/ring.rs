@@ -17,6 +17,7 @@ use io_uring::{EnterFlags, IoUring, Parameters, Submitter, cqueue, squeue, types
 
 use crate::{
     dispatch::{Handler, HandlerId, Handlers, MAX_HANDLERS, OWN},
+    registered::Registered,
     watch::Watches,
 };
 
@@ -40,6 +41,7 @@ pub struct Ring {
     no_iowait: bool,
     in_flight: Box<[Cell<u32>; MAX_HANDLERS]>,
     total: Cell<usize>,
+    registered: Registered,
 }
 
 impl Ring {
@@ -63,6 +65,7 @@ impl Ring {
             no_iowait,
             in_flight: Box::new([const { Cell::new(0) }; MAX_HANDLERS]),
             total: Cell::new(0),
+            registered: Registered::default(),
         })
     }
 
@@ -82,7 +85,12 @@ impl Ring {
         self.uring.params()
     }
 
-    /// For registrations (files, buffers, buffer rings). Do not submit through it.
+    pub(crate) fn registered(&self) -> &Registered {
+        &self.registered
+    }
+
+    /// For registrations of buffer rings and probes; for files and memory see [`register_file`](Self::register_file). Do not submit
+    /// through it.
     pub fn registrar(&self) -> Submitter<'_> {
         self.uring.submitter()
     }

@@ -11,12 +11,14 @@
 //! | [`time`] | the turn's clock as a plain number |
 //! | [`wheel`] | timers on that clock |
 //! | [`sum`] | the sum under the Internet checksum |
+//! | [`crc`] | CRC32C, the checksum of log records |
 //!
 //! It depends on nothing above it: no executor, no device, no clock, no random source. What drives these types
 //! (the turn) is in the `hemi` crate; what completes them is in the drivers.
 
 mod assemble;
 pub mod buf;
+pub mod crc;
 mod error;
 mod op;
 mod pop;

@@ -13,6 +13,12 @@ pub enum Op {
     Accept,
     /// Establish a connection.
     Connect,
+    /// Read the peer's memory (RDMA).
+    Read,
+    /// Write the peer's memory (RDMA).
+    Write,
+    /// Change a word of the peer's memory (RDMA).
+    Atomic,
 }
 
 /// The result of a completed operation, delivered with the wake: never "ready, now ask again".
@@ -30,6 +36,12 @@ pub enum Completion {
     Accepted(Option<Qd>),
     /// The connection is established.
     Connected,
+    /// The bytes that were in the peer's memory.
+    Read(Sga),
+    /// Everything is in the peer's memory.
+    Written,
+    /// What the word in the peer's memory was before.
+    Word(u64),
 }
 
 impl Completion {
@@ -40,6 +52,9 @@ impl Completion {
             Self::Popped(_) | Self::PoppedFrom(..) => Op::Pop,
             Self::Accepted(_) => Op::Accept,
             Self::Connected => Op::Connect,
+            Self::Read(_) => Op::Read,
+            Self::Written => Op::Write,
+            Self::Word(_) => Op::Atomic,
         }
     }
 }
@@ -58,6 +73,9 @@ mod tests {
             (Completion::PoppedFrom(Sga::new(), from), Op::Pop),
             (Completion::Accepted(Some(Qd::new(0, 0))), Op::Accept),
             (Completion::Connected, Op::Connect),
+            (Completion::Read(Sga::new()), Op::Read),
+            (Completion::Written, Op::Write),
+            (Completion::Word(7), Op::Atomic),
         ];
         for (completion, op) in all {
             assert_eq!(completion.op(), op);

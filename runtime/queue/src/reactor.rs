@@ -46,6 +46,12 @@ pub trait Reactor {
     /// How this reactor wakes a parked core.
     fn wakeup(&self) -> Wakeup;
 
+    /// What it waits for right now is done by a thread of this machine, in the kernel or not, which a spinning core may keep from
+    /// running: rather sleep than spin.
+    fn yields_core(&self) -> bool {
+        false
+    }
+
     /// The core is about to sleep: arm interrupts, flush what was deferred. `Busy` vetoes the sleep.
     fn prepare_park(&self) -> Progress {
         Progress::Idle

@@ -30,6 +30,8 @@ pub(crate) struct Spin {
     most: Duration,
     limit: Duration,
     idle_since: Option<Instant>,
+    /// The last verdict was one about yielding.
+    yielded: bool,
 }
 
 /// Shorter spins are not worth their first look at the clock.
@@ -50,7 +52,7 @@ impl Spin {
     /// `most` bounds the spin; `alone` says that there is one core only, so that spinning keeps the others off it.
     pub(crate) fn new(policy: Idle, most: Duration, alone: bool) -> Self {
         let most = if alone { Duration::ZERO } else { most };
-        Self { policy, most, limit: most.min(FIRST), idle_since: None }
+        Self { policy, most, limit: most.min(FIRST), idle_since: None, yielded: false }
     }
 
     /// The turn did something.
@@ -69,11 +71,13 @@ impl Spin {
         }
     }
 
-    /// The turn did nothing.
-    pub(crate) fn idle(&mut self, now: Instant) -> Verdict {
+    /// The turn did nothing. `yields`: what is waited for may want this core; nothing is learned from such a sleep.
+    pub(crate) fn idle(&mut self, now: Instant, yields: bool) -> Verdict {
+        self.yielded = yields;
         match self.policy {
             Idle::Busy => Verdict::Spin,
             Idle::Park => Verdict::Park,
+            Idle::Adaptive if yields => Verdict::Park,
             Idle::Adaptive if self.limit < LEAST => Verdict::Park,
             Idle::Adaptive => {
                 let since = *self.idle_since.get_or_insert(now);
@@ -85,6 +89,9 @@ impl Spin {
     /// A park ended after `slept`.
     pub(crate) fn parked(&mut self, slept: Duration) {
         self.idle_since = None;
+        if std::mem::take(&mut self.yielded) {
+            return;
+        }
         let would_have = self.limit.max(FIRST) * 2;
         self.limit = if slept <= would_have.min(self.most) {
             would_have.min(self.most)
@@ -93,5 +100,35 @@ impl Spin {
         } else {
             self.limit
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn us(us: u64) -> Duration {
+        Duration::from_micros(us)
+    }
+
+    #[test]
+    fn what_may_want_the_core_gets_it_and_teaches_nothing() {
+        let (start, most) = (Instant::ZERO, us(1000));
+        let mut spin = Spin::new(Idle::Adaptive, most, false);
+        assert_eq!(spin.idle(start, false), Verdict::Spin);
+        assert_eq!(spin.idle(start, true), Verdict::Park);
+        let before = spin.limit;
+        for slept in [us(1), us(50), us(5000)] {
+            assert_eq!(spin.idle(start, true), Verdict::Park);
+            spin.parked(slept);
+            assert_eq!(spin.limit, before);
+        }
+        // The next wait is one of the ordinary kind again.
+        assert_eq!(spin.idle(start, false), Verdict::Spin);
+        assert_eq!(spin.idle(start + before, false), Verdict::Park);
+        spin.parked(us(5000));
+        assert_eq!(spin.limit, before / 2);
+        // Who wants to spin in any case does.
+        assert_eq!(Spin::new(Idle::Busy, most, false).idle(start, true), Verdict::Spin);
     }
 }

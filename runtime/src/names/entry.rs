@@ -9,6 +9,7 @@ use std::{
 };
 
 use hemi_queue::{Error, Op, Qd, Result, Sga, Token, Waiter, transport::Endpoint};
+use hemi_verbs::OneSidedOp;
 use slab::Slab;
 
 use super::{
@@ -109,7 +110,7 @@ impl Entry {
         match op {
             Op::Connect => self.pump.borrow_mut().connects.push_back(token),
             Op::Accept => self.pump.borrow_mut().pops.push_back((op, token)),
-            Op::Pop | Op::Push => self.pump.borrow_mut().pops.push_back((Op::Pop, token)),
+            _ => self.pump.borrow_mut().pops.push_back((Op::Pop, token)),
         }
         if op != Op::Connect {
             self.pops.set(self.pops.get() + 1);
@@ -126,6 +127,23 @@ impl Entry {
             .pushes
             .push_back(pump::Job { token, state: pump::PushState::Unsent(unit, to) });
         self.pushes.set(self.pushes.get() + 1);
+        self.start(&core);
+        Ok(QToken::new(token, core.names.runtime))
+    }
+
+    /// Submit a one-sided operation, which `begin` begins.
+    pub(crate) fn submit_reach(
+        self: &Rc<Self>,
+        begin: impl FnOnce() -> Result<OneSidedOp>,
+    ) -> Result<QToken> {
+        let (core, token) = self.new_token()?;
+        match begin() {
+            Ok(reach) => self.pump.borrow_mut().reaches.push_back((token, reach)),
+            Err(error) => {
+                core.names.tokens.end(token, Error::Cancelled);
+                return Err(error);
+            }
+        }
         self.start(&core);
         Ok(QToken::new(token, core.names.runtime))
     }
@@ -169,6 +187,9 @@ impl Entry {
         }
         let unit = {
             let mut pump = self.pump.borrow_mut();
+            if pump.reaches.iter().any(|(reach, _)| *reach == token) {
+                return Err(Error::TooLate);
+            }
             let jobs = &mut pump.pushes;
             match jobs.iter().position(|j| j.token == token) {
                 Some(at) if matches!(jobs[at].state, pump::PushState::Sent(_)) => return Err(Error::TooLate),

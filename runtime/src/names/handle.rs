@@ -8,6 +8,7 @@ use std::{
 };
 
 use hemi_queue::{Op, Qd, Result, Sga, transport::Endpoint};
+use hemi_verbs::OneSidedOp;
 
 use super::{Entry, Object};
 use crate::{context, token::QToken};
@@ -61,6 +62,10 @@ impl<O: Object> Handle<O> {
 
     pub(crate) fn submit_connect(&self) -> Result<QToken> {
         self.entry.submit(Op::Connect)
+    }
+
+    pub(crate) fn submit_reach(&self, begin: impl FnOnce() -> Result<OneSidedOp>) -> Result<QToken> {
+        self.entry.submit_reach(begin)
     }
 
     pub(crate) fn submit_push(&self, unit: Sga) -> Result<QToken> {

@@ -6,12 +6,15 @@
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
+    future::{Future as _, poll_fn},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
 use hemi_queue::{Completion, Op, Result, Sga, Ticket, Token, transport::Endpoint};
+use hemi_rdma::Outcome;
+use hemi_verbs::OneSidedOp;
 
 use super::Entry;
 use crate::context::Core;
@@ -25,6 +28,8 @@ pub(crate) struct Pump {
     /// In submission order; the first `begun` are handed over.
     pub(super) pushes: VecDeque<Job>,
     pub(super) begun: usize,
+    /// One-sided operations: begun when they are submitted, and done in that order.
+    pub(super) reaches: VecDeque<(Token, OneSidedOp)>,
 }
 
 /// A submitted push.
@@ -69,7 +74,8 @@ pub(super) fn advance(entry: &Rc<Entry>, core: &Rc<Core>, cx: &mut Context<'_>) 
     let connected = advance_connects(entry, core, cx);
     let pushed = advance_pushes(entry, core, cx);
     let popped = advance_pops(entry, core, cx);
-    if connected.is_ready() && pushed.is_ready() && popped.is_ready() {
+    let reached = advance_reaches(entry, core, cx);
+    if connected.is_ready() && pushed.is_ready() && popped.is_ready() && reached.is_ready() {
         Poll::Ready(())
     } else {
         Poll::Pending
@@ -136,6 +142,24 @@ fn advance_pushes(entry: &Rc<Entry>, core: &Core, cx: &mut Context<'_>) -> Poll<
         let outcome = std::task::ready!(object.poll_pushed(ticket, cx));
         forget(entry, token);
         core.names.tokens.complete(token, outcome);
+    }
+}
+
+fn advance_reaches(entry: &Rc<Entry>, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        let Some((token, mut reach)) = entry.pump.borrow_mut().reaches.pop_front() else {
+            return Poll::Ready(());
+        };
+        let Poll::Ready(outcome) = Pin::new(&mut reach).poll(cx) else {
+            entry.pump.borrow_mut().reaches.push_front((token, reach));
+            return Poll::Pending;
+        };
+        let completion = outcome.map(|outcome| match outcome {
+            Outcome::Read(bytes) => Completion::Read(bytes),
+            Outcome::Written => Completion::Written,
+            Outcome::Word(word) => Completion::Word(word),
+        });
+        core.names.tokens.complete(token, completion);
     }
 }
 

@@ -6,6 +6,7 @@ use hemi_queue::{
     Result, Sga,
     transport::{Endpoint, StreamSocket},
 };
+use hemi_verbs::OneSidedOp;
 
 use super::{
     Options,
@@ -83,6 +84,11 @@ impl Conn {
     /// The socket below.
     pub(super) fn socket(&self) -> &dyn StreamSocket {
         &*self.handle.socket
+    }
+
+    /// Submit a one-sided operation on it.
+    pub(super) fn submit_reach(&self, begin: impl FnOnce() -> Result<OneSidedOp>) -> Result<QToken> {
+        self.handle.submit_reach(begin)
     }
 
     /// This end's address.

@@ -8,13 +8,15 @@ pub use hemi_rdma::{RegionDescriptor as RemoteRegion, RegionError, Rights};
 pub use hemi_verbs::ExportedRegion;
 
 use super::Conn;
+use crate::token::QToken;
 
 /// A connection over `rdma:`, with one-sided access: each end reaches into memory that the other has exported, and nobody there has to
 /// run for it.
 ///
 /// Units go through [`conn`](Self::conn). One-sided operations and units go out in the order in which they were begun: a unit that is pushed
 /// after a write arrives after its bytes. Up to 256 operations of a connection may be under way, the next is refused
-/// ([`RegionError::Busy`]); each is begun when it is called, and goes on when its future is dropped.
+/// ([`RegionError::Busy`]); each is begun when it is called, and goes on when its future is dropped. As futures ([`read_at`](Self::read_at)
+/// and its like), or as [`QToken`]s ([`submit_read_at`](Self::submit_read_at)), which complete in the order of submission.
 ///
 /// ```no_run
 /// use hemi::{Conn, Pop, Push, RdmaQueue, RemoteRegion, Rights};
@@ -137,6 +139,53 @@ impl RdmaQueue {
         swap: u64,
     ) -> impl Future<Output = Result<u64>> + use<> {
         word(self.socket().and_then(|socket| socket.compare_swap(region, offset, expect, swap)))
+    }
+
+    /// Submit a [`read_at`](Self::read_at). Its result is [`Completion::Read`](crate::Completion::Read).
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at), before anything is sent; [`Error::Busy`] with too many unclaimed operations on the queue.
+    pub fn submit_read_at(&self, region: &RemoteRegion, offset: u64, length: u64) -> Result<QToken> {
+        let socket = self.socket()?;
+        self.conn.submit_reach(|| socket.read_at(region, offset, length))
+    }
+
+    /// Submit a [`write_at`](Self::write_at). Its result is [`Completion::Written`](crate::Completion::Written).
+    ///
+    /// # Errors
+    /// As [`submit_read_at`](Self::submit_read_at).
+    pub fn submit_write_at(
+        &self,
+        region: &RemoteRegion,
+        offset: u64,
+        data: impl Into<Sga>,
+    ) -> Result<QToken> {
+        let socket = self.socket()?;
+        self.conn.submit_reach(|| socket.write_at(region, offset, data))
+    }
+
+    /// Submit a [`fetch_add`](Self::fetch_add). Its result is [`Completion::Word`](crate::Completion::Word).
+    ///
+    /// # Errors
+    /// As [`submit_read_at`](Self::submit_read_at); a word that is not aligned to 8 bytes.
+    pub fn submit_fetch_add(&self, region: &RemoteRegion, offset: u64, add: u64) -> Result<QToken> {
+        let socket = self.socket()?;
+        self.conn.submit_reach(|| socket.fetch_add(region, offset, add))
+    }
+
+    /// Submit a [`compare_swap`](Self::compare_swap). Its result is [`Completion::Word`](crate::Completion::Word).
+    ///
+    /// # Errors
+    /// As [`submit_fetch_add`](Self::submit_fetch_add).
+    pub fn submit_compare_swap(
+        &self,
+        region: &RemoteRegion,
+        offset: u64,
+        expect: u64,
+        swap: u64,
+    ) -> Result<QToken> {
+        let socket = self.socket()?;
+        self.conn.submit_reach(|| socket.compare_swap(region, offset, expect, swap))
     }
 }
 

@@ -229,6 +229,10 @@ impl Served for Shared {
         self.state.borrow().device.wakeup()
     }
 
+    fn yields_core(&self) -> bool {
+        self.state.borrow().device.is_served_by_thread()
+    }
+
     fn is_over(&self) -> bool {
         self.closing.get() && self.state.borrow().pending.is_empty()
     }

@@ -58,9 +58,10 @@ impl LogObject {
     }
 
     pub(super) fn put(&self, unit: Sga, durable: bool) -> Result<Ticket, PushError<Sga>> {
-        match self.shared.push(unit, durable) {
+        let mut unit = Some(unit);
+        match self.shared.push(&mut unit, durable) {
             Ok(lsn) => Ok(Ticket(lsn.0)),
-            Err((error, unit)) => Err(PushError::new(error, unit)),
+            Err(error) => Err(PushError::new(error, unit.unwrap_or_default())),
         }
     }
 }

@@ -121,7 +121,9 @@ fn file(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {
     let device = FileDevice::open(Path::new(uri.path()), access, &options, &core.pool, park)?;
     // A block device's length decides.
     let geometry = said.geometry(uri, device.caps().max_len)?;
-    begin(core, Box::new(device), said, geometry, wanted)
+    let pool = batch_pool()?;
+    device.register(&pool);
+    Ok(begin_with(core, Box::new(device), said, geometry, wanted, pool))
 }
 
 fn memory(core: &Core, uri: &Uri, wanted: Wanted) -> Result<Place> {

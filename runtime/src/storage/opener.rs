@@ -104,6 +104,10 @@ impl Served for Opener {
         self.place.borrow().as_ref().map_or(Wakeup::Core, |place| place.device.wakeup())
     }
 
+    fn yields_core(&self) -> bool {
+        self.place.borrow().as_ref().is_some_and(|place| place.device.is_served_by_thread())
+    }
+
     fn is_over(&self) -> bool {
         self.over.get()
     }

@@ -14,6 +14,8 @@ pub(super) trait Served {
     fn poll(&self, now: Instant) -> Progress;
     fn deadline(&self) -> Option<Instant>;
     fn wakeup(&self) -> Wakeup;
+    /// See [`Reactor::yields_core`].
+    fn yields_core(&self) -> bool;
     /// Nothing will happen to it any more.
     fn is_over(&self) -> bool;
     /// The runtime ends.
@@ -72,6 +74,10 @@ impl Reactor for Storage {
         };
         let soonest = self.served.borrow().iter().filter_map(never).min();
         soonest.map_or(Wakeup::Core, |at_most_us| Wakeup::Never { at_most_us })
+    }
+
+    fn yields_core(&self) -> bool {
+        self.served.borrow().iter().any(|one| one.yields_core())
     }
 
     fn shutdown(&self) {

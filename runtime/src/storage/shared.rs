@@ -23,6 +23,8 @@ const RESYNC: Duration = Duration::from_secs(1);
 /// One log of one core. Its handles share it; it is closed when the last has gone.
 pub(super) struct Shared {
     inner: RefCell<Inner>,
+    /// What the last turn found: units below it are durable.
+    durable: Cell<Lsn>,
     pub(super) found: Recovery,
     wall: Cell<Wall>,
     synced: Cell<Instant>,
@@ -74,8 +76,12 @@ impl Waiting {
     /// Add those that wait for something below `until` to `ready`.
     #[inline]
     fn wake(&mut self, until: Lsn, ready: &mut Vec<Waker>) {
-        while self.0.front().is_some_and(|(lsn, _)| *lsn < until) {
-            ready.extend(self.0.pop_front().map(|(_, waker)| waker));
+        let all = self.0.back().is_some_and(|(lsn, _)| *lsn < until);
+        let count =
+            if all { self.0.len() } else { self.0.iter().take_while(|(lsn, _)| *lsn < until).count() };
+        ready.reserve(count);
+        for (_, waker) in self.0.drain(..count) {
+            ready.push(waker);
         }
     }
 }
@@ -95,6 +101,7 @@ impl Shared {
             retry: None,
         };
         Rc::new(Self {
+            durable: Cell::new(inner.log.durable()),
             inner: RefCell::new(inner),
             found,
             wall: Cell::new(Wall::new(core)),
@@ -120,17 +127,24 @@ impl Shared {
         self.inner.borrow_mut()
     }
 
-    /// Hand a unit over.
+    /// Hand a unit over, out of `unit`; where it is refused it stays there.
     #[inline]
-    pub(super) fn push(&self, unit: Sga, durable: bool) -> Result<Lsn, (Error, Sga)> {
+    pub(super) fn push(&self, unit: &mut Option<Sga>, durable: bool) -> Result<Lsn> {
         let wall = self.wall.get();
-        let Some(time) = context::try_with(|core| wall.at(core)) else {
-            return Err((Error::NoRuntime, unit));
-        };
-        self.ask().log.push(unit, time, durable).map_err(|(error, unit)| (error.into(), unit))
+        let Some(time) = context::try_with(|core| wall.at(core)) else { return Err(Error::NoRuntime) };
+        match self.ask().log.push_from(unit, time, durable) {
+            Ok(lsn) => Ok(lsn),
+            Err(error) => Err(error.into()),
+        }
     }
 
+    #[inline]
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.inner.borrow().log.takes_more() { Poll::Ready(Ok(())) } else { self.wait_for_room(cx) }
+    }
+
+    #[cold]
+    fn wait_for_room(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let inner = &mut *self.inner.borrow_mut();
         if let Some(poison) = inner.log.poison() {
             return Poll::Ready(Err(poison.clone().into()));
@@ -144,19 +158,21 @@ impl Shared {
 
     #[inline]
     pub(super) fn poll_durable(&self, lsn: Lsn, cx: &mut Context<'_>) -> Poll<Result<Lsn>> {
-        let inner = &mut *self.inner.borrow_mut();
-        if inner.log.durable() > lsn {
-            return Poll::Ready(Ok(lsn));
-        }
-        inner.poll_lsn(lsn, cx, true)
+        if self.durable.get() > lsn { Poll::Ready(Ok(lsn)) } else { self.wait_for(lsn, cx, true) }
     }
 
     pub(super) fn poll_written(&self, lsn: Lsn, cx: &mut Context<'_>) -> Poll<Result<Lsn>> {
+        if self.with(Log::written) > lsn { Poll::Ready(Ok(lsn)) } else { self.wait_for(lsn, cx, false) }
+    }
+
+    fn wait_for(&self, lsn: Lsn, cx: &mut Context<'_>, durable: bool) -> Poll<Result<Lsn>> {
         let inner = &mut *self.inner.borrow_mut();
-        if inner.log.written() > lsn {
-            return Poll::Ready(Ok(lsn));
+        if let Some(poison) = inner.log.poison() {
+            return Poll::Ready(Err(poison.clone().into()));
         }
-        inner.poll_lsn(lsn, cx, false)
+        let waiting = if durable { &mut inner.durable } else { &mut inner.written };
+        waiting.register(lsn, cx.waker());
+        Poll::Pending
     }
 
     /// Ask for everything so far to be durable; above what it must be.
@@ -269,16 +285,6 @@ impl Shared {
 }
 
 impl Inner {
-    #[cold]
-    fn poll_lsn(&mut self, lsn: Lsn, cx: &mut Context<'_>, durable: bool) -> Poll<Result<Lsn>> {
-        if let Some(poison) = self.log.poison() {
-            return Poll::Ready(Err(poison.clone().into()));
-        }
-        let waiting = if durable { &mut self.durable } else { &mut self.written };
-        waiting.register(lsn, cx.waker());
-        Poll::Pending
-    }
-
     /// What cannot be pushed at all is told by the push, and not waited for.
     fn refuses(&self) -> bool {
         self.log.refuses_for_space() || self.log.read_only().is_some()
@@ -334,6 +340,7 @@ impl Served for Shared {
         let mut inner = self.inner.borrow_mut();
         let Inner { log, device, done, .. } = &mut *inner;
         let mut progress = log.turn(&mut **device, now, done);
+        self.durable.set(log.durable());
         let mut told = false;
         if inner.log.is_full() {
             told = inner.look_at_full(now);
@@ -363,6 +370,10 @@ impl Served for Shared {
 
     fn wakeup(&self) -> Wakeup {
         self.inner.borrow().device.wakeup()
+    }
+
+    fn yields_core(&self) -> bool {
+        self.inner.borrow().device.is_served_by_thread()
     }
 
     fn is_over(&self) -> bool {

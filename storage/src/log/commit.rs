@@ -116,18 +116,11 @@ impl Log {
     /// Lay out units that fit into what there is, as many as make a batch: nearly all come this way.
     #[inline]
     fn gather(&mut self) -> usize {
-        let (mut units, mut bytes) = (0, 0);
-        for next in &self.pending {
-            if self.appender.out_len() >= self.config.batch
-                || !self.appender.append(&next.unit, next.time, self.durable)
-            {
-                break;
-            }
-            self.batch_wanted |= next.durable;
-            bytes += next.unit.len();
-            units += 1;
-        }
-        self.pending_bytes -= bytes;
+        let copied = self.appender.copied();
+        let units = self.pending.iter().map(|next| (&next.unit, next.time));
+        let units = self.appender.append(units, self.durable, self.config.batch);
+        self.batch_wanted = self.batch_wanted || self.pending.iter().take(units).any(|unit| unit.durable);
+        self.pending_bytes -= (self.appender.copied() - copied) as usize;
         self.pending.drain(..units);
         units
     }

@@ -175,10 +175,21 @@ impl Log {
     /// [`LogError::Closed`], [`LogError::Full`] where [`LogConfig::fail_when_full`] says so.
     #[inline]
     pub fn push(&mut self, unit: Sga, time: u64, durable: bool) -> Result<Lsn, (LogError, Sga)> {
-        let len = unit.len();
+        let mut unit = Some(unit);
+        self.push_from(&mut unit, time, durable).map_err(|error| (error, unit.unwrap_or_default()))
+    }
+
+    /// The same out of `unit`, where it stays when it is refused; nothing there is an empty unit.
+    ///
+    /// # Errors
+    /// As for [`push`](Self::push).
+    #[inline]
+    pub fn push_from(&mut self, unit: &mut Option<Sga>, time: u64, durable: bool) -> Result<Lsn, LogError> {
+        let len = unit.as_ref().map_or(0, Sga::len);
         if let Some(error) = self.refusal(len) {
-            return Err((error, unit));
+            return Err(error);
         }
+        let unit = unit.take().unwrap_or_default();
         let lsn = self.next;
         self.next = lsn.next();
         self.last_time = self.last_time.max(time);
@@ -223,7 +234,14 @@ impl Log {
         busy.then_some(LogError::Busy { waiting: self.pending_bytes })
     }
 
+    /// Whether a push is taken now, and would not be over the limit of what may wait.
+    #[inline]
+    pub fn takes_more(&self) -> bool {
+        self.poison.is_none() && !self.closing && self.has_room()
+    }
+
     /// Whether a push would not be over the limit of what may wait, and the log is not full.
+    #[inline]
     pub fn has_room(&self) -> bool {
         self.pending_bytes < self.config.pending_limit && !self.space.full
     }

@@ -16,8 +16,9 @@ const OVERHEAD: u64 = 192;
 
 /// Slots that truncation does not give back to the device.
 const SPARE: u64 = 2;
-/// Zeros are written so many bytes at a time, one write after the other: records go first.
-pub(super) const PREPARE: u64 = 256 << 10;
+/// Zeros are written so many bytes at a time, one write after the other: records go first. Less at a time would be more flushes that find
+/// something new of the file system to write.
+pub(super) const PREPARE: u64 = 1 << 20;
 /// Batches below this are made slow by new space; larger ones would lose more by sharing the device with zeros.
 const SMALL_BATCH: u64 = 64 << 10;
 

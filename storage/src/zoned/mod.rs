@@ -26,6 +26,7 @@ mod device;
 mod lane;
 mod map;
 mod scan;
+mod seen;
 
 use std::io;
 
@@ -41,6 +42,7 @@ use crate::{
 use lane::{Lane, Todo, Work};
 use map::{Map, Place};
 use scan::Scan;
+use seen::Seen;
 
 /// A segment is a multiple of the largest block.
 const LARGEST_BLOCK: u64 = 32 << 10;
@@ -66,6 +68,7 @@ pub struct Zoned<D> {
     ops: Slab<Op>,
     writes: Slab<Writing>,
     reads: Slab<Reading>,
+    seen: Seen,
     done: Vec<Done>,
     answers: Vec<ZoneDone>,
 }
@@ -193,6 +196,7 @@ impl<D: ZoneDevice> Zoned<D> {
             ops: Slab::new(),
             writes: Slab::new(),
             reads: Slab::new(),
+            seen: Seen::default(),
             done: Vec::new(),
             answers: Vec::new(),
         }
@@ -256,6 +260,8 @@ impl<D: ZoneDevice> Zoned<D> {
         if offset < DATA_START {
             return self.write_superblock(id, data, fua);
         }
+        // The log is open: whatever it walks from now on was not scanned just before.
+        self.seen.forget();
         let (zone, logical) = self.place(offset);
         let len = data.len() as u64;
         let z = &self.zones[zone as usize];
@@ -297,6 +303,7 @@ impl<D: ZoneDevice> Zoned<D> {
     }
 
     fn reset(&mut self, zone: u32, tell: Option<CommandId>) {
+        self.seen.forget();
         let z = &mut self.zones[zone as usize];
         let used = z.planned > 0;
         z.map.clear();
@@ -430,6 +437,15 @@ impl<D: ZoneDevice> Zoned<D> {
         while at < end {
             let (place, len) = self.zones[zone as usize].map.find(at, end - at);
             let part = self.reads[read].parts.len();
+            let seen = match place {
+                Place::At(offset) => self.seen.find(zone, offset, len),
+                Place::Nothing | Place::Garbage => None,
+            };
+            if let Some(seen) = seen {
+                at += seen.len() as u64;
+                self.reads[read].parts.push(seen);
+                continue;
+            }
             let known = match place {
                 Place::Nothing => fill(&ZEROS, len),
                 Place::Garbage => fill(&GARBAGE, len),
@@ -466,6 +482,9 @@ impl<D: ZoneDevice> Zoned<D> {
         };
         let scan = match std::mem::take(&mut z.unknown) {
             Unknown::Scanning(mut scan) => {
+                if let Some((at, _)) = scan.wants() {
+                    self.seen.add(zone, at, &data, z.written);
+                }
                 if let Err(error) = scan.feed(data, &mut z.map) {
                     z.unknown = Unknown::Scanning(scan);
                     return self.scan_failed(zone, &error);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hemi_net::{
     TcpOptionsConfig,
-    tcp::{Algorithm, FastOpenKey},
+    tcp::{Algorithm, FastOpenKey, State},
 };
 
 use crate::{
@@ -270,7 +270,7 @@ impl World {
                 let conn = if let Kind::Stream(stream) = &socket.kind { Some(stream.conn) } else { None };
                 let snapshot = conn.and_then(|conn| self.stack(None).snapshot(conn));
                 // As FreeBSD has it: of a connection, whole segments.
-                let mss = snapshot.filter(|s| s.state.is_synchronized()).map_or(1, |s| usize::from(s.mss));
+                let mss = snapshot.filter(|s| s.state != State::SynSent).map_or(1, |s| usize::from(s.mss));
                 number(asked.next_multiple_of(mss.max(1)) as i32)
             }
             (libc::SOL_SOCKET, libc::SO_RCVBUF) => number(2 * o.receive_buffer.unwrap_or(65_536) as i32),

@@ -7,7 +7,7 @@ use hemi_net::wire::{EtherType, MacAddr, arp::Operation, ndp::Ndp};
 use crate::{
     Case,
     client::{Seen, Wire},
-    frames::{GROUP, MAC, MAC2, OUR_MAC, OURS, OURS6, arp, ndp, ping, ping6, udp, v6},
+    frames::{GROUP, MAC, MAC2, OUR_MAC, OURS, OURS6, arp, ndp, ping, ping6, redirect, udp, v6},
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -24,6 +24,9 @@ pub(crate) const CASES: &[Case] = &[
     ("solicitations that cannot be are dropped", bad_solicitations),
     ("an advertisement that nobody asked for makes no entry", poison6),
     ("an overriding advertisement moves a neighbour, another does not", advertisement),
+    ("an advertisement of the host's own address changes nothing", conflict6),
+    ("a redirect by who is no gateway changes nothing", redirected),
+    ("a redirect by who is no router changes nothing", redirected6),
 ];
 
 const ZERO: MacAddr = MacAddr([0; 6]);
@@ -57,6 +60,46 @@ fn others(wire: &mut Wire) {
     wire.send(&arp(Operation::Request, MAC, &me, ZERO, "10.99.7.7"));
     wire.send(&arp(Operation::Request, MAC, &me, ZERO, &me));
     wire.nothing("an answer", |s| answer(s, &me));
+}
+
+/// RFC 1122 section 3.2.2.2: "[...] or if the source of the Redirect is not the current first-hop gateway for the specified destination".
+fn redirected(wire: &mut Wire) {
+    let me = wire.fresh(false);
+    wire.send(&arp(Operation::Request, MAC, &me, ZERO, OURS));
+    wire.wait("the answer", |s| answer(s, &me));
+    let other = wire.fresh(false);
+    wire.send_from(MAC2, &arp(Operation::Request, MAC2, &other, ZERO, OURS));
+    wire.wait("the answer", |s| answer(s, &other));
+    wire.send_from(MAC2, &redirect(&other, OURS, &me, &other));
+    wire.send(&ping(&me, OURS, b"still here"));
+    let to = wire.wait("the echo", |s| s.icmp4(&me).map(|_| s.frame.ethernet.dst));
+    assert_eq!(to, MAC);
+}
+
+/// RFC 4861 section 8.1: from a link-local address, and from the current first-hop router.
+fn redirected6(wire: &mut Wire) {
+    let me = wire.fresh(true);
+    wire.send(&ndp(&me, GROUP, 255, &Ndp::Solicitation { target: v6(OURS6), source_mac: Some(MAC) }));
+    let redirect = Ndp::Redirect { target: v6(&me), destination: v6(&me), target_mac: Some(MAC2) };
+    for src in [me.as_str(), "fe80::77"] {
+        wire.send_from(MAC2, &ndp(src, OURS6, 255, &redirect));
+    }
+    wire.send(&ping6(&me, OURS6, b"still here"));
+    let to = wire.wait("the echo", |s| s.icmp6(&me).map(|_| s.frame.ethernet.dst));
+    assert_eq!(to, MAC);
+}
+
+/// RFC 4862 section 5.4.4 is about tentative addresses; an assigned one is kept.
+fn conflict6(wire: &mut Wire) {
+    let claim = Ndp::Advertisement {
+        target: v6(OURS6),
+        target_mac: Some(MAC2),
+        router: false,
+        solicited: false,
+        overrides: true,
+    };
+    wire.send_from(MAC2, &ndp(OURS6, "ff02::1", 255, &claim));
+    solicitation(wire);
 }
 
 fn asks(seen: &Seen, about: &str) -> Option<()> {

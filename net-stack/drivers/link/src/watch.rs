@@ -56,6 +56,11 @@ impl LinkWatch {
         flags.map_or(true, |flags| flags & libc::IFF_RUNNING != 0) // no answer is no bad news
     }
 
+    /// Whether it is there and up now, whatever a socket's error says of a moment ago.
+    pub fn is_up(&self) -> bool {
+        name_of(&self.socket, self.index).and_then(|name| is_up(&self.socket, &name)).unwrap_or(false)
+    }
+
     /// Look at the next [`check`](Self::check), whenever it comes.
     pub fn look_soon(&mut self) {
         self.next = Instant::ZERO;

@@ -44,6 +44,8 @@ pub(crate) struct Packet {
     stuck: Option<Instant>,
     /// Frames go past the queueing discipline, where nobody cuts what the interface cannot.
     bypass: bool,
+    /// The core has slept since the last burst.
+    slept: bool,
     /// Sockets of the fanout group; 1: there is none.
     members: usize,
 }
@@ -72,6 +74,7 @@ impl Packet {
             retry: None,
             stuck: None,
             bypass: true,
+            slept: false,
             members: 1,
         })
     }
@@ -118,6 +121,10 @@ impl Device for Packet {
 
     fn rx_burst(&mut self, now: Instant, max: usize, frames: &mut Vec<RxFrame>) -> Result<usize, Gone> {
         self.watch.check(now)?;
+        if std::mem::take(&mut self.slept) {
+            // An interface that was down for a moment leaves an error in the socket, which would end every sleep at once.
+            self.socket.forget_error();
+        }
         let before = frames.len();
         // Frames that are dropped take their time too: somebody who sends nothing else shall not keep the core here.
         for _ in 0..max.saturating_mul(ATTEMPTS) {
@@ -162,6 +169,12 @@ impl Device for Packet {
                 Ok(n + lost)
             }
             Sent::Gone(source) => Err(self.watch.gone(source)),
+            Sent::Down(_, source) if !self.watch.is_up() => Err(self.watch.gone(source)),
+            // It was, for a moment: the error stood in the socket, and has been taken out with this call.
+            Sent::Down(n, _) => {
+                self.retry = Some(now);
+                Ok(n)
+            }
         }
     }
 
@@ -192,6 +205,7 @@ impl Device for Packet {
 
     fn unpark(&mut self) {
         // The descriptor wakes us too when the interface goes away.
+        self.slept = true;
         self.watch.look_soon();
     }
 

@@ -43,7 +43,7 @@ mod tx;
 mod uso;
 mod vnet;
 
-use std::str::FromStr;
+use std::{fs::File, str::FromStr};
 
 use hemi_link::{Interface, LinkWatch, MacChoice};
 use hemi_net::{Device, DeviceQueue};
@@ -91,6 +91,19 @@ pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device
     let watch = LinkWatch::new(&interface).map_err(fail("watch interface"))?;
     let device = Packet::new(socket, ring, watch, pool, mac, mtu, offload == Switch::On)?;
     Ok(Box::new(device.in_group_of(queue.of)))
+}
+
+/// The interface of `uri` with nothing of this crate between it and the caller, but for the filter that leaves frames to `mac=` and to groups: each
+/// read of the file is one frame, each write sends one, and neither blocks. What a device of hemi's is measured against
+/// (`benches/benches/wire.rs`).
+///
+/// # Errors
+/// As for [`open`].
+pub fn bare(uri: &Uri) -> Result<File> {
+    let interface = Interface::of(uri)?;
+    let mac = MacChoice::take(uri, &interface, MacChoice::Own)?;
+    let socket = socket::open(&interface)?;
+    socket.into_bare(&interface, mac).map_err(|e| Error::io("bind to", &interface.name, e))
 }
 
 /// The value of a parameter that is on or off.

@@ -1,11 +1,12 @@
 //! The AF_PACKET socket: opened, told everything, and only then bound, so that no frame comes before its time.
 
 use std::{
+    fs::File,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
-use hemi_link::{Interface, Mapping, Membership, set_int, set_option, try_set_buffer};
+use hemi_link::{Interface, Mapping, Membership, get_option, set_int, set_option, try_set_buffer};
 use hemi_net::wire::MacAddr;
 use hemi_queue::{Error, Result};
 
@@ -90,6 +91,25 @@ impl Socket {
         let ring = RxRing::new(mapping, shape.slot, shape.slots());
         self.bind(interface).map_err(fail("bind to"))?;
         Ok(ring)
+    }
+
+    /// Set it up for frames to `mac`, without a ring and without headers before frames: each read is a frame, each write sends one.
+    pub(crate) fn into_bare(self, interface: &Interface, mac: MacAddr) -> io::Result<File> {
+        let fd = self.as_fd();
+        for option in [libc::PACKET_QDISC_BYPASS, libc::PACKET_IGNORE_OUTGOING] {
+            set_int(fd, libc::SOL_PACKET, option, 1)?;
+        }
+        self.attach(&filter::for_station(mac))?;
+        Membership::join(fd, interface, mac)?;
+        self.bind(interface)?;
+        Ok(File::from(self.0))
+    }
+
+    /// Take out the error that the socket has, if any. Whether it means something, the interface's state tells.
+    pub(crate) fn forget_error(&self) {
+        let mut error: libc::c_int = 0;
+        // SAFETY: an integer.
+        let _ = unsafe { get_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_ERROR, &mut error) };
     }
 
     /// Send through the interface's queueing discipline from now on.

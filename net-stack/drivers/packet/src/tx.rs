@@ -30,6 +30,8 @@ pub(crate) enum Sent {
     Full(usize),
     /// The interface is gone.
     Gone(io::Error),
+    /// So many were taken; then the interface was down, or had been since the last call.
+    Down(usize, io::Error),
 }
 
 impl TxPath {
@@ -69,7 +71,8 @@ impl TxPath {
                     counters.tx_full += 1;
                     return Sent::Full(taken);
                 }
-                libc::ENETDOWN | libc::ENXIO | libc::ENODEV => return Sent::Gone(e),
+                libc::ENETDOWN => return Sent::Down(taken, e),
+                libc::ENXIO | libc::ENODEV => return Sent::Gone(e),
                 // This frame will never go out; those behind it shall not wait for ever.
                 _ => {
                     tracing::debug!("a frame was refused by the kernel: {e}");

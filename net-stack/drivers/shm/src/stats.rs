@@ -5,7 +5,7 @@
 pub(crate) struct Stats {
     pub(crate) rx_frames: u64,
     pub(crate) tx_frames: u64,
-    /// Bursts that ended because no buffer was free.
+    /// Frames dropped because no buffer was free.
     pub(crate) rx_no_memory: u64,
     /// Bursts that ended because the ring was full.
     pub(crate) tx_full: u64,

@@ -28,10 +28,8 @@ pub(crate) struct TapDevice {
     caps: Caps,
     tun: Tun,
     rx: RxPool,
-    /// What the next frame is read into. `None` only while the pool has none.
-    large: Option<BufMut>,
-    /// A frame in `large` that waits for a buffer of its size.
-    waiting: Option<(usize, RxChecksum)>,
+    /// What the next frame is read into.
+    large: BufMut,
     /// A frame that the stack keeps waits for room.
     blocked: bool,
     /// The last burst ended before the frames did, with none to show for it.
@@ -55,6 +53,10 @@ impl TapDevice {
                 .error(format!("the kernel has {mac} on this device; mac= is our address, choose another"))
                 .into());
         }
+        let mut rx = RxPool::new(pool.clone());
+        let Some(large) = rx.alloc(LARGEST) else {
+            return Err(uri.error(format!("the pool has no buffer of {LARGEST} bytes left")).into());
+        };
         // The first of several queues speaks for all.
         if queue.index == 0 {
             interface.set_mtu(mtu).map_err(|e| fail("set the mtu of", e))?;
@@ -67,9 +69,8 @@ impl TapDevice {
             caps: Caps { mac, mtu, tx_checksum: offload, tso: if offload { TSO } else { 0 } },
             tun,
             queue,
-            rx: RxPool::new(pool.clone()),
-            large: None,
-            waiting: None,
+            rx,
+            large,
             blocked: false,
             more: false,
             stats: Stats::default(),
@@ -86,12 +87,12 @@ impl TapDevice {
     fn hand_over(&mut self, len: usize, checksum: RxChecksum) -> Option<RxFrame> {
         let frame = if len < COPIED {
             let mut fitting = self.rx.alloc(len)?;
-            fitting.put(&self.large.as_mut()?.spare_mut()[..len]);
+            fitting.put(&self.large.spare_mut()[..len]);
             fitting
         } else {
             // Only against a new one: without any there would be nothing to read acknowledgements into.
             let next = self.rx.alloc(LARGEST)?;
-            let mut full = self.large.replace(next)?;
+            let mut full = std::mem::replace(&mut self.large, next);
             full.set_len(len);
             full
         };
@@ -120,37 +121,27 @@ impl Device for TapDevice {
                 break;
             }
             attempts -= 1;
-            if self.large.is_none() {
-                self.large = self.rx.alloc(LARGEST);
-            }
-            let Some(large) = &mut self.large else {
-                self.stats.rx_no_memory += 1;
-                break;
-            };
-            let (len, checksum) = match self.waiting.take() {
-                Some(waiting) => waiting,
-                None => match self.tun.read(large.spare_mut()) {
-                    Ok((header, len)) => {
-                        let checksum = header.checksum(len);
-                        let Some(checksum) = checksum.filter(|_| len >= EthernetHeader::LEN) else {
-                            self.stats.rx_malformed += 1;
-                            continue;
-                        };
-                        (len, checksum)
-                    }
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            let (len, checksum) = match self.tun.read(self.large.spare_mut()) {
+                Ok((header, len)) => {
+                    let checksum = header.checksum(len);
+                    let Some(checksum) = checksum.filter(|_| len >= EthernetHeader::LEN) else {
                         self.stats.rx_malformed += 1;
                         continue;
-                    }
-                    Err(e) => return Err(self.gone(e)),
-                },
+                    };
+                    (len, checksum)
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.stats.rx_malformed += 1;
+                    continue;
+                }
+                Err(e) => return Err(self.gone(e)),
             };
+            // Dropped, as by a NIC without descriptors: behind it may be the acknowledgement that brings memory back.
             let Some(frame) = self.hand_over(len, checksum) else {
-                self.waiting = Some((len, checksum));
                 self.stats.rx_no_memory += 1;
-                break;
+                continue;
             };
             frames.push(frame);
             n += 1;
@@ -194,7 +185,7 @@ impl Device for TapDevice {
 
     /// The descriptor tells of frames to read. That there is room again it does not tell: nobody sleeps on that.
     fn prepare_park(&mut self) -> Progress {
-        if self.blocked || self.more || self.waiting.is_some() { Progress::Busy } else { Progress::Idle }
+        if self.blocked || self.more { Progress::Busy } else { Progress::Idle }
     }
 
     fn counters(&self, each: &mut dyn FnMut(&str, u64)) {

@@ -34,8 +34,10 @@ mod stats;
 mod tun;
 mod vnet;
 
+use std::fs::File;
+
 use hemi_net::{Device, DeviceQueue};
-use hemi_queue::{Pool, Result, Uri};
+use hemi_queue::{Error, Pool, Result, Uri};
 
 /// Open one queue of the device that `uri` names; received frames are put into buffers of `pool`.
 ///
@@ -64,4 +66,13 @@ use hemi_queue::{Pool, Result, Uri};
 /// ```
 pub fn open(uri: &Uri, pool: &Pool, queue: DeviceQueue) -> Result<Box<dyn Device>> {
     Ok(Box::new(device::TapDevice::open(uri, pool, queue)?))
+}
+
+/// The device `name` with nothing of this crate between it and the caller: each read of the file is one frame, each write sends one, and
+/// neither blocks. What a device of hemi's is measured against (`benches/benches/wire.rs`).
+///
+/// # Errors
+/// As for [`open`].
+pub fn bare(name: &str) -> Result<File> {
+    tun::Tun::open_bare(name).map_err(|e| Error::io("open", format!("tap:{name}"), e))
 }

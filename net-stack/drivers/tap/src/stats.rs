@@ -6,7 +6,7 @@ pub(crate) struct Stats {
     pub(crate) rx_frames: u64,
     /// Frames whose header says what cannot be, or that are too short to be frames.
     pub(crate) rx_malformed: u64,
-    /// Bursts that ended because no buffer was free; the frames wait in the kernel.
+    /// Frames dropped because no buffer was free.
     pub(crate) rx_no_memory: u64,
     pub(crate) tx_frames: u64,
     /// Bursts that ended because the kernel had no room; the frames wait here.

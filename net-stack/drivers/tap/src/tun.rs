@@ -25,19 +25,12 @@ pub(crate) struct Tun(File);
 impl Tun {
     /// Attach to the device `name`, or make it.
     pub(crate) fn open(name: &str, several: bool, offload: bool) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open("/dev/net/tun")
-            .map_err(|e| explain(&e, "open /dev/net/tun"))?;
+        let file = open_clone()?;
         let mut flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
         if several {
             flags |= libc::IFF_MULTI_QUEUE;
         }
-        let mut request = Request::new(name)?;
-        request.set_flags(flags as libc::c_short);
-        request.ioctl(&file, libc::TUNSETIFF).map_err(|e| explain(&e, "attach"))?;
+        attach(&file, name, flags)?;
         let tun = Self(file);
         let len = vnet::LEN as libc::c_int;
         // SAFETY: reads one int.
@@ -54,6 +47,13 @@ impl Tun {
             libc::ioctl(tun.fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(offloads as c_uint))
         })?;
         Ok(tun)
+    }
+
+    /// Attach to the device `name`, or make it, without anything of ours: each read of the file is a frame, each write sends one.
+    pub(crate) fn open_bare(name: &str) -> io::Result<File> {
+        let file = open_clone()?;
+        attach(&file, name, libc::IFF_TAP | libc::IFF_NO_PI)?;
+        Ok(file)
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -98,6 +98,21 @@ impl Tun {
         // SAFETY: one slice.
         check_len(unsafe { libc::write(self.fd(), whole.as_ptr().cast(), whole.len()) }).map(drop)
     }
+}
+
+fn open_clone() -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/net/tun")
+        .map_err(|e| explain(&e, "open /dev/net/tun"))
+}
+
+fn attach(file: &File, name: &str, flags: libc::c_int) -> io::Result<()> {
+    let mut request = Request::new(name)?;
+    request.set_flags(flags as libc::c_short);
+    request.ioctl(file, libc::TUNSETIFF).map_err(|e| explain(&e, "attach"))
 }
 
 fn iovec(bytes: &mut [u8]) -> libc::iovec {

@@ -23,7 +23,7 @@ use slab::Slab;
 
 use crate::{
     acceptor::Listening,
-    cm::{Channel, Event, Kind},
+    cm::{Channel, Departing, Event, Id, Kind},
     device::{
         self, Device,
         batch::Batch,
@@ -41,8 +41,10 @@ use crate::{
 
 /// Bursts of completions in one turn.
 const BURSTS: usize = 4;
-/// How often a busy core looks for connection and device events; each look is a system call or two.
-const CONTROL: Duration = Duration::from_micros(100);
+/// How often a busy core looks for connection and device events, which is a system call; and how often while connections are
+/// being made, each of which takes several events.
+const CONTROL: Duration = Duration::from_millis(1);
+const SETTLING: Duration = Duration::from_micros(50);
 /// How long a shortage of memory waits for a second look.
 const SHORTAGE: Duration = Duration::from_millis(1);
 /// Units up to so many bytes are copied out of their receive buffer, which is posted again at once. Otherwise
@@ -53,12 +55,17 @@ const OWN_BUFFERS: usize = 128;
 
 /// Places in the tables, as the connection manager's events carry them.
 pub(crate) fn stream_place(slot: usize) -> usize {
-    slot << 1
+    slot << 2
 }
 
 /// See [`stream_place`].
 pub(crate) fn listener_place(slot: usize) -> usize {
-    slot << 1 | 1
+    slot << 2 | 1
+}
+
+/// See [`stream_place`].
+fn departing_place(number: usize) -> usize {
+    number << 2 | 2
 }
 
 /// One device, its queues, and the sockets that were given out.
@@ -77,6 +84,7 @@ pub(crate) struct Inner {
     spare: RefCell<Vec<BufMut>>,
     streams: RefCell<Slab<Rc<Stream>>>,
     listeners: RefCell<Slab<Rc<Listening>>>,
+    departing: Departing,
     /// Queue pair numbers, sorted, and whose they are.
     numbers: RefCell<Vec<(u32, usize)>>,
     /// Connections with something to do, each once.
@@ -85,6 +93,8 @@ pub(crate) struct Inner {
     timers: RefCell<Wheel<u32>>,
     now: Cell<Instant>,
     next_control: Cell<Instant>,
+    /// Streams that are being connected or accepted.
+    settling: Cell<usize>,
     generation: Cell<u32>,
     /// Completions that all queue pairs may have outstanding.
     promised: Cell<usize>,
@@ -111,9 +121,12 @@ impl Inner {
         let registry =
             Registry::new(&device, pool.clone(), recv.min(OWN_BUFFERS), params.conn.buffer as usize)?;
         registry.register_all();
+        if device.is_soft_roce() {
+            params.suit_soft_roce(device.packet());
+        }
         params.fit(&Qp::new(&device, &cq, srq.raw(), params.capacity())?.capacity, &device.name)?;
-        let fds = [cq.fd(), channel.fd(), device.async_fd()];
-        let wake = WakeSet::new(fds).map_err(|source| device.failed("epoll", source))?;
+        let wake = WakeSet::new(cq.fd(), [channel.fd(), device.async_fd()])
+            .map_err(|source| device.failed("epoll", source))?;
         let down = !device.is_up();
         if down {
             tracing::warn!(target: "hemi::rdma", device = %device.name, "its port is down: connections wait for it");
@@ -132,12 +145,14 @@ impl Inner {
             spare: RefCell::default(),
             streams: RefCell::default(),
             listeners: RefCell::default(),
+            departing: Departing::default(),
             numbers: RefCell::default(),
             dirty: RefCell::default(),
             driven: RefCell::default(),
             timers: RefCell::new(Wheel::new()),
             now: Cell::new(Instant::ZERO),
             next_control: Cell::new(Instant::ZERO),
+            settling: Cell::new(0),
             generation: Cell::new(0),
             promised: Cell::new(0),
             short: Cell::new(None),
@@ -198,8 +213,11 @@ impl Inner {
         }
         let mut busy = self.complete();
         if now >= self.next_control.get() {
-            self.next_control.set(now + CONTROL);
-            busy |= self.control();
+            let settling = self.settling.get() > 0;
+            self.next_control.set(now + if settling { SETTLING } else { CONTROL });
+            if self.wake.ready().control {
+                busy |= self.control();
+            }
         }
         self.fire_timers(now);
         if self.short.get().is_some_and(|again| again <= now) {
@@ -303,19 +321,35 @@ impl Inner {
     }
 
     fn on_event(&self, event: Event) {
-        let slot = event.place >> 1;
-        if let Kind::Request(id) = event.kind {
-            let listener = self.listeners.borrow().get(slot).cloned();
-            match listener.filter(|_| event.place & 1 == 1) {
-                Some(listener) => listener.on_request(id, &event.data, (event.responder, event.initiator)),
-                None => id.reject(&hemi_rdma::Refusal::Closing.encode()),
+        let slot = event.place >> 2;
+        match (event.place & 3, event.kind) {
+            (1, Kind::Request(id)) => {
+                let listener = self.listeners.borrow().get(slot).cloned();
+                match listener {
+                    Some(listener) => {
+                        listener.on_request(id, &event.data, (event.responder, event.initiator));
+                    }
+                    None => id.reject(&hemi_rdma::Refusal::Closing.encode()),
+                }
             }
-            return;
+            (0, kind) => {
+                let stream = self.streams.borrow().get(slot).cloned();
+                if let Some(stream) = stream {
+                    stream.on_event(&Event { kind, ..event });
+                    self.mark(&stream);
+                }
+            }
+            // That it was established may be news of before.
+            (2, Kind::Established | Kind::Other) => {}
+            (2, _) => self.departing.heard(slot),
+            _ => {}
         }
-        let stream = self.streams.borrow().get(slot).cloned();
-        if let Some(stream) = stream.filter(|_| event.place & 1 == 0) {
-            stream.on_event(&event);
-            self.mark(&stream);
+    }
+
+    /// The connection of `id` is over, and the peer was told: that may have to be said again.
+    pub(crate) fn depart(&self, id: Id) {
+        if !self.is_lost() {
+            self.departing.keep(id, departing_place);
         }
     }
 
@@ -464,6 +498,7 @@ impl Inner {
         let streams: Vec<_> = self.streams.borrow().iter().map(|(_, s)| Rc::clone(s)).collect();
         let listeners: Vec<_> = self.listeners.borrow().iter().map(|(_, l)| Rc::clone(l)).collect();
         streams.iter().for_each(Stream::device_lost);
+        self.departing.clear();
         listeners.iter().map(AsRef::as_ref).for_each(Listening::wake);
     }
 
@@ -496,10 +531,13 @@ impl Inner {
         if self.is_lost() {
             return;
         }
-        if self.cq.disarm() {
+        let ready = self.wake.ready();
+        if ready.completions && self.cq.disarm() {
             self.armed.set(false);
         }
-        self.next_control.set(Instant::ZERO);
+        if ready.control {
+            self.next_control.set(Instant::ZERO);
+        }
     }
 
     // ---- timers
@@ -525,7 +563,14 @@ impl Inner {
         let tag = generation << 20 | (slot as u32 & 0xf_ffff);
         let stream = make(slot, tag)?;
         self.streams.borrow_mut().insert(Rc::clone(&stream));
+        self.settling.set(self.settling.get() + 1);
+        self.next_control.set(Instant::ZERO);
         Ok(stream)
+    }
+
+    /// A stream is connected, or never will be.
+    pub(crate) fn settled(&self) {
+        self.settling.set(self.settling.get() - 1);
     }
 
     pub(crate) fn remove_stream(&self, slot: usize) {
@@ -611,6 +656,7 @@ impl Inner {
         streams.iter().map(AsRef::as_ref).for_each(Stream::forget);
         self.dirty.take();
         self.starved.take();
+        self.departing.clear();
     }
 
     /// For people.

@@ -28,12 +28,12 @@
 //! | parameter | what |
 //! |---|---|
 //! | `ip=10.0.0.1` | an address of this end, IPv4 or IPv6, with a RoCE v2 GID on the device; repeatable. Without, the routes decide |
-//! | `buffer=16K` | the size of a receive buffer: units up to this travel as one message, larger ones are read by the peer |
+//! | `buffer=16K` | the size of a receive buffer: units up to this travel as one message, larger ones are read by the peer. Soft-RoCE: a packet |
 //! | `window=32` | receive buffers for each connection: its peer's credits |
 //! | `recv=8192` | receive buffers of all connections together, at most; memory is taken as it is needed |
 //! | `depth=128` | work requests that a queue pair holds |
 //! | `inline=256` | units up to this are copied into the work request (where the device can) |
-//! | `reads=16` | RDMA READs of a connection at a time; `0`: large units come in pieces instead |
+//! | `reads=16` | RDMA READs of a connection at a time; `0`: large units come in pieces instead. Soft-RoCE: 0, see below |
 //! | `rendezvous=16385` | units from so many bytes on are read out of the sender's memory (peers must be trusted, see below) |
 //! | `unit=1G` | the largest unit |
 //! | `cq=32768` | completions that the completion queue holds: each connection needs `depth` and `window` of them |
@@ -41,6 +41,14 @@
 //! | `timeout=67ms` | how long an acknowledgement may take, rounded up to 4.096 µs · 2^n; else what the connection manager computes |
 //! | `retries=7`, `rnr_retries=7` | after a time-out; after "receiver not ready" (7: for ever) |
 //! | `keepalive=15s` | an idle peer is probed after so long; `0s`: never |
+//!
+//! # Soft-RoCE
+//! Linux' emulation (`rdma_rxe`) makes mistakes when a packet is lost, or only late. Seen on 6.12: an RDMA READ completed with success and
+//! without its bytes (a plain acknowledgement that was sent twice is taken for its answer), or failed with `IBV_WC_REM_ACCESS_ERR` after its
+//! retry, or took its queue pair with it; a SEND of several packets overran its buffer (`IBV_WC_LOC_QP_OP_ERR`). Messages of one packet it
+//! gets right. So over such a device a receive buffer is a packet long, and larger units come in pieces, unless `buffer=` and
+//! `reads=` say otherwise; and one-sided reads and atomics are to be relied on only where nothing is lost. It also takes `retries=7`
+//! for "for ever"; who is dead is found by keep-alive, which has a clock of its own.
 //!
 //! # Peers must be trusted
 //! A unit that the peer READs is named by its address and the key of the whole pool region that it lies in, and all regions of a core are

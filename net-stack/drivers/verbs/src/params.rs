@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
     str::FromStr,
     time::Duration,
 };
@@ -26,6 +27,8 @@ pub(crate) struct Params {
     /// Completions that the queue has room for.
     pub(crate) completions: usize,
     pub(crate) patience: Patience,
+    /// The URI says how large receive buffers are, and how many RDMA READs there may be.
+    said: (bool, bool),
     /// For every connection; socket options add theirs.
     pub(crate) conn: Config,
 }
@@ -61,13 +64,19 @@ impl Params {
             keep_alive: Some(Duration::from_secs(15)),
             ..Config::default()
         };
-        conn.buffer = within(uri, "buffer", u64::from(MIN_BUFFER), 1 << 20, conn.buffer.into(), size)? as u32;
+        let buffer_said = uri.take::<String>("buffer")?;
+        if let Some(text) = &buffer_said {
+            conn.buffer = checked(uri, "buffer", text, u64::from(MIN_BUFFER)..=1 << 20, size)? as u32;
+        }
         conn.window =
             within(uri, "window", MIN_WINDOW.into(), MAX_WINDOW.into(), conn.window.into(), number)? as u16;
         let least = Config::MIN_SEND_DEPTH.into();
         conn.send_depth = within(uri, "depth", least, 1 << 14, conn.send_depth.into(), number)? as u16;
         conn.inline = within(uri, "inline", 0, 1 << 12, conn.inline.into(), size)? as u16;
-        conn.reads = within(uri, "reads", 0, 64, conn.reads.into(), number)? as u16;
+        let reads_said = uri.take::<String>("reads")?;
+        if let Some(text) = &reads_said {
+            conn.reads = checked(uri, "reads", text, 0..=64, number)? as u16;
+        }
         conn.largest_unit = within(uri, "unit", 1, u64::MAX >> 1, conn.largest_unit, size)?;
         let from = u64::from(conn.buffer) + 1;
         conn.rendezvous_from = within(uri, "rendezvous", 1, u64::from(u32::MAX), from, size)? as u32;
@@ -76,7 +85,19 @@ impl Params {
         }
         let recv = within(uri, "recv", MIN_WINDOW.into(), 1 << 16, 8192, number)? as usize;
         let completions = within(uri, "cq", 64, 1 << 22, 32 << 10, number)? as usize;
-        Ok(Self { device: uri.path().to_owned(), ips, recv, completions, patience: patience(uri)?, conn })
+        let (device, said) = (uri.path().to_owned(), (buffer_said.is_some(), reads_said.is_some()));
+        Ok(Self { device, ips, recv, completions, patience: patience(uri)?, said, conn })
+    }
+
+    /// Messages of one packet, and no RDMA READs, unless the URI says otherwise: what soft-RoCE can be relied on for (the crate's documentation).
+    pub(crate) fn suit_soft_roce(&mut self, packet: u32) {
+        let (buffer_said, reads_said) = self.said;
+        if !buffer_said {
+            self.conn.buffer = self.patience.mtu.map_or(packet, |mtu| packet.min(128 << mtu));
+        }
+        if !reads_said {
+            self.conn.reads = 0;
+        }
     }
 
     /// What a queue pair is asked for.
@@ -148,10 +169,21 @@ fn within(
     parse: fn(&str) -> Result<u64, &'static str>,
 ) -> Result<u64, UriError> {
     let Some(text) = uri.take::<String>(key)? else { return Ok(default) };
-    let value = parse(&text).map_err(|why| uri.error(format!("parameter `{key}={text}`: {why}")))?;
-    if (least..=most).contains(&value) {
+    checked(uri, key, &text, least..=most, parse)
+}
+
+fn checked(
+    uri: &Uri,
+    key: &'static str,
+    text: &str,
+    range: RangeInclusive<u64>,
+    parse: fn(&str) -> Result<u64, &'static str>,
+) -> Result<u64, UriError> {
+    let value = parse(text).map_err(|why| uri.error(format!("parameter `{key}={text}`: {why}")))?;
+    if range.contains(&value) {
         return Ok(value);
     }
+    let (least, most) = range.into_inner();
     Err(uri.error(format!("parameter `{key}={text}`: it must be between {least} and {most}")))
 }
 
@@ -229,6 +261,19 @@ mod tests {
         assert_eq!((p.conn.send_depth, p.conn.max_sge, p.conn.inline), (20, 3, 100));
         let error = p.fit(&Capacity { requests: 20, pieces: 3, inline: 63 }, "x").unwrap_err();
         assert!(error.to_string().contains("64 bytes of inline data on x"), "{error}");
+    }
+
+    #[test]
+    fn soft_roce_gets_single_packets_unless_more_is_asked_for() {
+        let suited = |text| {
+            let mut p = params(text).unwrap();
+            p.suit_soft_roce(4096);
+            (p.conn.buffer, p.conn.reads)
+        };
+        assert_eq!((suited("rdma:"), suited("rdma:?mtu=1024")), ((4096, 0), (1024, 0)));
+        assert_eq!((suited("rdma:?reads=4"), suited("rdma:?buffer=16K")), ((4096, 4), (16 << 10, 0)));
+        let error = params("rdma:?reads=65").unwrap_err().to_string();
+        assert!(error.contains("`reads=65`: it must be between 0 and 64"), "{error}");
     }
 
     #[test]

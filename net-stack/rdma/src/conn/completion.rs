@@ -40,7 +40,10 @@ impl Connection {
 
     fn work_done(&mut self, slot: Slot) {
         match slot.hold {
-            Hold::Nothing | Hold::Unit(_) => self.probing &= slot.operation != Operation::Probe,
+            Hold::Nothing => {
+                self.probes = self.probes.wrapping_add(u32::from(slot.operation == Operation::Probe));
+            }
+            Hold::Unit(_) => {}
             Hold::Target { bytes, full } => self.read_done(bytes, full),
             Hold::End => {
                 self.sending = self.sending.max(Sending::ClosedForSure);

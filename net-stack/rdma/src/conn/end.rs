@@ -14,7 +14,7 @@
 
 use hemi_queue::time::Instant;
 
-use super::{Changes, Connection};
+use super::{Changes, Connection, clock::Closing};
 use crate::Failure;
 
 /// Where a connection is in its life.
@@ -61,14 +61,14 @@ impl Connection {
         }
     }
 
-    /// Close both directions. What was accepted still goes out, within [`Config::close_timeout`](crate::Config::close_timeout) of `now`; what arrives is
-    /// dropped.
+    /// Close both directions. What was accepted still goes out, for as long as [`Config::close_timeout`](crate::Config::close_timeout) and
+    /// [`Config::close_limit`](crate::Config::close_limit) allow from `now` on; what arrives is dropped.
     pub fn close(&mut self, now: Instant) {
         if self.phase == Phase::Connecting {
             return self.abort();
         }
-        if self.close_by.is_none() {
-            self.close_by = Some(now + self.config.close_timeout);
+        if self.closing.is_none() {
+            self.closing = Some(Closing::begin(now, &self.config, self.settled()));
             self.calm = false;
             self.discard_incoming();
             self.sending = self.sending.max(Sending::Closing);
@@ -79,7 +79,7 @@ impl Connection {
 
     /// Whether this end has been closed by its user.
     pub(super) fn is_closing(&self) -> bool {
-        self.close_by.is_some()
+        self.closing.is_some()
     }
 
     /// End the connection at once: what was not sent is dropped, and the peer sees a reset.
@@ -179,47 +179,5 @@ impl Connection {
             }
             None => None,
         }
-    }
-
-    /// When [`on_time`](Self::on_time) wants to be called.
-    pub fn deadline(&self) -> Option<Instant> {
-        if self.phase != Phase::Open {
-            return None;
-        }
-        // A probe that waits for room in the send queue needs no clock.
-        let asks = self.probing || self.probe_wanted;
-        let keep_alive = self.config.keep_alive.filter(|_| !asks).map(|after| self.heard + after);
-        match (keep_alive, self.close_by) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-
-    /// It is `now`.
-    pub fn on_time(&mut self, now: Instant) {
-        if self.phase != Phase::Open {
-            return;
-        }
-        if self.close_by.is_some_and(|by| by <= now) {
-            return self.fail(Failure::CloseTimedOut);
-        }
-        if let Some(after) = self.config.keep_alive
-            && !self.probing
-            && self.heard + after <= now
-        {
-            self.probe_wanted = true;
-            self.calm = false;
-            self.work = true;
-        }
-    }
-
-    /// Ask for a sign of life after so long without one; `None` never.
-    pub fn set_keep_alive(&mut self, after: Option<std::time::Duration>) {
-        self.config.keep_alive = after;
-    }
-
-    /// How long a close may wait.
-    pub fn set_close_timeout(&mut self, timeout: std::time::Duration) {
-        self.config.close_timeout = timeout;
     }
 }

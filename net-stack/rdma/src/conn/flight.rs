@@ -32,6 +32,9 @@ pub(super) enum Hold {
     },
 }
 
+/// Work requests of so many bytes are signalled each: on a slow path every sign of life counts.
+pub(super) const BULK: usize = 256 << 10;
+
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) operation: Operation,
@@ -84,6 +87,11 @@ impl Flight {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.next == self.oldest
+    }
+
+    /// How many have completed, modulo 2³².
+    pub(super) fn ended(&self) -> u32 {
+        self.oldest
     }
 
     /// Whether everything was posted.

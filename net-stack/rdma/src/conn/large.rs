@@ -134,6 +134,7 @@ impl Connection {
         for done in self.announced.drain(..count as usize) {
             self.announced_bytes -= done.bytes;
         }
+        self.read += u64::from(count);
         self.changes.note(Changes::WRITABLE);
         self.check_farewell();
         Ok(())

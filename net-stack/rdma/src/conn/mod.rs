@@ -12,6 +12,7 @@
 //! `end.rs`. Nothing is sent from within what receives: it notes what is owed, and `next_work` is the only place that makes
 //! work requests.
 
+mod clock;
 mod completion;
 mod credits;
 mod end;
@@ -28,6 +29,7 @@ use std::{collections::VecDeque, rc::Rc};
 use hemi_queue::{Sga, time::Instant};
 
 use crate::{Config, Failure, Hello, ReceiveBudget, Refusal, Sge, Work, WorkId};
+use clock::Closing;
 use credits::Credits;
 use end::{PeerEnd, Phase, Sending};
 use flight::Flight;
@@ -98,11 +100,15 @@ pub struct Connection {
 
     /// When the peer last showed that it is there.
     heard: Instant,
-    close_by: Option<Instant>,
+    /// When it was last asked for a sign of life, if it ever was.
+    asked: Option<Instant>,
+    closing: Option<Closing>,
     /// A work request is wanted whose completion tells that all before it have completed.
     barrier: bool,
     probe_wanted: bool,
-    probing: bool,
+    /// Probes that have completed, and announcements that the peer has read.
+    probes: u32,
+    read: u64,
     starved: bool,
     out_of_credit: bool,
     stats: Stats,
@@ -213,10 +219,12 @@ impl Connection {
             incoming: Incoming::default(),
             reading: Reading::default(),
             heard: Instant::ZERO,
-            close_by: None,
+            asked: None,
+            closing: None,
             barrier: false,
             probe_wanted: false,
-            probing: false,
+            probes: 0,
+            read: 0,
             starved: false,
             out_of_credit: false,
             stats: Stats::default(),

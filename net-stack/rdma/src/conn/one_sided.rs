@@ -10,7 +10,7 @@ use hemi_queue::{BufMut, Sga};
 use super::{
     Changes, Connection,
     end::{Phase, Sending},
-    flight::Hold,
+    flight::{BULK, Hold},
     gather::{element, take_piece},
     send::{Outgoing, Planned},
 };
@@ -206,7 +206,8 @@ impl Connection {
             Hold::Nothing => Hold::OneSided { result, last },
             written => written,
         };
-        let signalled = last || self.flight.wants_signal(true, false);
+        let bulk = self.sges[..count].iter().map(|sge| sge.length as usize).sum::<usize>() >= BULK;
+        let signalled = last || bulk || self.flight.wants_signal(true, false);
         Some(self.one_sided_work(operation, verb, hold, count, signalled, inline))
     }
 

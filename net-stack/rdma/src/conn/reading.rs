@@ -8,7 +8,13 @@ use std::collections::VecDeque;
 
 use hemi_queue::{Buf, BufMut, Sga};
 
-use super::{Connection, end::Phase, flight::Hold, gather::address, send::Planned};
+use super::{
+    Connection,
+    end::Phase,
+    flight::{BULK, Hold},
+    gather::address,
+    send::Planned,
+};
 use crate::{Keys, Memory, Operation, Remote, Sge, Verb, control};
 
 /// The longest READ, in bytes: every device takes a message of so many.
@@ -178,7 +184,7 @@ impl Connection {
         }
         self.reading.flying += 1;
         self.stats.reads += 1;
-        let last_now = last || self.reading.flying == self.config.reads;
+        let last_now = last || self.reading.flying == self.config.reads || bytes as usize >= BULK;
         let signalled = last_now || self.flight.wants_signal(true, false);
         let hold = Hold::Target { bytes, full };
         Some(self.one_sided_work(Operation::Read, Verb::Read(remote), hold, 1, signalled, false))

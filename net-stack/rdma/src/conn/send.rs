@@ -13,7 +13,7 @@ use hemi_queue::{AllocError, Error, Sga};
 use super::{
     Changes, Connection,
     end::{PeerEnd, Phase, Sending},
-    flight::{Hold, Slot},
+    flight::{BULK, Hold, Slot},
     gather::{element, gather},
 };
 use crate::{Data, Failure, Keys, Memory, Operation, Remote, Verb, Work, WorkId, control, header::Kind};
@@ -283,10 +283,11 @@ impl Connection {
         let imm = self.credits.send(Kind::Data, more);
         self.stats.sent += 1;
         self.out_of_credit = false;
-        let signalled = self.flight.wants_signal(!inline, self.outgoing.is_empty());
+        let mut signalled = self.flight.wants_signal(!inline, self.outgoing.is_empty());
         let sequence = if inline {
             self.flight.push_inline(data, signalled)
         } else {
+            signalled |= data.len() >= BULK;
             let slot = Slot { operation: Operation::Send, hold: Hold::Unit(data) };
             self.flight.push(slot, signalled)
         };
@@ -369,7 +370,6 @@ impl Connection {
     }
 
     fn probe(&mut self) -> Planned {
-        self.probing = true;
         let verb = Verb::Write(Remote::default());
         self.one_sided_work(Operation::Probe, verb, Hold::Nothing, 0, true, false)
     }

@@ -57,8 +57,9 @@ impl Plan {
             largest_unit: 1 << 20,
             send_limit: dice.of(&[100, 5000, 100_000]),
             recv_limit: dice.of(&[1, 3000, 100_000]),
-            keep_alive: keep_alive.then_some(Duration::from_millis(10)),
+            keep_alive: keep_alive.then_some(Duration::from_secs(1)),
             close_timeout: Duration::from_secs(5),
+            close_limit: None,
         };
         let config = [config(), config()];
         let connections = dice.of(&[1, 1, 1, 2, 4]);

@@ -96,6 +96,9 @@ impl Connection {
             return true; // data or a window update: nothing was acknowledged
         }
         self.deliver(seg, &mut told, cx.now);
+        if self.path.searching {
+            self.judge_mtu_probe(told.ack, cx);
+        }
         if told.advanced > 0 {
             self.on_progress(seg.options.timestamps, &told, cx);
         }
@@ -268,7 +271,7 @@ impl Connection {
             && self.recovery.phase != Phase::Recovery
             && (dctcp || !told.ecn_echo || round_start)
         {
-            self.grow_window(told, round_start, cx);
+            self.grow_window(told, round_start, cx.now);
         }
     }
 
@@ -284,7 +287,7 @@ impl Connection {
 
     /// The congestion controller hears of data that was delivered.
     #[inline]
-    pub(super) fn grow_window(&mut self, told: &Told, round_start: bool, cx: &Cx<'_>) {
+    pub(super) fn grow_window(&mut self, told: &Told, round_start: bool, now: Instant) {
         let limited = self.limited_at.is_some_and(|at| self.una.at_or_before(at + u32::from(self.mss)));
         let limited = limited || self.recovery.phase == Phase::Loss;
         // Slow start with a window that nobody uses: it may not grow (RFC 7661), and the round trips of so little say nothing
@@ -293,7 +296,7 @@ impl Connection {
             return;
         }
         self.cc.on_ack(&AckEvent {
-            now: cx.now,
+            now,
             acked: told.delivered.bytes,
             in_flight: told.pipe_before,
             rtt_nanos: told.rtt,

@@ -70,6 +70,8 @@ impl Connection {
             && self.options.user_timeout.get().is_none()
             // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
             && self.path.leads_away()
+            // Nobody looks for a larger MTU (RFC 8899).
+            && !self.path.searching
             && self.flight.is_plain()
     }
 }

@@ -4,10 +4,10 @@
 
 use hemi_queue::time::Instant;
 
-use super::{Connection, Cx};
+use super::Connection;
 use crate::{
     ip::{Express, Net},
-    tcp::cc::CongestionControl,
+    tcp::{cc::CongestionControl, config::Timing},
     wire::Flags,
 };
 
@@ -17,14 +17,14 @@ const MILLISECOND: u64 = 1_000_000;
 impl Connection {
     /// Send the next segment of new data if it is one like any other; says whether it did.
     #[inline(always)]
-    pub(super) fn send_predicted(&mut self, cx: &mut Cx<'_>) -> bool {
+    pub(super) fn send_predicted(&mut self, net: &mut Net, timing: &Timing, now: Instant) -> bool {
         let unsent = self.buffer.end().since(self.nxt);
         if unsent == 0
             // These are never asked for calm, which takes a look at everything while there is none.
             || self.ecn.enabled
-            || cx.config.pacing
+            || timing.pacing
             || !self.is_calm()
-            || !self.path.is_ready(cx.net, cx.now)
+            || !self.path.is_current(net, now)
         {
             return false;
         }
@@ -32,48 +32,58 @@ impl Connection {
         let cwnd = self.cc.cwnd();
         // The peer's window (RFC 9293 section 3.8.6), and the network's (RFC 5681 section 3.1).
         let room = cwnd.min(self.wnd).saturating_sub(pipe);
-        let len = unsent.min(if cx.net.caps.tso == 0 { mss } else { self.burst(room, mss, cx) });
-        let rto = self.rtt.steady_rto(cx.timing);
-        // Nagle's rule (RFC 9293 section 3.7.4), and no restart after idleness (RFC 5681 section 4.1).
-        if room < len
-            || (len < mss && pipe > 0 && !self.options.nodelay)
-            || (pipe == 0 && cx.now.nanos_since(self.last_send) > rto)
-        {
+        let len = unsent.min(if net.caps.tso == 0 { mss } else { self.burst(room, mss, net) });
+        // Nagle's rule (RFC 9293 section 3.7.4).
+        if room < len || (len < mss && pipe > 0 && !self.options.nodelay) {
+            return false;
+        }
+        let alone = self.deadlines.rto == Instant::FAR_FUTURE;
+        let rto = if alone { self.rtt.steady_rto(timing) } else { 0 };
+        // No restart after idleness (RFC 5681 section 4.1). The timer runs while anything is in flight.
+        if alone && now.nanos_since(self.last_send) > rto {
             return false;
         }
         let push = len == unsent || len > mss; // as `send_data` has it
-        let segment = self.express(if push { Flags::ACK | Flags::PSH } else { Flags::ACK }, cx);
+        let segment = self.express(if push { Flags::ACK | Flags::PSH } else { Flags::ACK }, now);
         let small = if len as usize <= Net::COPIED { self.buffer.view(self.nxt, len as usize) } else { None };
         if let Some(text) = small {
-            cx.net.send_express_copy(&self.path, &segment, text);
+            net.send_express_copy(&self.path, &segment, text);
         } else {
             let text = self.buffer.slice(self.nxt, len as usize);
-            cx.net.send_express(&self.path, &segment, text, if len > mss { self.mss } else { 0 });
+            net.send_express(&self.path, &segment, text, if len > mss { self.mss } else { 0 });
         }
         self.acks.sent(true);
         // As `note_sent` has it.
         if pipe == 0 {
-            self.stalled_since = cx.now;
+            self.stalled_since = now;
         }
-        self.flight.push(self.nxt, self.nxt + len, cx.now, push);
+        self.flight.push(self.nxt, self.nxt + len, now, push);
         self.nxt += len;
-        self.last_send = cx.now;
+        self.last_send = now;
         if 2 * (pipe + len + mss) > cwnd {
             self.note_limit(); // otherwise it has nothing to note
         }
-        if self.deadlines.rto == Instant::FAR_FUTURE {
-            self.restart_timers(rto, cx.now);
-        } else {
-            self.deadlines.tlp = self.probe_deadline(cx.now);
+        if alone {
+            self.deadlines.rto = now.plus_nanos(rto);
         }
+        self.deadlines.tlp = self.probe_deadline(now);
         true
     }
 
     /// [`start_rto`](Self::start_rto) and [`schedule_probe`](Self::schedule_probe) of a connection that is calm and has something in flight.
+    /// Returns the earlier.
     #[inline(always)]
-    pub(super) fn restart_timers(&mut self, rto: u64, now: Instant) {
+    pub(super) fn restart_timers(&mut self, rto: u64, now: Instant) -> Instant {
         self.deadlines.rto = now.plus_nanos(rto);
         self.deadlines.tlp = self.probe_deadline(now);
+        self.predicted_deadline()
+    }
+
+    /// The earlier of the deadlines that sending on the fast way moves: it leaves no acknowledgement owed.
+    #[inline(always)]
+    pub(crate) fn predicted_deadline(&self) -> Instant {
+        // A probe is never later than the timeout, if there is one.
+        self.deadlines.rto.min(self.deadlines.tlp)
     }
 
     #[inline(always)]
@@ -89,42 +99,38 @@ impl Connection {
 
     /// Send all that may be, if it is nothing but one segment like any other; says whether it was.
     #[inline(always)]
-    pub(crate) fn transmit_predicted(&mut self, cx: &mut Cx<'_>) -> bool {
-        cx.net.tx.has_room() && self.send_predicted(cx) && self.nxt == self.buffer.end()
+    pub(crate) fn transmit_predicted(&mut self, net: &mut Net, timing: &Timing, now: Instant) -> bool {
+        net.tx.has_room() && self.send_predicted(net, timing, now) && self.nxt == self.buffer.end()
     }
 
     /// The header of a segment at SND.NXT.
     #[inline(always)]
-    fn express(&mut self, flags: Flags, cx: &Cx<'_>) -> Express {
+    fn express(&mut self, flags: Flags, now: Instant) -> Express {
         self.last_ack_sent = self.rcv_nxt;
         Express {
-            ports: (self.tuple.local_port, self.tuple.remote_port),
+            ports: (u32::from(self.tuple.local_port) << 16 | u32::from(self.tuple.remote_port)).to_be(),
             seq: self.nxt,
             ack: self.rcv_nxt,
             flags,
             window: self.next_window(),
-            timestamps: self.timestamps.map(|state| (self.timestamp_now(cx.now), state.recent)),
+            timestamps: self.timestamps.map(|state| (self.timestamp_now(now), state.recent)),
         }
     }
 
     /// Acknowledge what was just received on the fast way, if there is room and nothing else to send; says whether it was.
     #[inline(always)]
-    pub(crate) fn acknowledge_predicted(&mut self, cx: &mut Cx<'_>) -> bool {
-        self.nxt == self.buffer.end() && cx.net.tx.has_room() && self.send_predicted_ack(cx)
+    pub(crate) fn acknowledge_predicted(&mut self, net: &mut Net, now: Instant) -> bool {
+        self.nxt == self.buffer.end() && net.tx.has_room() && self.send_predicted_ack(net, now)
     }
 
     /// Send an acknowledgement if it is one like any other; says whether it did.
     #[inline]
-    pub(crate) fn send_predicted_ack(&mut self, cx: &mut Cx<'_>) -> bool {
-        if !self.sacks.is_empty()
-            || self.ecn.echo
-            || self.keepalive_due
-            || !self.path.is_ready(cx.net, cx.now)
-        {
+    pub(crate) fn send_predicted_ack(&mut self, net: &mut Net, now: Instant) -> bool {
+        if !self.sacks.is_empty() || self.ecn.echo || self.keepalive_due || !self.path.is_ready(net, now) {
             return false;
         }
-        let segment = self.express(Flags::ACK, cx);
-        cx.net.send_express_copy(&self.path, &segment, &[]);
+        let segment = self.express(Flags::ACK, now);
+        net.send_express_copy(&self.path, &segment, &[]);
         self.acks.sent(false);
         true
     }

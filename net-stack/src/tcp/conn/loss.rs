@@ -67,6 +67,7 @@ impl Connection {
         let (lost, again) =
             self.rack.detect(&mut self.flight, cx.now, in_recovery, u32::from(self.mss), srtt, least);
         self.deadlines.reorder = again.unwrap_or(NEVER);
+        let lost = if lost > 0 && self.path.searching { self.excuse_mtu_probe(lost, cx) } else { lost };
         if lost > 0 && self.recovery.phase == Phase::Open {
             self.enter_recovery(cx);
         }
@@ -186,6 +187,9 @@ impl Connection {
         self.recovery.first_retransmit =
             self.recovery.first_retransmit.or(self.timestamps.map(|_| self.timestamp_now(cx.now)));
         self.probe = None;
+        if self.path.searching {
+            self.mtu_probe_timed_out(cx);
+        }
         (self.deadlines.tlp, self.deadlines.reorder) = (NEVER, NEVER);
         if self.sack_ok {
             // RFC 2018 section 8: after a retransmit timeout the data sender SHOULD turn off all of the SACKed bits: the receiver may
@@ -244,7 +248,7 @@ impl Connection {
         }
         cx.net.counters.icmp_errors_received += 1;
         match error {
-            IcmpError::TooBig(mtu) => self.on_too_big(mtu, cx),
+            IcmpError::TooBig(mtu) => self.on_too_big(seq, mtu, cx),
             // RFC 5927 section 5.2: a TCP in any of the synchronized states treats hard errors as soft ones; a connection that is
             // only being opened is aborted, so that the caller can try another address.
             IcmpError::Refused if self.state == State::SynSent => self.fail(ConnError::Refused, cx),
@@ -263,10 +267,13 @@ impl Connection {
         }
     }
 
-    fn on_too_big(&mut self, mtu: u16, cx: &mut Cx<'_>) {
+    fn on_too_big(&mut self, seq: Seq, mtu: u16, cx: &mut Cx<'_>) {
         // RFC 1191 section 3, RFC 5927 section 7.2: an MTU that is not smaller is no news; one that is absurd is not believed.
         let mtu = mtu.max(PathMtus::floor(self.tuple.remote));
         if mtu >= self.path.mtu {
+            if self.path.searching && self.on_probe_too_big(seq, mtu, cx) {
+                return;
+            }
             cx.net.counters.drop_icmp_unverified += 1;
             return;
         }
@@ -297,8 +304,9 @@ impl Connection {
         let base = if self.tuple.remote.is_ipv4() { 1024 } else { 1280 };
         let full = self.flight.first().is_some_and(|f| f.len() >= u32::from(self.mss));
         if self.retries >= 4 && full && self.path.mtu > base && self.fin != Fin::Sent {
-            cx.net.pmtu.learn(self.tuple.remote, base, cx.now);
+            cx.net.pmtu.fall_into_black_hole(self.tuple.remote, base, self.path.mtu, cx.now);
             self.shrink_to(base, cx);
+            self.path.searching = true;
         }
     }
 }

@@ -24,6 +24,7 @@ mod fast_out;
 mod input;
 mod loss;
 mod output;
+mod search;
 mod syn_sent;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use std::{
 use hemi_queue::{Buf, Sga, time::Instant, wheel::Key};
 
 pub(crate) use brief::Brief;
+pub(crate) use fast::Next;
 use fast_open::FastOpening;
 pub(crate) use fast_open::syn_room_of;
 pub(crate) use input::Segment;
@@ -595,6 +597,18 @@ impl Connection {
         self.buffer.is_empty()
     }
 
+    /// Whether a unit of `len` bytes leaves the send buffer under its limit.
+    #[inline(always)]
+    pub(crate) fn has_room_for(&self, len: usize) -> bool {
+        self.buffer.len() + len < self.send_limit as usize && len < super::calls::MAX_UNIT
+    }
+
+    /// Take a unit to be sent for which there [is room](Self::has_room_for).
+    #[inline(always)]
+    pub(crate) fn push_within(&mut self, bytes: Buf) {
+        self.buffer.append_one(bytes);
+    }
+
     /// Take a unit to be sent. The caller has asked [`may_push`](Self::may_push).
     #[inline(always)]
     pub(crate) fn push(&mut self, unit: Sga) {
@@ -647,18 +661,28 @@ impl Connection {
         self.wants_acked = true;
     }
 
-    /// The next bytes in order.
-    #[inline]
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<Buf> {
-        let buf = self.assembler.pop()?;
-        self.window.taken(buf.len() as u32, now, self.rtt.srtt_nanos());
+    /// The next bytes in order; [`popped`](Self::popped) is to follow.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<Buf> {
+        self.assembler.pop()
+    }
+
+    /// The application has taken `len` bytes. Says whether the peer must hear of the room.
+    #[inline(always)]
+    pub(crate) fn popped(&mut self, len: u32, now: Instant) -> bool {
+        self.window.taken(len, now, self.rtt.srtt_nanos());
+        self.window.is_half_used(self.rcv_nxt) && self.wants_update()
+    }
+
+    #[inline(never)]
+    fn wants_update(&mut self) -> bool {
         let mss = self.acks.full_size().max(u32::from(self.mss));
-        if self.state.may_receive()
-            && self.window.wants_update(self.rcv_nxt, self.assembler.ready() as u32, mss)
-        {
+        let wants = self.state.may_receive()
+            && self.window.wants_update(self.rcv_nxt, self.assembler.ready() as u32, mss);
+        if wants {
             self.acks.at_once();
         }
-        Some(buf)
+        wants
     }
 
     /// Whether no more will ever be received: the peer has finished and everything was popped.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use hemi_queue::{Sga, time::Instant};
 
-use super::{Connection, Cx, Fin, State, offer};
+use super::{Connection, Cx, Fin, State, offer, search::Attempt};
 use crate::{
-    ip::TcpSegment,
+    ip::{Net, TcpSegment},
     tcp::cc::CongestionControl,
     wire::{Ecn, FastOpen, Flags, Seq, TcpHeader, TcpOptions, Timestamps},
 };
@@ -41,6 +41,12 @@ impl Connection {
         self.acks.is_due() && !matches!(self.state, State::Closed | State::SynSent)
     }
 
+    /// Whether something is to be sent now that a segment came the fast way.
+    #[inline(always)]
+    pub(crate) fn must_follow(&self) -> bool {
+        self.acks.is_due() || self.nxt != self.buffer.end()
+    }
+
     #[inline(always)]
     fn may_transmit(&self) -> bool {
         (self.state.is_synchronized() && self.state != State::TimeWait) || self.may_answer_early()
@@ -66,7 +72,10 @@ impl Connection {
                 if !cx.net.tx.has_room() {
                     return Transmit::Blocked;
                 }
-                if !self.send_predicted(cx) && !self.send_lost(cx) && !self.send_new_segment(cx, false) {
+                if !self.send_predicted(cx.net, cx.timing, cx.now)
+                    && !self.send_lost(cx)
+                    && !self.send_new_segment(cx, false)
+                {
                     break;
                 }
             }
@@ -78,7 +87,7 @@ impl Connection {
             if !cx.net.tx.has_room() {
                 return Transmit::Blocked;
             }
-            if !self.send_predicted_ack(cx) {
+            if !self.send_predicted_ack(cx.net, cx.now) {
                 self.send_bare(cx);
             }
         }
@@ -116,6 +125,9 @@ impl Connection {
         }
         self.flight.retransmitted(start, end, cx.now);
         self.note_retransmission(len);
+        if self.path.searching {
+            self.forget_mtu_probe(start, end, cx);
+        }
         // RFC 3168 section 6.1.5: retransmitted packets are not ECN-capable.
         self.emit(flags, start, payload, Ecn::NotCapable, 0, cx);
         self.last_send = cx.now;
@@ -149,7 +161,14 @@ impl Connection {
             self.limited_at = Some(self.nxt);
             return false;
         }
-        let most = if probe { mss } else { self.burst(room, mss, cx) };
+        if self.path.searching && !probe {
+            match self.send_mtu_probe(fits, room, cx) {
+                Attempt::Sent => return true,
+                Attempt::Hold => return false,
+                Attempt::None => {}
+            }
+        }
+        let most = if probe { mss } else { self.burst(room, mss, cx.net) };
         let mut len = fits.min(most);
         if len > mss && len < unsent {
             len -= len % mss;
@@ -169,13 +188,13 @@ impl Connection {
 
     /// How many bytes one call may send: a segment, or what the device cuts.
     #[inline]
-    pub(super) fn burst(&self, room: u32, mss: u32, cx: &Cx<'_>) -> u32 {
+    pub(super) fn burst(&self, room: u32, mss: u32, net: &Net) -> u32 {
         // A segment that carries SACK blocks has less room for text: it is never cut by the device.
         let blocks = if self.sack_ok && !self.sacks.is_empty() { 36 } else { 0 };
-        if cx.net.caps.tso == 0 || blocks > 0 {
+        if net.caps.tso == 0 || blocks > 0 {
             return mss.saturating_sub(blocks).max(8);
         }
-        let cut = cx.net.caps.tso.min(65_000 - 120).min(room.max(mss));
+        let cut = net.caps.tso.min(65_000 - 120).min(room.max(mss));
         (cut / mss * mss).max(mss)
     }
 
@@ -418,7 +437,7 @@ impl Connection {
     }
 
     #[inline]
-    fn emit(&mut self, flags: Flags, seq: Seq, payload: Sga, ecn: Ecn, cut: u16, cx: &mut Cx<'_>) {
+    pub(super) fn emit(&mut self, flags: Flags, seq: Seq, payload: Sga, ecn: Ecn, cut: u16, cx: &mut Cx<'_>) {
         self.emit_with(flags, seq, payload, TcpOptions::default(), ecn, cut, cx);
     }
 

@@ -6,10 +6,11 @@ use super::half_open::{HalfOpen, Offer};
 use crate::{
     ip::Net,
     tcp::{
-        ConnId, ListenerId, Tcp, TcpEvent,
+        ConnId, ListenerId, Tcp,
         conn::{Agreed, Connection, Cx, Segment},
         demux::{Target, Tuple},
         fast_open::Check,
+        signals::Signal,
     },
     wire::{FastOpen, Seq},
 };
@@ -88,7 +89,7 @@ impl Tcp {
         listener.fast_open.add(id);
         if !listener.signalled {
             listener.signalled = true;
-            self.events.push_back(TcpEvent::Acceptable(ListenerId { slot, generation }));
+            self.events.push_back(Signal::Listener(ListenerId { slot, generation }));
         }
         self.demux.insert(hash, Target::Connection(conn_slot));
         self.settle(conn_slot, net, now);

@@ -162,3 +162,46 @@ fn datagrams_beyond_the_transmit_queue_wait_their_turn() {
     assert!(got > 100, "{got} of {accepted}; the receiver's own bound may drop the rest");
     assert!(matches!(client.start_push_to("late".into(), Some(&to)).unwrap_err().error, Error::Closed));
 }
+
+/// The first connect learns a cookie; the second is open at once, its first push travels in the SYN and is answered a round trip earlier.
+#[test]
+fn a_first_push_travels_in_the_syn() {
+    let rig = Rig::new();
+    let mut options = SocketOptions::default();
+    options.fast_open = 16;
+    let (listener, at) = rig.listen(&options);
+    let ask = || {
+        let begun = rig.now();
+        let client = rig.client.connect(&at.into(), &options).unwrap();
+        rig.until(|cx| client.poll_connected(cx)).unwrap();
+        let open = rig.now() - begun;
+        client.start_push("question".into()).unwrap();
+        let server = rig.until(|cx| listener.poll_accept(cx)).unwrap().unwrap();
+        assert_eq!(rig.pop(&server).unwrap().unwrap().to_vec(), b"question");
+        server.start_push("answer".into()).unwrap();
+        assert_eq!(rig.pop(&client).unwrap().unwrap().to_vec(), b"answer");
+        (open, rig.now() - begun)
+    };
+    // Two links of a millisecond each: a round trip of four. The first connection also asks for the peer's hardware address.
+    let trip = Duration::from_millis(4);
+    let (open, answered) = ask();
+    assert!(open >= trip && answered >= 2 * trip, "{open:?}, {answered:?}");
+    assert_eq!(ask(), (Duration::ZERO, trip));
+}
+
+/// Who listens first, where the SYN waits for data to carry, opens without.
+#[test]
+fn a_pop_on_a_connection_that_waits_for_data_opens_it() {
+    let rig = Rig::new();
+    let mut options = SocketOptions::default();
+    options.fast_open = 16;
+    let (listener, at) = rig.listen(&options);
+    for _ in 0..2 {
+        let client = rig.client.connect(&at.into(), &options).unwrap();
+        rig.until(|cx| client.poll_connected(cx)).unwrap();
+        assert!(!is_ready(|cx| client.poll_pop(cx)));
+        let server = rig.until(|cx| listener.poll_accept(cx)).unwrap().unwrap();
+        server.start_push("welcome".into()).unwrap();
+        assert_eq!(rig.pop(&client).unwrap().unwrap().to_vec(), b"welcome");
+    }
+}

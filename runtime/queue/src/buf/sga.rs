@@ -1,6 +1,6 @@
 //! [`Sga`]: one unit as a scatter-gather array.
 
-use std::fmt;
+use std::{fmt, mem::ManuallyDrop};
 
 use smallvec::SmallVec;
 
@@ -50,6 +50,7 @@ impl Sga {
     }
 
     /// Append a buffer. Empty buffers are dropped; one that lies right behind the last is joined to it.
+    #[inline]
     pub fn push(&mut self, buf: Buf) {
         if buf.is_empty() {
             return;
@@ -76,11 +77,13 @@ impl Sga {
     }
 
     /// How many buffers.
+    #[inline]
     pub fn parts(&self) -> usize {
         self.parts.len()
     }
 
     /// The buffers in order.
+    #[inline]
     pub fn iter(&self) -> std::slice::Iter<'_, Buf> {
         self.parts.iter()
     }
@@ -159,7 +162,18 @@ impl Sga {
 
     /// The unit as one buffer when it is in one already; else gives itself back.
     #[inline]
-    pub fn into_single(mut self) -> Result<Buf, Self> {
+    pub fn into_single(self) -> Result<Buf, Self> {
+        if self.parts.len() == 1 && !self.parts.spilled() {
+            let parts = ManuallyDrop::new(self.parts);
+            // SAFETY: there is one, held inline: moved out here, and not dropped with what held it, which holds no memory.
+            return Ok(unsafe { parts.as_ptr().read() });
+        }
+        self.into_single_slowly()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn into_single_slowly(mut self) -> Result<Buf, Self> {
         match self.parts.len() {
             0 => Ok(Buf::new()),
             1 => self.parts.pop().ok_or_else(Self::new),

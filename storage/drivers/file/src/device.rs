@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) ops: Slab<Box<Op>>,
     done: Vec<Done>,
     len: u64,
+    /// Operations in flight that a thread works on.
+    threaded: usize,
 }
 
 /// An operation in flight, and all the memory that the kernel was told of.
@@ -65,6 +67,8 @@ pub(crate) struct Op {
     wanted: usize,
     memory: Memory,
     ticket: Option<Ticket>,
+    /// A thread works on it: the helper, or one of the kernel's.
+    threaded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +119,7 @@ impl FileDevice {
             tap: RefCell::default(),
         });
         let engine = if park.ring().is_some() {
-            Engine::Ring(Ring::attach(Rc::clone(&shared), park)?)
+            Engine::Ring(Ring::attach(Rc::clone(&shared), park, options.registered)?)
         } else {
             Engine::Thread(
                 Helper::start(park.unparker())
@@ -124,6 +128,13 @@ impl FileDevice {
         };
         let (aside, park) = (Aside::new(), Rc::clone(park));
         Ok(Self { shared, engine, aside, park, waiting: VecDeque::new() })
+    }
+
+    /// What is written lies in memory of `pool`, mostly: io_uring is told of it once, rather than with every write.
+    pub fn register(&self, pool: &Pool) {
+        if let Engine::Ring(ring) = &self.engine {
+            ring.register(pool);
+        }
     }
 
     /// Tell `tap` of every write and sync from now on.
@@ -149,7 +160,12 @@ impl FileDevice {
     fn start(&self, mut op: Box<Op>) {
         self.shared.tell(&mut op);
         let trims = matches!(op.kind, Kind::Trim { .. });
-        let key = self.shared.state.borrow_mut().ops.insert(op);
+        op.threaded = matches!(self.engine, Engine::Thread(_)) || self.shared.target.hands_over(&op);
+        let key = {
+            let mut state = self.shared.state.borrow_mut();
+            state.threaded += usize::from(op.threaded);
+            state.ops.insert(op)
+        };
         match &self.engine {
             Engine::Ring(_) if trims => match self.aside() {
                 Some(helper) => helper.push(&self.shared, key),
@@ -235,7 +251,18 @@ impl Op {
         wanted: usize,
         memory: Memory,
     ) -> Box<Self> {
-        Box::new(Self { id, kind, offset, vecs, dsync: false, moved: 0, wanted, memory, ticket: None })
+        Box::new(Self {
+            id,
+            kind,
+            offset,
+            vecs,
+            dsync: false,
+            moved: 0,
+            wanted,
+            memory,
+            ticket: None,
+            threaded: false,
+        })
     }
 
     /// Take `n` bytes off the front of what is left.
@@ -317,6 +344,7 @@ impl Shared {
             }
         }
         let op = state.ops.remove(key);
+        state.threaded -= usize::from(op.threaded);
         if let (Kind::Allocate { len }, None) = (op.kind, &failed) {
             state.len = state.len.max(op.offset + len);
         }
@@ -394,11 +422,15 @@ impl BlockDevice for FileDevice {
         Wakeup::Core
     }
 
+    fn is_served_by_thread(&self) -> bool {
+        self.shared.state.borrow().threaded > 0
+    }
+
     fn describe(&self) -> String {
         let target = &self.shared.target;
         let how = match &self.engine {
-            Engine::Ring(_) => "io_uring",
-            Engine::Thread(_) => "a helper thread",
+            Engine::Ring(ring) => ring.describe(),
+            Engine::Thread(_) => "a helper thread".to_owned(),
         };
         let cache = if target.direct { "direct" } else { "through the page cache" };
         format!("{}, {how}, {cache}, sectors of {} bytes", target.path.display(), target.sector)

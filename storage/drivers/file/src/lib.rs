@@ -16,12 +16,14 @@
 //! # URI
 //! `log:PATH?direct=true&sync=auto&mode=rw`. `direct=false` goes through the page cache (and writes units from where they are,
 //! without a copy; opening to write then drops what is cached of the file, which may never have reached the device);
-//! `sync=dsync` writes with `RWF_DSYNC`, `sync=flush` uses `fdatasync`, `sync=auto` the first where the device has FUA; `mode=ro` opens for reading, without the lock.
+//! `sync=dsync` writes with `RWF_DSYNC`, `sync=flush` uses `fdatasync`, `sync=auto` the first where the device has FUA; `mode=ro` opens for reading, without the lock;
+//! `registered=false` does not tell the ring of file and memory beforehand (`registered.rs`).
 //!
 //! It leaves out the log itself: what is written where, and when to flush, is `hemi-storage`'s matter.
 
 mod aligned;
 mod device;
+mod registered;
 mod ring;
 mod sys;
 mod tap;

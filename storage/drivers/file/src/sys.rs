@@ -62,6 +62,20 @@ pub(crate) fn device_size(fd: RawFd) -> io::Result<(u64, u32)> {
     if ok { Ok((len, sector.max(512) as u32)) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Bytes that this process may lock in memory.
+pub(crate) fn lockable() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes to a local.
+    let told = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0;
+    if told { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { 0 }
+}
+
+/// Whether a block device is a loop device.
+pub(crate) fn is_loop(device: &File) -> bool {
+    const LOOP_MAJOR: u32 = 7;
+    device.metadata().is_ok_and(|meta| libc::major(meta.rdev()) == LOOP_MAJOR)
+}
+
 /// Whether the device below can make a single write durable by itself: it has FUA, or no cache that loses anything. Not known: no.
 pub(crate) fn writes_through(file: &File) -> bool {
     let Ok(meta) = file.metadata() else { return false };

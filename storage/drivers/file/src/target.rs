@@ -13,7 +13,10 @@ use std::{
 
 use hemi_queue::{Error, Result, Uri};
 
-use crate::sys;
+use crate::{
+    device::{Kind, Op},
+    sys,
+};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +68,13 @@ pub struct FileOptions {
     pub len: (u64, u64),
     /// Refuse to write what another process writes. Default: true.
     pub lock: bool,
+    /// Tell io_uring of the file, and of [`FileDevice::register`](crate::FileDevice::register)'s memory, beforehand. Default: true.
+    pub registered: bool,
 }
 
 impl Default for FileOptions {
     fn default() -> Self {
-        Self { direct: true, sync: Sync::Auto, len: (0, u64::MAX), lock: true }
+        Self { direct: true, sync: Sync::Auto, len: (0, u64::MAX), lock: true, registered: true }
     }
 }
 
@@ -79,6 +84,7 @@ impl FileOptions {
         let mut options = Self::default();
         options.direct = uri.take("direct")?.unwrap_or(options.direct);
         options.sync = uri.take("sync")?.unwrap_or(options.sync);
+        options.registered = uri.take("registered")?.unwrap_or(options.registered);
         Ok(options)
     }
 }
@@ -90,6 +96,7 @@ pub(crate) struct Target {
     pub(crate) path: PathBuf,
     pub(crate) direct: bool,
     pub(crate) is_device: bool,
+    pub(crate) is_loop: bool,
     pub(crate) read_only: bool,
     pub(crate) len: u64,
     /// The least that can be read and written, and what memory is aligned to.
@@ -173,7 +180,18 @@ impl Target {
             Sync::Auto => Sync::Flush,
             chosen => chosen,
         };
-        Ok(Self { file, path, direct, is_device, read_only, len, sector, sync, max_len })
+        let is_loop = is_device && sys::is_loop(&file);
+        Ok(Self { file, path, direct, is_device, is_loop, read_only, len, sector, sync, max_len })
+    }
+
+    /// Whether the kernel has a thread of its own finish the operation, rather than the device's interrupt: a sync is never done in
+    /// place, nor is what follows a write with `RWF_DSYNC`; a loop device is a thread; the page cache is filled by the caller.
+    pub(crate) fn hands_over(&self, op: &Op) -> bool {
+        match op.kind {
+            Kind::Write => op.dsync || self.is_loop,
+            Kind::Read => self.is_loop,
+            Kind::Sync | Kind::Allocate { .. } | Kind::Punch { .. } | Kind::Trim { .. } => true,
+        }
     }
 
     /// Make it `len` bytes long, or leave it longer than that, where the file system cannot promise space. The kernel's answer.

@@ -10,7 +10,8 @@ const PIECE: usize = 2 << 10;
 /// A stretch of bytes that may be large and mostly untouched.
 #[derive(Clone, Default)]
 pub(crate) struct Medium {
-    extents: Vec<Option<Box<[u8]>>>,
+    /// Each as long as it was written; zeros follow.
+    extents: Vec<Vec<u8>>,
     len: usize,
 }
 
@@ -30,7 +31,7 @@ impl Medium {
     pub(crate) fn grow(&mut self, len: usize) {
         if len > self.len {
             self.len = len;
-            self.extents.resize_with(len.div_ceil(EXTENT), || None);
+            self.extents.resize_with(len.div_ceil(EXTENT), Vec::new);
         }
     }
 
@@ -40,11 +41,19 @@ impl Medium {
         while !bytes.is_empty() {
             let (n, begin) = (at / EXTENT, at % EXTENT);
             let (now, later) = bytes.split_at(bytes.len().min(EXTENT - begin));
-            let extent = self.extents[n].get_or_insert_with(|| vec![0; EXTENT].into_boxed_slice());
-            let place = &mut extent[begin..begin + now.len()];
-            for (to, from) in place.chunks_mut(PIECE).zip(now.chunks(PIECE)) {
-                to.copy_from_slice(from);
+            let extent = &mut self.extents[n];
+            if extent.capacity() == 0 {
+                extent.reserve_exact(EXTENT);
             }
+            if extent.len() < begin {
+                extent.resize(begin, 0);
+            }
+            let (over, behind) = now.split_at(now.len().min(extent.len() - begin));
+            for (to, from) in extent[begin..].chunks_mut(PIECE).zip(over.chunks(PIECE)) {
+                to[..from.len()].copy_from_slice(from);
+            }
+            // Nearly all is written behind what was written before: no memory is made zero first.
+            behind.chunks(PIECE).for_each(|from| extent.extend_from_slice(from));
             at += now.len();
             bytes = later;
         }
@@ -64,7 +73,14 @@ impl Medium {
         while at < to {
             let (n, begin) = (at / EXTENT, at % EXTENT);
             let len = (to - at).min(EXTENT - begin);
-            piece(self.extents[n].as_ref().map(|extent| &extent[begin..begin + len]), len);
+            let there = self.extents[n].get(begin..).unwrap_or_default();
+            let there = &there[..there.len().min(len)];
+            if !there.is_empty() {
+                piece(Some(there), there.len());
+            }
+            if there.len() < len {
+                piece(None, len - there.len());
+            }
             at += len;
         }
     }

@@ -14,7 +14,8 @@ ip -6 addr add fd77::1/64 dev dummy0 nodad
 ip link set dummy0 up
 rdma link add rxe0 type rxe netdev dummy0
 
-ip link add veth-a type veth peer name veth-b
+# Packets of 4 KiB: what is smaller is one packet.
+ip link add veth-a mtu 9000 type veth peer name veth-b mtu 9000
 for end in veth-a veth-b; do
     sysctl -q -w net.ipv4.conf.$end.accept_local=1 net.ipv4.conf.$end.rp_filter=0 net.ipv6.conf.$end.accept_dad=0
 done

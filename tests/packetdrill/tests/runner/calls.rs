@@ -73,6 +73,13 @@ fn perform(table: &Table, call: &Call, (stack, peer): Ends) -> Result<(i64, i32)
             // SAFETY: as above.
             unsafe { (table.send)(user, fd, bytes.as_ptr().cast(), bytes.len(), flags) as i64 }
         }
+        "sendto" => {
+            let (fd, bytes, flags) = (live(0)?, vec![b'x'; size(2)?], int(3)?);
+            let to = sockaddr(peer);
+            let (from, len, to_len) = (bytes.as_ptr().cast(), bytes.len(), to.len() as u32);
+            // SAFETY: as above.
+            unsafe { (table.sendto)(user, fd, from, len, flags, to.as_ptr().cast(), to_len) as i64 }
+        }
         "shutdown" => {
             let (fd, how) = (live(0)?, int(1)?);
             // SAFETY: as above.
@@ -174,6 +181,10 @@ fn symbol(word: &str) -> Result<i64, String> {
         "TCP_KEEPINTVL" => libc::TCP_KEEPINTVL.into(),
         "TCP_KEEPCNT" => libc::TCP_KEEPCNT.into(),
         "TCP_NOTSENT_LOWAT" => 25,
+        "TCP_FASTOPEN" => libc::TCP_FASTOPEN.into(),
+        "TCP_FASTOPEN_CONNECT" => libc::TCP_FASTOPEN_CONNECT.into(),
+        "MSG_FASTOPEN" => libc::MSG_FASTOPEN.into(),
+        "EOPNOTSUPP" => libc::EOPNOTSUPP.into(),
         "SO_KEEPALIVE" => libc::SO_KEEPALIVE.into(),
         "MSG_MORE" => libc::MSG_MORE.into(),
         "EINVAL" => libc::EINVAL.into(),

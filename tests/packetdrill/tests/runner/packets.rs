@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hemi_net::wire::{
-    Ecn, Flags, Ipv4Header, Ipv6Header, SackBlock, Seq, Sum, TcpHeader, TcpOptions, Timestamps,
-    icmpv4::IcmpV4, protocol,
+    Cookie, Ecn, FastOpen, Flags, Ipv4Header, Ipv6Header, SackBlock, Seq, Sum, TcpHeader, TcpOptions,
+    Timestamps, icmpv4::IcmpV4, protocol,
 };
 
 use super::parse::Packet;
@@ -141,7 +141,9 @@ impl Peer {
                 Some("mss") => options.mss = Some(number(1)? as u16),
                 Some("wscale") => options.window_scale = Some(number(1)? as u8),
                 Some("sackOK") => options.sack_permitted = true,
-                Some("nop" | "eol") => {}
+                // "...": whatever else.
+                Some("nop" | "eol" | "...") => {}
+                Some("FO") => options.fast_open = Some(fast_open(words.get(1).copied().unwrap_or(""))?),
                 Some("sack") => {
                     for block in &words[1..] {
                         let (a, b) = block.split_once(':').ok_or("a block")?;
@@ -179,6 +181,10 @@ impl Peer {
         if !Sum::pseudo(src, dst, protocol::TCP, payload.len() as u32).bytes(payload).is_intact() {
             return Err("a bad TCP checksum".into());
         }
+        // Another connection of the script's has other numbers.
+        if self.stack.port() != header.src_port {
+            self.iss = None;
+        }
         // The stack may have chosen its port, and in an active open the script's peer listens.
         (self.stack, self.remote) = ((src, header.src_port).into(), (dst, header.dst_port).into());
         let options = TcpOptions::parse(options);
@@ -211,6 +217,12 @@ impl Peer {
             self.stamp = Some((ts.value, script.unwrap_or(0)));
         }
         let wanted = self.options(expected)?;
+        if wanted.fast_open != options.fast_open {
+            return Err("Fast Open".into());
+        }
+        if list.iter().any(|option| option == "...") {
+            return Ok(());
+        }
         let same = wanted.mss == options.mss
             && wanted.window_scale == options.window_scale
             && wanted.sack_permitted == options.sack_permitted
@@ -225,6 +237,17 @@ impl Peer {
         let echoed = echo.is_none_or(|e| options.timestamps.is_some_and(|t| t.echo == e));
         if same && blocks.join(" ") == sack && echoed { Ok(()) } else { Err("options".into()) }
     }
+}
+
+/// A Fast Open option: the cookie in hexadecimal, or nothing.
+fn fast_open(cookie: &str) -> Result<FastOpen, String> {
+    let byte = |at| u8::from_str_radix(cookie.get(at..at + 2).unwrap_or("?"), 16).map_err(|e| e.to_string());
+    let bytes: Vec<u8> = (0..cookie.len()).step_by(2).map(byte).collect::<Result<_, _>>()?;
+    let cookie = Cookie::new(&bytes);
+    if cookie.is_none() && !bytes.is_empty() {
+        return Err("that is no cookie".into());
+    }
+    Ok(FastOpen { cookie, experimental: false })
 }
 
 fn flags(text: &str) -> Result<Flags, String> {

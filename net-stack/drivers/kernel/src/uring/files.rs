@@ -4,10 +4,7 @@
 //! The slot is *beside* the descriptor, not instead of it: a direct descriptor alone could neither be tried directly nor be
 //! asked for options. A slot keeps the file open, so it is cleared before the descriptor is closed.
 
-use std::{
-    cell::{Cell, RefCell},
-    os::fd::RawFd,
-};
+use std::{cell::Cell, os::fd::RawFd};
 
 use hemi_park::Ring;
 use io_uring::types;
@@ -19,18 +16,18 @@ const WORTH: u32 = 64;
 #[derive(Default)]
 pub(crate) struct Slot {
     uses: Cell<u32>,
-    at: Cell<Option<u32>>,
+    at: Cell<Option<types::Fixed>>,
 }
 
 pub(super) struct Files {
-    free: RefCell<Vec<u32>>,
+    /// Streams that may still get one.
+    left: Cell<u32>,
 }
 
 impl Files {
-    /// A table of `size` empty slots; of none where the kernel refuses.
-    pub(super) fn new(ring: &Ring, size: u32) -> Self {
-        let size = if size > 0 && ring.registrar().register_files_sparse(size).is_ok() { size } else { 0 };
-        Self { free: RefCell::new((0..size).rev().collect()) }
+    /// At most `most` of the ring's places.
+    pub(super) fn new(most: u32) -> Self {
+        Self { left: Cell::new(most) }
     }
 
     /// The slot for one more operation on `fd`, when it is worth one and there is one.
@@ -43,25 +40,22 @@ impl Files {
                 self.register(slot, ring, fd);
             }
         }
-        slot.at.get().map(types::Fixed)
+        slot.at.get()
     }
 
     #[cold]
     fn register(&self, slot: &Slot, ring: &Ring, fd: RawFd) {
-        let Some(at) = self.free.borrow_mut().pop() else { return };
-        match ring.registrar().register_files_update(at, &[fd]) {
-            Ok(_) => slot.at.set(Some(at)),
-            Err(_) => self.free.borrow_mut().push(at),
+        if self.left.get() > 0 {
+            slot.at.set(ring.register_file(fd));
+            self.left.set(self.left.get() - u32::from(slot.at.get().is_some()));
         }
     }
 
     /// The descriptor is about to be closed, and nothing is in flight on it.
     pub(super) fn clear(&self, slot: &Slot, ring: &Ring) {
         let Some(at) = slot.at.take() else { return };
-        match ring.registrar().register_files_update(at, &[-1]) {
-            Ok(_) => self.free.borrow_mut().push(at),
-            Err(e) => tracing::error!(error = %e, slot = at, "a registered file could not be cleared"),
-        }
+        ring.unregister_file(at);
+        self.left.set(self.left.get() + 1);
     }
 }
 

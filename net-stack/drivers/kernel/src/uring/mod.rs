@@ -67,7 +67,7 @@ impl Uring {
             id: Cell::new(None),
             ops: RefCell::default(),
             buffers,
-            files: Files::new(ring, tuning.files),
+            files: Files::new(tuning.files),
             counted: Cell::new(!tuning.old),
             starved: RefCell::default(),
             spare: RefCell::default(),

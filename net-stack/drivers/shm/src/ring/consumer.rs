@@ -30,6 +30,12 @@ impl<M: Memory> Consumer<M> {
         self.next += lines(header.len);
     }
 
+    /// Go on to the next frame without the one just [peeked](Self::peek) at.
+    #[inline]
+    pub(crate) fn skip(&mut self, header: Header) {
+        self.next += lines(header.len);
+    }
+
     /// Tell the producer how far we are, if an eighth of the ring was consumed since it was told last.
     #[inline]
     pub(crate) fn tell(&mut self) -> bool {

@@ -4,6 +4,7 @@
 //! place in the transport's tables, and every event says whose it is by that number. Queue pairs are not the manager's: it tells what the
 //! peer agreed to ([`Id::attr_for`]), and [`Qp::advance`](crate::device::qp::Qp::advance) does it.
 
+mod departing;
 mod event;
 
 use std::{
@@ -19,14 +20,15 @@ use std::{
 
 use socket2::{SockAddr, SockAddrStorage};
 
+pub(crate) use departing::Departing;
 pub(crate) use event::{Event, Kind};
 
 use crate::{
     device::set_nonblocking,
     error::VerbsError,
     sys::{
-        RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY, RDMA_OPTION_ID_REUSEADDR, RDMA_PS_TCP, Rdma, ibv_qp_attr,
-        rdma_cm_id, rdma_conn_param, rdma_event_channel, rdma_sockaddr, text_of,
+        IBV_EVENT_COMM_EST, RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY, RDMA_OPTION_ID_REUSEADDR, RDMA_PS_TCP,
+        Rdma, ibv_qp_attr, rdma_cm_id, rdma_conn_param, rdma_event_channel, rdma_sockaddr, text_of,
     },
 };
 
@@ -238,10 +240,21 @@ impl Id {
         let _ = unsafe { (self.channel.rdma.cm.reject)(self.raw(), data.as_ptr().cast(), data.len() as u8) };
     }
 
-    /// Tell the peer that the connection is over; it gets [`Kind::Disconnected`], and so do we.
-    pub(crate) fn disconnect(&self) {
+    /// A message has come from the peer that we accepted: it is ready, even if its word for it was lost on the way. Without this
+    /// the manager goes on to ask, and can tell nobody of a disconnect.
+    pub(crate) fn heard(&self) {
+        // SAFETY: ours; on one that is established, or was never accepted, it is an error without consequence.
+        let _ = unsafe { (self.channel.rdma.cm.notify)(self.raw(), IBV_EVENT_COMM_EST) };
+    }
+
+    /// Tell the peer that the connection is over; it gets [`Kind::Disconnected`], and so do we, as soon as it has answered. `false`
+    /// where there is nothing to be told.
+    ///
+    /// What is told is a datagram, and goes out again until it is answered, but only as long as the identifier lives
+    /// ([`Departing`]).
+    pub(crate) fn disconnect(&self) -> bool {
         // SAFETY: ours; on one that is not connected it is an error without consequence.
-        let _ = unsafe { (self.channel.rdma.cm.disconnect)(self.raw()) };
+        unsafe { (self.channel.rdma.cm.disconnect)(self.raw()) == 0 }
     }
 
     /// What a queue pair needs for `state`, as both ends agreed.

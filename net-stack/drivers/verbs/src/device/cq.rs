@@ -75,28 +75,25 @@ impl Cq {
         }
     }
 
-    /// Take the events off the channel, after a sleep; whether there was any: the queue is no longer armed then.
+    /// Take the event off the channel, after a sleep; whether there was one: the queue is no longer armed then. It was armed once, so
+    /// there are not two.
     pub(crate) fn disarm(&self) -> bool {
-        let mut events = 0;
         let (mut cq, mut context) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: a channel whose descriptor does not block, and room for the answers.
-        while unsafe {
+        let got = unsafe {
             (self.device.rdma.verbs.get_cq_event)(self.channel.as_ptr(), &raw mut cq, &raw mut context)
-        } == 0
-        {
-            events += 1;
+        } == 0;
+        if got {
+            // SAFETY: an event of this queue, the only one on the channel, was got above.
+            unsafe { (self.device.rdma.verbs.ack_cq_events)(self.raw(), 1) };
         }
-        if events > 0 {
-            // SAFETY: so many events of this queue, the only one on the channel, were got above.
-            unsafe { (self.device.rdma.verbs.ack_cq_events)(self.raw(), events) };
-        }
-        events > 0
+        got
     }
 }
 
 impl Drop for Cq {
     fn drop(&mut self) {
-        self.disarm();
+        while self.disarm() {}
         // SAFETY: queue pairs hold an `Rc` of this, so none uses it; every event is acknowledged.
         unsafe {
             (self.device.rdma.verbs.destroy_cq)(self.raw());

@@ -105,6 +105,12 @@ impl Device {
         VerbsError::Verb { verb, device: self.name.clone(), cure: "", source }
     }
 
+    /// Whether this is Linux' emulation (`rdma_rxe`), which has no vendor.
+    pub(crate) fn is_soft_roce(&self) -> bool {
+        const NOBODY: u32 = 0xff_ffff;
+        self.attr.vendor_id == NOBODY
+    }
+
     pub(crate) fn context(&self) -> *mut ibv_context {
         self.context.as_ptr()
     }
@@ -127,6 +133,11 @@ impl Device {
     /// Whether the port's link is up.
     pub(crate) fn is_up(&self) -> bool {
         self.port_attr(self.port).is_ok_and(|port| port.state == IBV_PORT_ACTIVE)
+    }
+
+    /// Bytes that a packet can carry.
+    pub(crate) fn packet(&self) -> u32 {
+        self.port_attr(self.port).map_or(256, |port| 128 << port.active_mtu.clamp(1, 5))
     }
 
     /// Readable when there is an asynchronous event; it does not block.

@@ -43,6 +43,9 @@ pub use one_sided::OneSidedOp;
 use one_sided::Operations;
 pub(crate) use setup::{accept, connect};
 
+/// How long a device may take to flush a queue pair that was stopped: far more than any does.
+const FLUSH: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Resolving,
@@ -72,6 +75,9 @@ pub(crate) struct Stream {
     linger: Cell<Option<Duration>>,
     /// The application is done with it.
     closing: Cell<bool>,
+    /// The peer was told that it is over.
+    disconnected: Cell<bool>,
+    /// Of the set-up; of the device's last words, once it is over.
     give_up_at: Cell<Option<Instant>>,
     timer: Cell<Option<(Instant, Key)>>,
     marked: Cell<bool>,
@@ -138,11 +144,11 @@ impl Stream {
         }
         if conn.wants_disconnect() {
             let stopped = self.qp.borrow().as_ref().is_none_or(Qp::stop);
-            if let Some(id) = &*self.id.borrow() {
-                id.disconnect();
-            }
+            let told = self.id.borrow().as_ref().is_some_and(Id::disconnect);
+            self.disconnected.set(told);
             if stopped {
                 conn.stopped();
+                self.give_up_at.set(Some(self.inner.now() + FLUSH));
                 // One more request, flushed like the others, tells that all have ended.
                 broken |= self.post(&mut conn);
             } else {
@@ -155,7 +161,7 @@ impl Stream {
             self.one_sided_done(&mut conn);
         }
         let over = broken || conn.is_quiet();
-        let deadline = conn.deadline();
+        let deadline = conn.deadline().or(self.give_up_at.get());
         drop(conn);
         if over {
             self.finish();
@@ -214,12 +220,13 @@ impl Stream {
     /// It is `now`, and a timer of this stream went off.
     pub(crate) fn on_time(self: &Rc<Self>, now: Instant) {
         self.timer.set(None);
-        if self.phase.get() == Phase::Open {
-            return self.conn.borrow_mut().on_time(now);
-        }
-        match self.give_up_at.get() {
-            Some(at) if at <= now => self.fail_setup(Error::TimedOut("connect")),
-            at => self.arm(at),
+        let over = self.give_up_at.get().is_some_and(|at| at <= now);
+        match self.phase.get() {
+            // What it does not say in this time it never will; destroying the queue pair is the same answer.
+            Phase::Open if over => self.finish(),
+            Phase::Open => self.conn.borrow_mut().on_time(now),
+            _ if over => self.fail_setup(Error::TimedOut("connect")),
+            _ => self.arm(self.give_up_at.get()),
         }
     }
 
@@ -237,7 +244,7 @@ impl Stream {
 
     /// (6) Nothing is in flight, or nothing can be: release everything.
     fn finish(&self) {
-        if self.phase.replace(Phase::Gone) == Phase::Gone {
+        if self.phase.get() == Phase::Gone {
             return;
         }
         self.release();
@@ -246,6 +253,9 @@ impl Stream {
     }
 
     fn release(&self) {
+        if self.phase.replace(Phase::Gone) != Phase::Open {
+            self.inner.settled();
+        }
         if let Some((_, key)) = self.timer.take() {
             self.inner.cancel_timer(key);
         }
@@ -257,7 +267,10 @@ impl Stream {
         conn.destroyed();
         self.one_sided_done(&mut conn);
         drop(conn);
-        drop(self.id.take());
+        match self.id.take() {
+            Some(id) if self.disconnected.get() => self.inner.depart(id),
+            id => drop(id),
+        }
         // The next may have what was released, so it comes last.
         let listener = self.listener.take();
         if let Some(listener) = listener.filter(|_| !self.inner.is_lost()) {
@@ -273,7 +286,7 @@ impl Stream {
 
     /// The transport is dropped.
     pub(crate) fn forget(&self) {
-        if self.phase.replace(Phase::Gone) != Phase::Gone {
+        if self.phase.get() != Phase::Gone {
             self.conn.borrow_mut().abort();
             self.release();
         }
@@ -420,9 +433,7 @@ impl Stream {
         match option {
             StreamOption::Linger(most) => {
                 self.linger.set(most);
-                if let Some(most) = most {
-                    self.conn.borrow_mut().set_close_timeout(most);
-                }
+                self.conn.borrow_mut().set_close_limit(most);
             }
             StreamOption::KeepAlive(idle) => {
                 self.conn.borrow_mut().set_keep_alive(idle);

@@ -35,9 +35,7 @@ fn config(params: &Params, options: &SocketOptions) -> Config {
     config.send_limit = options.send_limit;
     config.recv_limit = options.recv_limit;
     config.keep_alive = options.keep_alive.or(config.keep_alive);
-    if let Some(most) = options.linger.filter(|most| !most.is_zero()) {
-        config.close_timeout = most;
-    }
+    config.close_limit = options.linger.filter(|most| !most.is_zero());
     config
 }
 
@@ -65,6 +63,7 @@ fn new(
         trouble: RefCell::new(None),
         linger: Cell::new(options.linger),
         closing: Cell::new(false),
+        disconnected: Cell::new(false),
         give_up_at: Cell::new(None),
         timer: Cell::new(None),
         marked: Cell::new(false),
@@ -202,7 +201,8 @@ impl Stream {
     /// (2) The connection manager says something about this stream.
     pub(crate) fn on_event(self: &Rc<Self>, event: &Event) {
         let result = match (self.phase.get(), &event.kind) {
-            (Phase::Open, Kind::Disconnected) => {
+            // A peer that never heard that we are ready rejects where others disconnect.
+            (Phase::Open, Kind::Disconnected | Kind::Rejected | Kind::Failed(_)) => {
                 self.conn.borrow_mut().disconnected();
                 Ok(())
             }
@@ -266,7 +266,9 @@ impl Stream {
         if let Some((_, key)) = self.timer.take() {
             self.inner.cancel_timer(key);
         }
+        self.give_up_at.set(None);
         self.phase.set(Phase::Open);
+        self.inner.settled();
         self.connect_waiter.wake();
     }
 
@@ -283,6 +285,9 @@ impl Stream {
     #[inline]
     pub(crate) fn data_came(self: &Rc<Self>) {
         if self.phase.get() == Phase::Accepting {
+            if let Some(id) = &*self.id.borrow() {
+                id.heard();
+            }
             self.established();
         }
     }

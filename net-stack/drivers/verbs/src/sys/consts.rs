@@ -49,6 +49,7 @@ numbers! {
     IBV_WC_WITH_IMM: c_uint = 2;
 
     IBV_EVENT_CQ_ERR: c_int = 0;
+    IBV_EVENT_COMM_EST: c_int = 4;
     IBV_EVENT_DEVICE_FATAL: c_int = 8;
     IBV_EVENT_PORT_ACTIVE: c_int = 9;
     IBV_EVENT_PORT_ERR: c_int = 10;

@@ -94,6 +94,7 @@ functions! {
         rdma_establish as establish: fn(*mut rdma_cm_id) -> c_int;
         rdma_accept as accept: fn(*mut rdma_cm_id, *mut rdma_conn_param) -> c_int;
         rdma_reject as reject: fn(*mut rdma_cm_id, *const c_void, u8) -> c_int;
+        rdma_notify as notify: fn(*mut rdma_cm_id, c_int) -> c_int;
         rdma_disconnect as disconnect: fn(*mut rdma_cm_id) -> c_int;
         rdma_get_cm_event as get_cm_event: fn(*mut rdma_event_channel, *mut *mut rdma_cm_event) -> c_int;
         rdma_ack_cm_event as ack_cm_event: fn(*mut rdma_cm_event) -> c_int;

@@ -2,6 +2,7 @@
 
 mod in_guest {
     mod death;
+    mod lost;
     mod one_sided;
     mod refusals;
     mod rig;

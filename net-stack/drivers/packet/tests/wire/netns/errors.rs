@@ -1,7 +1,10 @@
 //! What does not work says why.
 
+use std::os::fd::BorrowedFd;
+
 use hemi_net::DeviceQueue;
-use hemi_queue::Pool;
+use hemi_queue::{Pool, Wakeup};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{link, station};
 
@@ -93,4 +96,38 @@ fn without_a_cable_frames_go_nowhere_and_with_it_they_go_again() {
     assert_eq!(station.host.device.deadline(), None, "nothing is tried again");
     net.ip("link set k0 up");
     hemi_netns::suite::answers_echo_requests(&mut station, "10.77.0.2".parse().unwrap());
+}
+
+/// Down and up again before anybody has looked: the socket keeps the error of it.
+#[test]
+fn an_interface_that_was_down_for_a_moment_goes_on() {
+    let net = hemi_netns::enter!();
+    link(&net);
+    let mut station = station("packet:h0");
+    hemi_netns::suite::answers_echo_requests(&mut station, "10.77.0.2".parse().unwrap());
+    let Wakeup::Fd(fd) = station.host.device.wakeup() else { panic!("a descriptor") };
+    let has_error = move || {
+        // SAFETY: the device has it open until the end of this test.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
+        poll(&mut fds, Some(&Timespec::default())).unwrap();
+        fds[0].revents().contains(PollFlags::ERR)
+    };
+    let bounce = || {
+        net.ip("link set h0 down");
+        net.ip("link set h0 up");
+        assert!(has_error(), "or there is nothing to see here");
+    };
+    // To a sleeper, whom the error would wake for ever,
+    bounce();
+    station.until("the error is taken out", |_| !has_error());
+    // and to one who sends, who gets it instead of an answer.
+    let (socket, _) = station.host.stack.udp_bind("0.0.0.0:0".parse().unwrap(), 1 << 16, false).unwrap();
+    bounce();
+    let unit = hemi_queue::Buf::from_static(b"into the void").into();
+    let (now, to) = (station.now(), "10.77.0.1:9".parse().unwrap());
+    station.host.stack.udp_send(socket, unit, Some(to), now).map_err(|(e, _)| e).unwrap();
+    station.host.flush(now).unwrap();
+    hemi_netns::suite::answers_echo_requests(&mut station, "10.77.0.2".parse().unwrap());
+    hemi_netns::suite::accepts_and_transfers(&mut station, "10.77.0.2".parse().unwrap(), 1 << 20);
 }

@@ -44,13 +44,13 @@ fn server() {
 }
 
 /// Ends the other process even if the test fails.
-struct Server {
+pub(super) struct Server {
     child: Child,
     at: String,
 }
 
 impl Server {
-    fn start(uri: &str) -> Self {
+    pub(super) fn start(uri: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "in_guest::death::server", "--ignored", "--nocapture"])
             .env(ROLE, uri)
@@ -72,7 +72,7 @@ impl Drop for Server {
     }
 }
 
-fn connect(rig: &Rig, server: &Server) -> std::rc::Rc<dyn StreamSocket> {
+pub(super) fn connect(rig: &Rig, server: &Server) -> std::rc::Rc<dyn StreamSocket> {
     let at: std::net::SocketAddr = server.at.parse().unwrap();
     let client = rig.client.connect(&at.into(), &SocketOptions::default()).unwrap();
     rig.until(|cx| client.poll_connected(cx)).unwrap();
