@@ -35,10 +35,12 @@ fn counted(part: impl FnOnce() -> usize) -> usize {
 /// Do it `frames` times.
 pub(crate) fn count(what: &str, frames: usize) {
     match what {
-        "bare-rx" | "bare-tx" => {
+        "bare-rx" | "bare-tx" | "bare-chains" => {
             let mut port = Frames::open(&uri(), &super::FRAME).unwrap_or_else(|e| panic!("{e}"));
             if what == "bare-rx" {
                 counted_loop(frames, || port.receive());
+            } else if what == "bare-chains" {
+                counted_loop(frames, || port.send_chains(BURST, PAYLOAD));
             } else {
                 counted_loop(frames, || port.send(BURST));
             }
@@ -163,14 +165,14 @@ fn instructions(what: &str) -> f64 {
 
 /// Count everything and print what hemi adds.
 pub(crate) fn table() {
-    let [bare_rx, rx, bare_tx] = ["bare-rx", "rx", "bare-tx"].map(instructions);
+    let [bare_rx, rx, bare_tx, bare_chains] = ["bare-rx", "rx", "bare-tx", "bare-chains"].map(instructions);
     let [tx, queue, tx_payload, queue_payload] =
         ["tx", "queue", "tx-payload", "queue-payload"].map(instructions);
     println!("\n{:40} {:>6} {:>6} {:>6}", "instructions per frame, bursts of 32", "bare", "hemi", "added");
     for (name, bare, hemi) in [
         ("received, handed up, dropped", bare_rx, rx),
         ("sent, 64 bytes", bare_tx, tx - queue),
-        ("sent, 64 bytes and 1 KiB where it is", bare_tx, tx_payload - queue_payload),
+        ("sent, 64 bytes and 1 KiB where it is", bare_chains, tx_payload - queue_payload),
     ] {
         println!("{name:40} {bare:>6.0} {hemi:>6.0} {:>6.0}", hemi - bare);
     }

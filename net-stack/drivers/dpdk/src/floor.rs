@@ -8,7 +8,10 @@ use std::sync::Arc;
 use dpdk_sys as sys;
 use hemi_queue::{Result, Uri};
 
-use crate::port::{Port, Queue};
+use crate::{
+    mbuf::Mbuf,
+    port::{Port, Queue},
+};
 
 /// Frames per call of a driver.
 pub const BURST: usize = 32;
@@ -56,6 +59,29 @@ impl Frames {
             }
         }
         self.transmit(&mut mbufs[..wanted])
+    }
+
+    /// The same in two pieces: a frame, and behind it a second mbuf of `len` bytes which nobody writes.
+    pub fn send_chains(&mut self, count: usize, len: usize) -> usize {
+        let mut mbufs = [Mbuf::NONE; 2 * BURST];
+        let wanted = count.min(BURST);
+        let len = len.min(self.queue.heads.data_room());
+        if !self.queue.heads.take(&mut mbufs[..2 * wanted]) {
+            return 0;
+        }
+        let mut packets = [std::ptr::null_mut(); BURST];
+        for (packet, pair) in packets.iter_mut().zip(mbufs[..2 * wanted].chunks_exact(2)) {
+            // SAFETY: new mbufs, which nobody else has, with room for so many bytes.
+            unsafe {
+                pair[0].fresh_data().copy_from_nonoverlapping(self.frame.as_ptr(), self.frame.len());
+                pair[0].set_len(self.frame.len());
+                pair[0].set_packet(self.frame.len() + len, 2);
+                pair[0].set_next(pair[1]);
+                pair[1].set_len(len);
+            }
+            *packet = pair[0].0;
+        }
+        self.transmit(&mut packets[..wanted])
     }
 
     /// Receive up to a burst, and free it; how many frames that was.

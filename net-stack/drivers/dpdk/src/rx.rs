@@ -148,12 +148,26 @@ impl RxPath {
     /// Hand the packets of a burst up.
     #[inline]
     pub(crate) fn take(&mut self, mbufs: &[Mbuf], frames: &mut Vec<RxFrame>, counters: &mut Counters) {
+        if self.marked {
+            self.take_as::<true>(mbufs, frames, counters);
+        } else {
+            self.take_as::<false>(mbufs, frames, counters);
+        }
+    }
+
+    #[inline]
+    fn take_as<const MARKED: bool>(
+        &mut self,
+        mbufs: &[Mbuf],
+        frames: &mut Vec<RxFrame>,
+        counters: &mut Counters,
+    ) {
         // Mbufs that need not stay with the driver.
         let mut spare = self.lent.saturating_sub(self.keep);
         let had = spare;
         let (pool, sums) = (self.memory.raw(), self.checksum);
         for &mbuf in mbufs {
-            let mark = if self.marked { mark_before(mbuf, counters) } else { 0 };
+            let mark = if MARKED { mark_before(mbuf, counters) } else { 0 };
             if spare > 0
                 && let Some(bytes) = whole(mbuf, pool)
             {
@@ -162,8 +176,7 @@ impl RxPath {
                 let checksum = unsafe { sums.of(mbuf) };
                 frames.push(RxFrame { bytes, checksum, mark });
             } else {
-                let copy = self.copy(mbuf, spare == 0, counters);
-                frames.extend(copy.map(|frame| RxFrame { mark, ..frame }));
+                frames.extend(self.copy(mbuf, mark, spare == 0, counters));
                 mempool::free(&mut [mbuf]);
             }
         }
@@ -175,7 +188,7 @@ impl RxPath {
     /// application holds the rest of the mbufs.
     #[cold]
     #[inline(never)]
-    fn copy(&mut self, mbuf: Mbuf, reserve: bool, counters: &mut Counters) -> Option<RxFrame> {
+    fn copy(&mut self, mbuf: Mbuf, mark: u32, reserve: bool, counters: &mut Counters) -> Option<RxFrame> {
         if !self.memory.is_private() && !self.is_ours(mbuf) {
             counters.rx_bad_packet += 1;
             return None;
@@ -196,7 +209,7 @@ impl RxPath {
             return None;
         }
         counters.rx_copied += 1;
-        Some(RxFrame { bytes: copy.freeze(), checksum, mark: 0 })
+        Some(RxFrame { bytes: copy.freeze(), checksum, mark })
     }
 
     /// Whether it is one of the pool's mbufs.
