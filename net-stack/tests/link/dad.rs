@@ -5,11 +5,14 @@ use std::time::Duration;
 use hemi_net::{
     Host, StackConfig, TcpOptionsConfig,
     sim::{LinkConfig, Switch},
-    wire::{EtherType, MacAddr, arp::Operation, ndp::Ndp},
+    wire::{EtherType, Flags, MacAddr, Seq, Sum, TcpHeader, arp::Operation, ndp::Ndp, protocol},
 };
 use hemi_queue::{Pool, time::Instant};
 
-use crate::station::{GROUP, Link, MAC, OUR_MAC, OURS, OURS6, PEER, PEER6, Sent, arp, ndp, ping, ping6, v6};
+use crate::station::{
+    Frame, GROUP, Link, MAC, OUR_MAC, OURS, OURS6, PEER, PEER6, Sent, arp, ip, ipv4, ipv6, ndp, ping, ping6,
+    udp, v6,
+};
 
 /// A host that has just begun to ask, and what it asked.
 fn asking() -> (Link, Vec<Sent>) {
@@ -54,6 +57,54 @@ fn a_tentative_address_does_not_exist() {
     assert_eq!(link.hear(&ping(PEER, OURS, b"?")).len(), 1);
     link.hear(&ndp(PEER6, GROUP, 255, &solicit));
     assert_eq!(link.hear(&ping6(PEER6, OURS6, b"?")).len(), 1);
+}
+
+/// A SYN to port 80.
+fn syn(src: &str, dst: &str) -> Frame {
+    let header = TcpHeader {
+        src_port: 5000,
+        dst_port: 80,
+        seq: Seq(1),
+        ack: Seq(0),
+        flags: Flags::SYN,
+        window: 65_535,
+        urgent: 0,
+        header_len: TcpHeader::LEN as u8,
+    };
+    let mut body = [0; TcpHeader::LEN];
+    header.emit(&mut body);
+    let sum = Sum::pseudo(ip(src), ip(dst), protocol::TCP, TcpHeader::LEN as u32).bytes(&body).finish();
+    body[TcpHeader::CHECKSUM_OFFSET..][..2].copy_from_slice(&sum.to_be_bytes());
+    if ip(src).is_ipv4() {
+        ipv4(src, dst, protocol::TCP, &body)
+    } else {
+        ipv6(src, dst, protocol::TCP, &body)
+    }
+}
+
+/// The short ways of TCP and UDP ask no less than the ordinary one.
+#[test]
+fn nobody_listens_at_a_tentative_address() {
+    let (mut link, _) = asking();
+    let any = |port| format!("[::]:{port}").parse().expect("valid");
+    link.stack.tcp_listen(any(80), 8, false, TcpOptionsConfig::default()).expect("free");
+    let (socket, _) = link.stack.udp_bind(any(9), 1 << 16, true).expect("free");
+    let pairs = [(PEER, OURS), (PEER6, OURS6)];
+    for (n, (src, dst)) in (1_u64..).zip(pairs) {
+        link.hear(&syn(src, dst));
+        link.hear(&udp(src, dst, 9, b"data", None));
+        assert_eq!(link.counter("drop_ip_tentative"), 2 * n, "{dst}");
+        assert!(link.stack.udp_recv(socket).expect("open").is_none());
+    }
+    // No SYN-ACK waits for its time.
+    let announced = link.pass(Duration::from_secs(7));
+    assert_eq!(link.counter("tcp_segments_sent"), 0, "{announced:?}");
+    for (src, dst) in pairs {
+        link.hear(&syn(src, dst));
+        link.hear(&udp(src, dst, 9, b"data", None));
+        assert!(link.stack.udp_recv(socket).expect("open").is_some(), "{dst}");
+    }
+    assert_eq!(link.counter("tcp_segments_sent"), 2);
 }
 
 /// What the application sends meanwhile waits; IPv6 is ready after RETRANS_TIMER, whatever IPv4 does.

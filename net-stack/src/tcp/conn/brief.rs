@@ -58,6 +58,8 @@ impl Connection {
             && self.cc.cwnd() < self.cc.ssthresh()
             // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
             && self.path.leads_away()
+            // Nobody looks for a larger MTU (RFC 8899): an acknowledgement may be a probe's.
+            && !self.path.searching
     }
 
     /// Take in a segment that acknowledges all that is in flight, or ends what the peer sends, or both, and does nothing else; says whether
