@@ -5,11 +5,14 @@ use std::time::Duration;
 use hemi_net::{
     Host, StackConfig, TcpOptionsConfig,
     sim::{LinkConfig, Switch},
-    wire::{EtherType, MacAddr, arp::Operation, ndp::Ndp},
+    wire::{EtherType, Flags, MacAddr, Seq, Sum, TcpHeader, arp::Operation, ndp::Ndp, protocol},
 };
 use hemi_queue::{Pool, time::Instant};
 
-use crate::station::{GROUP, Link, MAC, OUR_MAC, OURS, OURS6, PEER, PEER6, Sent, arp, ndp, ping, ping6, v6};
+use crate::station::{
+    Frame, GROUP, Link, MAC, OUR_MAC, OURS, OURS6, PEER, PEER6, Sent, arp, ip, ipv4, ipv6, ndp, ping, ping6,
+    udp, v6,
+};
 
 /// A host that has just begun to ask, and what it asked.
 fn asking() -> (Link, Vec<Sent>) {
@@ -54,6 +57,63 @@ fn a_tentative_address_does_not_exist() {
     assert_eq!(link.hear(&ping(PEER, OURS, b"?")).len(), 1);
     link.hear(&ndp(PEER6, GROUP, 255, &solicit));
     assert_eq!(link.hear(&ping6(PEER6, OURS6, b"?")).len(), 1);
+}
+
+/// Neither the short ways of datagrams and of SYNs lead past that.
+#[test]
+fn sockets_of_a_tentative_address_hear_nothing() {
+    let (mut link, _) = asking();
+    let at = "[::]:9".parse().unwrap();
+    let (socket, _) = link.stack.udp_bind(at, 1 << 16, true).expect("free");
+    link.stack.tcp_listen(at, 4, false, TcpOptionsConfig::default()).expect("free");
+    for (src, dst) in [(PEER, OURS), (PEER6, OURS6)] {
+        // Long enough for the short ways.
+        assert!(link.hear(&udp(src, dst, 9, &[7; 64], None)).is_empty());
+        assert!(link.hear(&syn(src, dst, 9)).is_empty());
+        assert!(link.hear(&syn(src, dst, 10)).is_empty());
+    }
+    assert_eq!(link.counter("drop_ip_tentative"), 6);
+    assert!(link.stack.udp_recv(socket).expect("open").is_none());
+    link.pass(Duration::from_secs(7));
+    assert_eq!(link.counter("tcp_resets_sent"), 0, "of the past");
+    link.hear(&udp(PEER, OURS, 9, &[7; 64], None));
+    assert!(link.stack.udp_recv(socket).expect("open").is_some());
+}
+
+fn syn(src: &str, dst: &str, port: u16) -> Frame {
+    let header = TcpHeader {
+        src_port: 4000,
+        dst_port: port,
+        seq: Seq(1),
+        ack: Seq(0),
+        flags: Flags::SYN,
+        window: 1000,
+        urgent: 0,
+        header_len: 20,
+    };
+    let mut segment = vec![0; TcpHeader::LEN];
+    header.emit(segment.first_chunk_mut().expect("20"));
+    let pseudo = Sum::pseudo(ip(src), ip(dst), protocol::TCP, segment.len() as u32);
+    let sum = pseudo.bytes(&segment).finish();
+    segment[TcpHeader::CHECKSUM_OFFSET..][..2].copy_from_slice(&sum.to_be_bytes());
+    if ip(src).is_ipv4() {
+        ipv4(src, dst, protocol::TCP, &segment)
+    } else {
+        ipv6(src, dst, protocol::TCP, &segment)
+    }
+}
+
+/// RFC 4862 section 5.4.3: "If the solicitation is from the node itself (because the node loops back multicast packets), the solicitation does
+/// not indicate the presence of a duplicate address."
+#[test]
+fn a_question_of_our_own_that_comes_back_is_no_conflict() {
+    let (mut link, _) = asking();
+    let question = ndp("::", GROUP, 255, &Ndp::Solicitation { target: v6(OURS6), source_mac: None });
+    let probe = arp(Operation::Request, OUR_MAC, "0.0.0.0", MacAddr::default(), OURS);
+    for packet in [question, probe] {
+        assert!(link.tell(OUR_MAC, &packet).is_empty());
+    }
+    assert_eq!(link.stack.conflict(), None);
 }
 
 /// What the application sends meanwhile waits; IPv6 is ready after RETRANS_TIMER, whatever IPv4 does.
@@ -105,6 +165,11 @@ fn who_has_the_address_or_asks_for_it_too_is_a_conflict() {
         assert!(link.hear(&packet).is_empty());
         let conflict = link.stack.conflict().expect("a conflict");
         assert_eq!((conflict.address.to_string().as_str(), conflict.station), (address, station));
+        // None is used from then on.
+        assert!(link.pass(Duration::from_secs(20)).is_empty());
+        for packet in [ping(PEER, OURS, b"?"), ping6(PEER6, OURS6, b"?")] {
+            assert!(link.hear(&packet).is_empty());
+        }
     }
 }
 
