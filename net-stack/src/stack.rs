@@ -135,8 +135,8 @@ impl Stack {
 
     /// A frame that is not the next segment of an established connection, or not quite.
     fn receive_any(&mut self, frame: RxFrame, now: Instant) {
-        // With several cores it may be for a socket of another one, and of a tentative address nobody may hear.
-        let frame = if self.net.cores.is_some() || self.net.looping || self.net.detection.is_some() {
+        // With several cores it may be for a socket of another one.
+        let frame = if self.net.cores.is_some() || self.net.looping {
             frame
         } else {
             match self.udp.on_predicted(frame, &mut self.net) {

@@ -134,23 +134,26 @@ impl Path {
     pub(crate) fn find(local: IpAddr, remote: IpAddr, protocol: u8, net: &Net, now: Instant) -> Self {
         match &net.last_path {
             Some(known) if known.leads(local, remote, protocol) && known.is_valid(net.epoch, now) => {
-                let mtu = net.pmtu.get(remote, now).unwrap_or(net.caps.mtu).min(net.caps.mtu);
-                Self { mtu, ..known.clone() }
+                let (mtu, searching) = Self::carries(remote, protocol, net, now);
+                Self { mtu, searching, ..known.clone() }
             }
             _ => Self::new(local, remote, protocol, net.caps.mtu),
         }
     }
 
+    /// What the way to `remote` carries, and whether it may carry more: only TCP can find that out.
+    fn carries(remote: IpAddr, protocol: u8, net: &Net, now: Instant) -> (u16, bool) {
+        let (mtu, searching) = if protocol == protocol::TCP {
+            net.pmtu.get_to_search(remote, now).unwrap_or((u16::MAX, false))
+        } else {
+            (net.pmtu.get(remote, now).unwrap_or(u16::MAX), false)
+        };
+        (mtu.min(net.caps.mtu), searching)
+    }
+
     #[cold]
     fn resolve(&mut self, net: &mut Net, now: Instant, confirmed: bool) -> Result<(), NoPath> {
-        (self.mtu, self.searching) = (net.caps.mtu, false);
-        if self.protocol == protocol::TCP {
-            if let Some((mtu, searching)) = net.pmtu.get_to_search(self.remote, now) {
-                (self.mtu, self.searching) = (mtu.min(net.caps.mtu), searching);
-            }
-        } else if let Some(mtu) = net.pmtu.get(self.remote, now) {
-            self.mtu = mtu.min(net.caps.mtu);
-        }
+        (self.mtu, self.searching) = Self::carries(self.remote, self.protocol, net, now);
         if let Some(known) = &net.last_path
             && known.leads(self.local, self.remote, self.protocol)
             && known.is_valid(net.epoch, now)

@@ -27,11 +27,15 @@ impl Tcp {
             Tuple { local: dst, remote: src, local_port: header.dst_port, remote_port: header.src_port };
         let hash = self.demux.hash(&tuple);
         let target = self.find(hash, &tuple);
-        // What is known has been asked the rest of `ip/input.rs`'s questions before. Of what is not, with several cores, it may be another's, and
-        // our address may be tentative.
+        // What is known has been asked the rest of `ip/input.rs`'s questions before. What is not may be another core's, or for an address that is not
+        // yet ours.
         let taken = match target {
             Some(_) => !net.addresses.is_ours(src),
-            None => net.cores.is_none() && net.detection.is_none() && net.addresses.is_plain_pair(dst, src),
+            None => {
+                net.cores.is_none()
+                    && !net.is_tentative(dst.is_ipv4())
+                    && net.addresses.is_plain_pair(dst, src)
+            }
         };
         if !taken {
             // It was verified by now: the ordinary way need not do that again.

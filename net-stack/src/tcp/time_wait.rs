@@ -189,13 +189,18 @@ impl TimeWaits {
         self.entries.front().map(|entry| entry.expires)
     }
 
-    /// The oldest entry, if it is due, or if `force`.
+    /// The oldest entry, if it is due. `force`: due or not, and one place is free then, which may have been nobody's.
     pub(crate) fn pop_due(&mut self, now: Instant, force: bool) -> Option<Due> {
         while self.entries.front().is_some_and(|entry| force || entry.expires <= now) {
             let slot = self.first;
             let entry = self.entries.pop_front()?;
             self.first = slot.wrapping_add(1) & Target::SLOTS;
-            let Some(tuple) = entry.ends.tuple() else { continue };
+            let Some(tuple) = entry.ends.tuple() else {
+                if force {
+                    return None; // its place is what was asked for
+                }
+                continue;
+            };
             self.live -= 1;
             if entry.later == 0 || force {
                 return Some(Due::Over(tuple, slot));
@@ -342,5 +347,17 @@ mod tests {
         assert!(
             (0..4).all(|n| waits.pop_due(at(0), true) == Some(Due::Over(tuple(n), slots[usize::from(n)])))
         );
+    }
+
+    #[test]
+    fn the_youngest_does_not_make_way_for_those_who_have_gone() {
+        let mut waits = TimeWaits::default();
+        for n in 0..3 {
+            let slot = put(&mut waits, n, 0);
+            waits.remove(slot);
+        }
+        let last = put(&mut waits, 3, 0);
+        assert_eq!((waits.entries(), waits.pop_due(at(0), true)), (4, None));
+        assert!(waits.is(last, &tuple(3)) && waits.entries() == 3);
     }
 }

@@ -107,6 +107,7 @@ impl Udp {
     #[inline(never)]
     fn look_up(&self, from: SocketAddr, to: SocketAddr, net: &Net) -> Option<u32> {
         let fine = net.addresses.is_ours(to.ip())
+            && !net.is_tentative(to.is_ipv4())
             && net.addresses.is_valid_peer(from.ip())
             && !net.addresses.is_ours(from.ip())
             && to.port() != 0;

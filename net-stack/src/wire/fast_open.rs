@@ -22,8 +22,8 @@ impl Cookie {
 
     /// A cookie of these bytes, if they may be one.
     ///
-    /// > RFC 7413 section 4.1.1: Cookie: 0, or 4 to 16 bytes (Length - 2) [...] The number MUST be even. Options with invalid Length
-    /// > values or without SYN flag set MUST be ignored.
+    /// > RFC 7413 section 4.1.1: Length: [...] The number MUST be even. Cookie: 0, or 4 to 16 bytes (Length - 2) [...] Options with invalid
+    /// > Length values or without SYN flag set MUST be ignored.
     pub fn new(cookie: &[u8]) -> Option<Self> {
         if !(Self::MIN_LEN..=Self::MAX_LEN).contains(&cookie.len()) || !cookie.len().is_multiple_of(2) {
             return None;

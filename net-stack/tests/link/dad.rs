@@ -59,48 +59,52 @@ fn a_tentative_address_does_not_exist() {
     assert_eq!(link.hear(&ping6(PEER6, OURS6, b"?")).len(), 1);
 }
 
-/// Neither the short ways of datagrams and of SYNs lead past that.
-#[test]
-fn sockets_of_a_tentative_address_hear_nothing() {
-    let (mut link, _) = asking();
-    let at = "[::]:9".parse().unwrap();
-    let (socket, _) = link.stack.udp_bind(at, 1 << 16, true).expect("free");
-    link.stack.tcp_listen(at, 4, false, TcpOptionsConfig::default()).expect("free");
-    for (src, dst) in [(PEER, OURS), (PEER6, OURS6)] {
-        // Long enough for the short ways.
-        assert!(link.hear(&udp(src, dst, 9, &[7; 64], None)).is_empty());
-        assert!(link.hear(&syn(src, dst, 9)).is_empty());
-        assert!(link.hear(&syn(src, dst, 10)).is_empty());
-    }
-    assert_eq!(link.counter("drop_ip_tentative"), 6);
-    assert!(link.stack.udp_recv(socket).expect("open").is_none());
-    link.pass(Duration::from_secs(7));
-    assert_eq!(link.counter("tcp_resets_sent"), 0, "of the past");
-    link.hear(&udp(PEER, OURS, 9, &[7; 64], None));
-    assert!(link.stack.udp_recv(socket).expect("open").is_some());
-}
-
-fn syn(src: &str, dst: &str, port: u16) -> Frame {
+/// A SYN to port 80.
+fn syn(src: &str, dst: &str) -> Frame {
     let header = TcpHeader {
-        src_port: 4000,
-        dst_port: port,
+        src_port: 5000,
+        dst_port: 80,
         seq: Seq(1),
         ack: Seq(0),
         flags: Flags::SYN,
-        window: 1000,
+        window: 65_535,
         urgent: 0,
-        header_len: 20,
+        header_len: TcpHeader::LEN as u8,
     };
-    let mut segment = vec![0; TcpHeader::LEN];
-    header.emit(segment.first_chunk_mut().expect("20"));
-    let pseudo = Sum::pseudo(ip(src), ip(dst), protocol::TCP, segment.len() as u32);
-    let sum = pseudo.bytes(&segment).finish();
-    segment[TcpHeader::CHECKSUM_OFFSET..][..2].copy_from_slice(&sum.to_be_bytes());
+    let mut body = [0; TcpHeader::LEN];
+    header.emit(&mut body);
+    let sum = Sum::pseudo(ip(src), ip(dst), protocol::TCP, TcpHeader::LEN as u32).bytes(&body).finish();
+    body[TcpHeader::CHECKSUM_OFFSET..][..2].copy_from_slice(&sum.to_be_bytes());
     if ip(src).is_ipv4() {
-        ipv4(src, dst, protocol::TCP, &segment)
+        ipv4(src, dst, protocol::TCP, &body)
     } else {
-        ipv6(src, dst, protocol::TCP, &segment)
+        ipv6(src, dst, protocol::TCP, &body)
     }
+}
+
+/// The short ways of TCP and UDP ask no less than the ordinary one.
+#[test]
+fn nobody_listens_at_a_tentative_address() {
+    let (mut link, _) = asking();
+    let any = |port| format!("[::]:{port}").parse().expect("valid");
+    link.stack.tcp_listen(any(80), 8, false, TcpOptionsConfig::default()).expect("free");
+    let (socket, _) = link.stack.udp_bind(any(9), 1 << 16, true).expect("free");
+    let pairs = [(PEER, OURS), (PEER6, OURS6)];
+    for (n, (src, dst)) in (1_u64..).zip(pairs) {
+        link.hear(&syn(src, dst));
+        link.hear(&udp(src, dst, 9, b"data", None));
+        assert_eq!(link.counter("drop_ip_tentative"), 2 * n, "{dst}");
+        assert!(link.stack.udp_recv(socket).expect("open").is_none());
+    }
+    // No SYN-ACK waits for its time.
+    let announced = link.pass(Duration::from_secs(7));
+    assert_eq!(link.counter("tcp_segments_sent"), 0, "{announced:?}");
+    for (src, dst) in pairs {
+        link.hear(&syn(src, dst));
+        link.hear(&udp(src, dst, 9, b"data", None));
+        assert!(link.stack.udp_recv(socket).expect("open").is_some(), "{dst}");
+    }
+    assert_eq!(link.counter("tcp_segments_sent"), 2);
 }
 
 /// RFC 4862 section 5.4.3: "If the solicitation is from the node itself (because the node loops back multicast packets), the solicitation does

@@ -2,7 +2,7 @@
 //!
 //! A scan reads a zone to find the order of its records; the walk that comes next wants the same bytes in that order. Up to a limit they
 //! are kept until it has had them, so that a zone is read once. Of a zone with more than that nothing is kept: memory is bounded, and the
-//! device is read twice.
+//! device is read twice. They are copied: kept in the pool's buffers they would hold up the scan itself where the pool is small.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ impl Seen {
             *self = Self { zone, ..Self::default() };
         }
         self.bytes += data.len();
-        self.chunks.insert(at, data.clone());
+        self.chunks.insert(at, Sga::from(data.to_vec()));
     }
 
     /// The first of the `len` bytes at `at` of `zone`, if they are here: as many as lie together.

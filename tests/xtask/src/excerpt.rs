@@ -15,10 +15,12 @@ pub(crate) struct Excerpt {
     head: Vec<String>,
     tail: VecDeque<String>,
     left_out: usize,
+    has_report: bool,
 }
 
 impl Excerpt {
     pub(crate) fn push(&mut self, line: &str) {
+        self.has_report |= line.contains("Sanitizer: ");
         if is_frame(line) || (line.is_empty() && self.head.is_empty()) {
             return;
         }
@@ -31,6 +33,11 @@ impl Excerpt {
             self.left_out += 1;
         }
         self.tail.push_back(line.to_owned());
+    }
+
+    /// Whether a sanitizer has reported something, kept here or left out: its report is longer than what is kept of an end.
+    pub(crate) fn has_report(&self) -> bool {
+        self.has_report
     }
 
     /// Begin anew.

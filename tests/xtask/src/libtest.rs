@@ -27,6 +27,8 @@ pub(crate) struct Reader {
     in_failures: bool,
     /// The test program that failed last, as cargo says how to run it again.
     program: Option<String>,
+    /// It has named no failed test, and nothing was said yet of how it ended.
+    unexplained: bool,
     /// The test program that runs has said how many tests passed.
     was_counted: bool,
     /// What failed tests said, by name; the last one may be under way.
@@ -50,6 +52,9 @@ impl Reader {
         } else if let Some(name) = line.strip_prefix("    ").filter(|_| self.in_failures) {
             self.names.push(name.to_owned());
         } else if let Some(program) = rerun_line(line).filter(|_| !self.in_section) {
+            self.take_unexplained();
+            let explained = !self.names.is_empty() || self.failed > self.named;
+            self.unexplained = !explained;
             self.program = Some(program.to_owned());
             self.take_names();
         } else if let Some(name) = line.strip_prefix("test ") {
@@ -59,6 +64,7 @@ impl Reader {
             }
         } else if let Some(how) = line.trim_start().strip_prefix("process didn't exit successfully: ") {
             // A test program that died: cargo says so only when the harness did not report by itself.
+            self.unexplained = false;
             let was_counted = self.was_counted;
             let again = self.program.take().map(|program| Again { program, test: None, was_counted });
             let what = format!("a test program died: {how}");
@@ -79,12 +85,21 @@ impl Reader {
     }
 
     pub(crate) fn finish(mut self) -> Tally {
+        self.take_unexplained();
         self.program = None; // it is another's
         self.take_names();
         for _ in self.named..self.failed {
             self.tally.fail("a test that its harness did not name", Excerpt::default());
         }
         self.tally
+    }
+
+    /// A program that ended badly, as a harness does that has named failed tests, and has named none: a failure without a name.
+    fn take_unexplained(&mut self) {
+        if std::mem::take(&mut self.unexplained) {
+            let program = self.program.as_deref().unwrap_or_default();
+            self.tally.fail(format!("`{program}` failed and named no test"), Excerpt::default());
+        }
     }
 
     /// The names so far are failures.
@@ -226,6 +241,18 @@ mod tests {
         let again = Again { program: "-p x --lib".into(), test: None, was_counted: false };
         assert_eq!(tally.failures[0].again, Some(again));
         assert!(tally.failures[0].output.lines().any(|line| line.contains("to rerun pass")));
+    }
+
+    #[test]
+    fn a_program_that_fails_and_names_nothing_is_a_failure_of_its_own() {
+        let tally = read(
+            "error: test failed, to rerun pass `-p x --test mine`\n     Running unittests src/lib.rs (y)\n\
+             test a ... FAILED\n\nfailures:\n    a\n\n\
+             test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0s\n\n\
+             error: test failed, to rerun pass `-p y --lib`\n",
+        );
+        let failures: Vec<_> = tally.failures.iter().map(|f| (&*f.what, f.again.is_some())).collect();
+        assert_eq!(failures, [("`-p x --test mine` failed and named no test", false), ("a", true)]);
     }
 
     #[test]

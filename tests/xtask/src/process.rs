@@ -79,7 +79,8 @@ pub(crate) fn run(mut command: Command, deadline: Instant, mut on_line: impl FnM
             ended = try_wait(&mut child)?.map(|status| (status, Instant::now()));
         }
         match ended {
-            Some((status, at)) if at.elapsed() > GRACE => {
+            // One that goes on to speak has until the limit.
+            Some((status, at)) if at.elapsed() > GRACE || Instant::now() >= deadline + GRACE => {
                 on_line("xtask: a program that was left behind is killed");
                 kill(group);
                 return Ok(End::Exited(status));
@@ -197,6 +198,13 @@ mod tests {
     #[test]
     fn a_program_left_behind_does_not_hold_the_run() {
         let (end, lines) = shell("sleep 600 & echo $!", Duration::from_secs(600));
+        assert!(matches!(end, End::Exited(status) if status.success()));
+        assert!(lines.last().unwrap().contains("left behind"));
+    }
+
+    #[test]
+    fn a_program_left_behind_that_goes_on_to_speak_has_until_the_limit() {
+        let (end, lines) = shell("(while sleep 0.1; do echo on; done) & echo begun", Duration::from_secs(1));
         assert!(matches!(end, End::Exited(status) if status.success()));
         assert!(lines.last().unwrap().contains("left behind"));
     }

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | tests with names | these tests |
 //! | a documentation test | those of its file: rustdoc takes no names with spaces in them |
-//! | a program that died | all of it, unless a sanitizer had something to report: that is believed the first time |
+//! | a program that died | all of it |
+//! | anything of which a sanitizer has reported something | nothing: that is believed the first time |
 //! | a build, a step, more than [`MOST`] tests, a suite whose time is up | nothing |
 
 use std::ffi::{OsStr, OsString};
@@ -39,11 +40,10 @@ pub(crate) fn reruns(failures: &[Failure]) -> Vec<Rerun> {
     let mut reruns: Vec<Rerun> = Vec::new();
     for failure in failures {
         let Some(Again { program, test, .. }) = &failure.again else { continue };
-        let tests = match test {
-            Some(test) => vec![test.clone()],
-            None if failure.output.lines().any(|line| line.contains("Sanitizer: ")) => continue,
-            None => Vec::new(),
-        };
+        if failure.output.has_report() {
+            continue;
+        }
+        let tests: Vec<String> = test.iter().cloned().collect();
         match reruns.iter_mut().find(|rerun| rerun.program == *program) {
             // Of a program that died nobody knows which tests would have failed: all of it is run.
             Some(rerun) if rerun.tests.is_empty() || tests.is_empty() => rerun.tests.clear(),
@@ -79,6 +79,7 @@ impl Rerun {
     /// Moves the first run's failures that the second run did not confirm to the flaky ones.
     pub(crate) fn judge(&self, tally: &mut Tally, second: &Tally) {
         let is_mine = |failure: &Failure| failure.again.as_ref().is_some_and(|a| a.program == self.program);
+        let is_mine = |failure: &Failure| is_mine(failure) && !failure.output.has_report();
         let (mine, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut tally.failures).into_iter().partition(is_mine);
         let died = second.failures.iter().any(|failure| failure.test().is_none());
@@ -88,8 +89,8 @@ impl Rerun {
             Some(test) => fails_again(test),
             None => !second.failures.is_empty(),
         });
-        // Who was not there the second time has not passed.
-        let (failed, passed) = if second.passed + second.skips.len() as u64 >= passed.len() as u64 {
+        // Who was not there the second time, or found there that it cannot run here (after its own failure, maybe), has not passed.
+        let (failed, passed) = if second.passed >= passed.len() as u64 {
             (failed, passed)
         } else {
             ([failed, passed].concat(), Vec::new())
@@ -290,6 +291,15 @@ error: 2 targets failed:
     }
 
     #[test]
+    fn what_is_skipped_the_second_time_has_not_passed() {
+        let mut tally = read(FIRST);
+        let reruns = reruns(&tally.failures);
+        let skipped = format!("SKIPPED: m::b: no device\nSKIPPED: m::c: no device\n{OK}");
+        reruns[0].judge(&mut tally, &read(&skipped));
+        assert_eq!((tally.failures.len(), tally.flaky.len()), (3, 0));
+    }
+
+    #[test]
     fn a_program_that_dies_again_has_failed() {
         let mut tally = read(FIRST);
         let reruns = reruns(&tally.failures);
@@ -307,6 +317,17 @@ error: 2 targets failed:
         );
         let report = &report[report.find("     Running tests/dies.rs").unwrap()..];
         assert_eq!(reruns(&read(report).failures), []);
+        // As long as it is in life: much before it, and the map of its shadow bytes behind it.
+        let tests = "test t ... ok\n".repeat(40);
+        let shadow = "  0x502000000080: fa fa fa fa\n".repeat(40);
+        let long = report
+            .replace("running 2 tests\n", &tests)
+            .replace("\n\nCaused by:", &format!("\n{shadow}\nCaused by:"));
+        assert_eq!(reruns(&read(&long).failures), []);
+        // A test that started the program that has something to report.
+        let child =
+            FIRST.replace("too slow", "==1==ERROR: AddressSanitizer: heap-use-after-free on address 0x1");
+        assert_eq!(reruns(&read(&child).failures)[0].tests, ["m::c"]);
         let many = (0..=MOST).map(|n| Failure {
             what: n.to_string(),
             again: Some(Again { program: "--lib".into(), test: Some(n.to_string()), was_counted: true }),

@@ -56,10 +56,10 @@ impl Connection {
             // The window of the network is as it was: it was not what held us back.
             && self.limited_at.is_none()
             && self.cc.cwnd() < self.cc.ssthresh()
-            // Nobody looks for a larger MTU (RFC 8899).
-            && !self.path.searching
             // A frame from the wire with our own address as its source is forged (see `ip/input.rs`), even if we talk to ourselves.
             && self.path.leads_away()
+            // Nobody looks for a larger MTU (RFC 8899): an acknowledgement may be a probe's.
+            && !self.path.searching
     }
 
     /// Take in a segment that acknowledges all that is in flight, or ends what the peer sends, or both, and does nothing else; says whether

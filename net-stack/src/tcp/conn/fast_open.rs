@@ -88,8 +88,8 @@ impl Connection {
 
     /// What our SYN carries: the option, and how much data.
     ///
-    /// > RFC 7413 section 4.2.1: a SYN that is not answered is sent again without data and without the Fast Open option: something on the way may
-    /// > drop it for either.
+    /// RFC 7413 section 4.2.1, in our words: a SYN that is not answered is sent again without data and without the Fast Open option: something on the way may
+    /// drop it for either.
     #[cold]
     fn fast_open_offer(&mut self, cx: &mut Cx<'_>) -> (Option<FastOpen>, u32) {
         if !self.fast_open.has(FastOpening::WANTED) || self.retries > 0 {
@@ -260,7 +260,7 @@ impl Connection {
 
     /// Whether data may be sent before the handshake is complete.
     ///
-    /// > RFC 7413 section 4.2.2, for a SYN with a valid cookie: the server MAY send data before the handshake completes, within the initial window.
+    /// RFC 7413 section 4.2.2, for a SYN with a valid cookie (in our words): the server MAY send data before the handshake completes, within the initial window.
     ///
     /// Without a cookie the address may be anybody's, who must not be sent more than the SYN had.
     #[inline]
@@ -281,6 +281,10 @@ impl Connection {
         if !self.flight.is_empty() {
             self.start_rto(cx);
         } else if lost == 0 {
+            // RFC 6298 section 3 (Karn): of a SYN-ACK that was sent again, by a timer or because its SYN was, there is no measurement.
+            if self.retransmits > 0 {
+                return;
+            }
             self.rtt.sample(cx.now.nanos_since(self.last_send), 1);
         } else {
             // RFC 5681 section 3.1: if the SYN/ACK is lost, the initial window is one segment.
@@ -310,8 +314,8 @@ impl Connection {
 
 /// How many bytes a SYN to this server may carry: what a segment does, less all the room that options could take.
 ///
-/// > RFC 7413 section 4.1.3: without the MSS that the server has told before, the data in a SYN is limited to the default MSS of 536 bytes for IPv4 and
-/// > 1220 bytes for IPv6.
+/// RFC 7413 section 4.1.3, in our words: without the MSS that the server has told before, the data in a SYN is limited to the default MSS of 536 bytes for IPv4 and
+/// 1220 bytes for IPv6.
 pub(crate) fn syn_room(tuple: &Tuple, most: Option<u16>, path: &Path, cx: &Cx<'_>) -> u32 {
     let mtu = cx.net.pmtu.get(tuple.remote, cx.now).map_or(path.mtu, |mtu| mtu.min(path.mtu));
     let fits = mtu.saturating_sub((path.ip_len() + TcpHeader::LEN) as u16);

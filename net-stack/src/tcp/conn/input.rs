@@ -46,6 +46,8 @@ impl Connection {
             State::Closed | State::Listen | State::TimeWait => return,
             State::SynReceived if self.is_repeated_syn(seg) => {
                 self.syn_due = true;
+                self.retransmits = self.retransmits.saturating_add(1);
+                cx.net.counters.tcp_retransmits += 1;
                 return;
             }
             _ => {}

@@ -247,6 +247,10 @@ impl Connection {
             return;
         }
         cx.net.counters.icmp_errors_received += 1;
+        if self.state == State::SynSent && !matches!(error, IcmpError::TooBig(_)) {
+            // RFC 7413 section 4.1.3.1 counts ICMP error messages among the negative responses to remember.
+            self.fast_open_failed(cx);
+        }
         match error {
             IcmpError::TooBig(mtu) => self.on_too_big(seq, mtu, cx),
             // RFC 5927 section 5.2: a TCP in any of the synchronized states treats hard errors as soft ones; a connection that is

@@ -750,6 +750,9 @@ impl Connection {
             self.flight.clear();
         }
         self.deadlines = Deadlines::new();
+        // What was owed, a SYN even, must not leave any more.
+        (self.syn_due, self.keepalive_due) = (false, false);
+        self.acks = AckPolicy::new(0);
         self.events.add(Events::CLOSED | Events::READABLE | Events::WRITABLE | Events::ACKED);
     }
 

@@ -91,6 +91,28 @@ fn one_that_was_used_begins_as_a_new_one() {
     }
 }
 
+/// An abort in the turn of the connect: the SYN that was due must not leave any more.
+#[test]
+fn what_is_over_has_nothing_to_send() {
+    let pool = hemi_queue::Pool::new().expect("memory");
+    let mut net = Net::new(Caps::ethernet(crate::wire::MacAddr([2; 6])), 8, pool, 1);
+    let config = TcpConfig::default();
+    let timing = Timing::of(&config);
+    let mut challenge = TokenBucket::new(1, Duration::from_secs(1));
+    let now = Instant::ZERO + Duration::from_secs(100);
+    let mut cx = Cx { now, net: &mut net, config: &config, timing: &timing, challenge: &mut challenge };
+    let mut conn = Connection::blank();
+    conn.connect(&tuple(2), Seq(9), 5, &TcpOptionsConfig::default(), &mut cx);
+    assert!(conn.has_output());
+    conn.abort(&mut cx);
+    assert!(!conn.has_output());
+    conn.accept(&tuple(2), &agreed(), &TcpOptionsConfig::default(), &mut cx);
+    conn.acks.at_once();
+    conn.keepalive_due = true;
+    conn.end(None);
+    assert!(!conn.has_output());
+}
+
 /// A connection that ended with a probe in flight tells nobody what became of it. One that has its ports later, and other sequence numbers, can't either.
 #[test]
 fn a_probe_of_an_earlier_connection_with_the_same_ports_has_not_passed() {

@@ -13,8 +13,8 @@ const ROTATION: Duration = Duration::from_secs(6 * 3600);
 ///
 /// The cookies are those that Linux makes with the same key (`TCP_FASTOPEN_KEY`), so either may answer for the other.
 ///
-/// > RFC 7413 section 6.3.2, on server farms: the servers behind a load balancer must share the key, or a client's cookie is good at the one only
-/// > that gave it.
+/// RFC 7413 section 6.3.4, on server farms (in our words): the servers behind a load balancer must share the key, or a client's cookie is good at the one only
+/// that gave it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FastOpenKey {
     /// What cookies are made with.

@@ -40,8 +40,8 @@ struct Peer {
 
 /// A bounded memory of cookies, and of where Fast Open has failed.
 ///
-/// > RFC 7413 section 4.1.3: cookies depend on the client's and the server's address, so at most one (the most recently received) is kept for each
-/// > pair; with it the MSS that the server has told, which says how much data a SYN can carry.
+/// RFC 7413 section 4.1.3, in our words: cookies depend on the client's and the server's address, so at most one (the most recently received) is kept for each
+/// pair; with it the MSS that the server has told, which says how much data a SYN can carry.
 ///
 /// Failures are kept by port, too: "Since TFO is enabled on a per-service port basis" (section 4.1.3.1).
 #[derive(Debug, Default)]

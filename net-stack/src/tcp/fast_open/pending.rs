@@ -11,7 +11,7 @@ const QUARANTINE: Duration = Duration::from_secs(60);
 
 /// A listener's places for connections that their SYN has opened.
 ///
-/// > RFC 7413 section 5.1: a server limits the number of pending Fast Open requests for each listener, and does without Fast Open beyond it.
+/// RFC 7413 section 5.1, in our words: a server limits the number of pending Fast Open requests for each listener, and does without Fast Open beyond it.
 ///
 /// Who knows a cookie can open connections in its owner's name, whose host resets them: if that freed the place, the bound would be
 /// none. So a place that a reset has ended stays taken for a while (the same section).

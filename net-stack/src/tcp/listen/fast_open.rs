@@ -27,8 +27,8 @@ pub(in crate::tcp) enum Opening {
 impl Tcp {
     /// A SYN for a listener, with an option or data: `opening` is the listener, our sequence number and timestamp offset, and what we tell of ourselves.
     ///
-    /// > RFC 7413 section 4.2.2, the server: without a cookie that is good, or beyond the limit of pending requests, the SYN's data is not taken and
-    /// > only the SYN is acknowledged; a SYN-ACK that refuses a cookie has a new one.
+    /// RFC 7413 section 4.2.2 on the server, in our words: without a cookie that is good, or beyond the limit of pending requests, the SYN's data is not taken and
+    /// only the SYN is acknowledged; a SYN-ACK that refuses a cookie has a new one.
     #[cold]
     pub(in crate::tcp) fn open_by_syn(
         &mut self,

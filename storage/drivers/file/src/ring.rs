@@ -27,7 +27,7 @@ struct Completions {
     shared: Rc<Shared>,
     park: std::rc::Weak<Park>,
     id: Cell<Option<HandlerId>>,
-    /// Nothing when it was not wanted, and when the device is gone.
+    /// Nothing when it was not wanted.
     registered: RefCell<Option<Registered>>,
 }
 
@@ -132,12 +132,21 @@ impl Handler for Completions {
     }
 }
 
-impl Drop for Ring {
+impl Drop for Completions {
+    /// With the last completion, and not before: an operation that is queued and not submitted names places, and one that was given up may
+    /// be another file's by then.
     fn drop(&mut self) {
-        // At once: a place keeps the file open, and its lock.
-        if let (Some(mut registered), Some(ring)) = (self.handler.registered.take(), self.park.ring()) {
+        let registered = self.registered.get_mut().as_mut();
+        if let (Some(registered), Some(park)) = (registered, self.park.upgrade())
+            && let Some(ring) = park.ring()
+        {
             registered.clear(ring);
         }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
         if let Some(id) = self.handler.id.get() {
             self.park.detach(id);
         }

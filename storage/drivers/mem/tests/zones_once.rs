@@ -5,7 +5,7 @@ mod rig;
 use std::{cell::Cell, rc::Rc};
 
 use hemi_log_mem::{MemConfig, MemZones, ZoneDriver, ZoneLayout};
-use hemi_queue::{Buf, Pool, Progress, Sga, Wakeup, time::Instant};
+use hemi_queue::{Buf, Pool, PoolConfig, Progress, Sga, Wakeup, buf::ClassConfig, time::Instant};
 use hemi_storage::{
     BlockDevice, CommandId, Geometry, LogConfig, Lsn, NewLog, OpenMode, Opening, ZoneCaps, ZoneCommand,
     ZoneDevice, ZoneDone, Zoned,
@@ -52,11 +52,11 @@ fn what_an_earlier_opening_has_written_is_read_once() {
     let config = MemConfig { cache: false, ..MemConfig::default() };
     let (medium, pool) = (MemZones::new(config, layout), Pool::new().unwrap());
     let read = Rc::new(Cell::new(0));
-    let open = || {
-        let inner = ZoneDriver::open(&medium, &pool);
+    let open = |pool: &Pool| {
+        let inner = ZoneDriver::open(&medium, pool);
         Zoned::new(Counting { inner, read: Rc::clone(&read) })
     };
-    let mut device = open();
+    let mut device = open(&pool);
     let geometry = Geometry::new(4096, device.segment()).unwrap();
     let new = NewLog { geometry, salt: 1, created: 1, overwrite: false };
     let mut now = Instant::ZERO;
@@ -70,7 +70,10 @@ fn what_an_earlier_opening_has_written_is_read_once() {
     assert!(written > UNITS as usize * 3000);
     drop((log, device));
 
-    let mut device = open();
+    // What is kept is not kept in the pool.
+    let classes = vec![ClassConfig { size: 64 << 10 }];
+    let pool = Pool::with(&PoolConfig { classes, limit: 1 << 20, region: 1 << 20 }).unwrap();
+    let mut device = open(&pool);
     read.set(0);
     let opening = Opening::open(LogConfig::default(), device.caps(), pool.clone(), OpenMode::default());
     let (log, _) = open_on(opening, &mut device, &mut now).unwrap();

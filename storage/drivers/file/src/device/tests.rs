@@ -112,3 +112,27 @@ fn registered_memory_is_written_as_any_other_is() {
     std::fs::remove_file(&path).unwrap();
     again.unwrap();
 }
+
+#[test]
+fn what_a_dropped_device_has_queued_does_not_reach_the_next_ones_file() {
+    let Ok(park) = Park::new(&ParkConfig { backend: Some(Backend::Uring), ..ParkConfig::default() }) else {
+        hemi_skip::skip!("no io_uring here");
+    };
+    let mut first = Scratch::on(&park, "dropped-first", 8192);
+    first.run(Command::Write { offset: 0, data: vec![1; 8192].into(), fua: false }).unwrap();
+    let path = first.path.clone();
+    // Queued, and not told to the kernel before the end of the turn.
+    let write = Command::Write { offset: 0, data: vec![2; 8192].into(), fua: false };
+    first.device.submit(CommandId(8), write);
+    let kept = path.with_extension("kept");
+    std::fs::rename(&path, &kept).unwrap();
+    drop(first);
+    let mut next = Scratch::on(&park, "dropped-next", 8192);
+    next.run(Command::Write { offset: 4096, data: vec![3; 4096].into(), fua: false }).unwrap();
+    let read = next.run(Command::Read { offset: 0, len: 8192 }).unwrap().to_vec();
+    let begun = std::fs::read(&kept).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    assert!(read[..4096].iter().all(|byte| *byte == 0), "written by the one before");
+    assert!(read[4096..].iter().all(|byte| *byte == 3));
+    assert!(begun[..8192].iter().all(|byte| *byte == 2), "what was begun goes where it was meant to");
+}
