@@ -88,6 +88,12 @@ impl Net {
         let verified = frame.checksum == RxChecksum::Good;
         let mut upper = match ethernet.ethertype {
             EtherType::Ipv4 => self.on_ipv4(frame.bytes, verified, ethernet.dst.is_multicast(), now),
+            // RFC 4862 section 5.4.3: If the solicitation is from the node itself (because the node loops back multicast packets), the
+            // solicitation does not indicate the presence of a duplicate address.
+            EtherType::Ipv6 if self.detection.is_some() && ethernet.src == self.caps.mac && !self.looping => {
+                self.counters.drop_ip_tentative += 1;
+                None
+            }
             EtherType::Ipv6 => self.on_ipv6(frame.bytes, verified, ethernet.dst.is_multicast(), now),
             EtherType::Arp => {
                 self.on_arp(&frame.bytes, now);

@@ -84,8 +84,10 @@ impl Net {
 
     /// From now on packets for `to` go by `via`.
     pub(crate) fn redirect(&mut self, to: IpAddr, via: IpAddr, now: Instant) {
-        // "Not us, and not a station that can't be one."
-        if self.redirects.ignored || self.addresses.is_ours(via) || !self.addresses.is_valid_peer(via) {
+        // What is on the link goes by nobody: it is no gateway that says so. "Not us, and not a station that can't be one."
+        let on_link = self.routes.next_hop(&self.addresses, to) == Some(to);
+        let unfit = self.addresses.is_ours(via) || !self.addresses.is_valid_peer(via);
+        if self.redirects.ignored || on_link || unfit {
             self.counters.drop_redirect_invalid += 1;
             return;
         }

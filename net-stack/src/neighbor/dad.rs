@@ -86,7 +86,10 @@ impl Net {
     /// The timer fired: ask again, or begin to use the addresses.
     #[cold]
     pub(crate) fn detection_timer(&mut self, now: Instant) {
-        let Some(mut detection) = self.detection.take() else { return };
+        // After a conflict they stay tentative for ever.
+        let Some(mut detection) = self.detection.take_if(|detection| detection.conflict.is_none()) else {
+            return;
+        };
         let silent = detection.silent;
         for (v4, round) in [(true, &mut detection.v4), (false, &mut detection.v6)] {
             let Some(Round { left, due }) = round else { continue };
@@ -101,7 +104,8 @@ impl Net {
             *due = now
                 + if !v4 {
                     SECOND
-                } else if *left == 0 {
+                } else if *left == 0 || silent {
+                    // Who only waits waits as long as the one who asks may.
                     2 * SECOND
                 } else {
                     SECOND + self.random_second()
@@ -111,7 +115,7 @@ impl Net {
                 self.ask_for_duplicates(v4);
             }
         }
-        let over = detection.v4.is_none() && detection.v6.is_none() && detection.conflict.is_none();
+        let over = detection.v4.is_none() && detection.v6.is_none();
         let usable = [!detection.is_tentative(true), !detection.is_tentative(false)];
         self.detection = (!over).then_some(detection);
         for (v4, usable) in [true, false].into_iter().zip(usable) {

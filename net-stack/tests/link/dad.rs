@@ -107,6 +107,19 @@ fn nobody_listens_at_a_tentative_address() {
     assert_eq!(link.counter("tcp_segments_sent"), 2);
 }
 
+/// RFC 4862 section 5.4.3: "If the solicitation is from the node itself (because the node loops back multicast packets), the solicitation does
+/// not indicate the presence of a duplicate address."
+#[test]
+fn a_question_of_our_own_that_comes_back_is_no_conflict() {
+    let (mut link, _) = asking();
+    let question = ndp("::", GROUP, 255, &Ndp::Solicitation { target: v6(OURS6), source_mac: None });
+    let probe = arp(Operation::Request, OUR_MAC, "0.0.0.0", MacAddr::default(), OURS);
+    for packet in [question, probe] {
+        assert!(link.tell(OUR_MAC, &packet).is_empty());
+    }
+    assert_eq!(link.stack.conflict(), None);
+}
+
 /// What the application sends meanwhile waits; IPv6 is ready after RETRANS_TIMER, whatever IPv4 does.
 #[test]
 fn a_connection_begins_when_the_address_is_ours() {
@@ -156,6 +169,11 @@ fn who_has_the_address_or_asks_for_it_too_is_a_conflict() {
         assert!(link.hear(&packet).is_empty());
         let conflict = link.stack.conflict().expect("a conflict");
         assert_eq!((conflict.address.to_string().as_str(), conflict.station), (address, station));
+        // None is used from then on.
+        assert!(link.pass(Duration::from_secs(20)).is_empty());
+        for packet in [ping(PEER, OURS, b"?"), ping6(PEER6, OURS6, b"?")] {
+            assert!(link.hear(&packet).is_empty());
+        }
     }
 }
 

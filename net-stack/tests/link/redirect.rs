@@ -60,6 +60,13 @@ fn a_gateways_word_is_followed_for_that_destination() {
 }
 
 #[test]
+fn a_host_on_the_link_is_not_its_own_gateway() {
+    let mut link = link();
+    link.hear(&redirect(BETTER, OURS, BETTER, GATEWAY));
+    assert_eq!((link.counter("redirects_followed"), link.counter("drop_redirect_invalid")), (0, 1));
+}
+
+#[test]
 fn it_is_forgotten_after_ten_minutes() {
     let mut link = link();
     link.hear(&redirect(GATEWAY, OURS, FAR, BETTER));

@@ -272,14 +272,12 @@ impl Device for Dpdk {
         if rewrite && !self.rx.can_read_marks() {
             return None;
         }
-        self.rx.marked |= rewrite; // before the first of them
-        let runs = if rules.is_empty() && self.port.offers.af_xdp.is_none() {
-            Some("nothing")
-        } else {
-            self.filters.set(rules)
-        };
-        self.rx.marked = self.filters.rewrite();
-        runs
+        if rules.is_empty() && self.port.offers.af_xdp.is_none() {
+            return Some("nothing");
+        }
+        // Before the first of them, and for ever: those that are on their way now must not be rewritten again.
+        self.rx.marked |= rewrite && self.port.offers.af_xdp.is_some();
+        self.filters.set(rules)
     }
 
     fn wakeup(&self) -> Wakeup {

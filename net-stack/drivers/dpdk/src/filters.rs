@@ -42,11 +42,6 @@ impl Filters {
         Self { on, mac, rejected_pass, rules: Vec::new(), takeover: None }
     }
 
-    /// Whether frames may come up marked.
-    pub(crate) fn rewrite(&self) -> bool {
-        self.rules.iter().any(|rule| rule.rewrite.is_some())
-    }
-
     /// Take these rules instead of those before; what runs them. `None`, and nothing has changed, when nothing can.
     pub(crate) fn set(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
         if self.rules == rules {

@@ -51,15 +51,12 @@ impl Device for Xdp {
     fn filter_datagrams(&mut self, rules: &[DatagramRule]) -> Option<&'static str> {
         if self.rules.list != rules {
             let rules = Rules::new(self.number, rules, self.rejected_pass);
-            self.rx.marked |= rules.rewrite(); // before the first of them
-            let put = self.attachment.filter(&rules);
-            if put {
-                self.rules = rules;
-            }
-            self.rx.marked = self.rules.rewrite();
-            if !put {
+            // Before the first of them, and for ever: those that are on their way now must not be rewritten again.
+            self.rx.marked |= rules.rewrite();
+            if !self.attachment.filter(&rules) {
                 return None;
             }
+            self.rules = rules;
         }
         Some("XDP")
     }

@@ -103,6 +103,11 @@ impl Connection {
     #[cold]
     pub(super) fn judge_mtu_probe(&mut self, ack: Seq, cx: &mut Cx<'_>) {
         let Some(probe) = cx.net.pmtu.probe_of(self.tuple.remote, self.ports()) else { return };
+        if probe.start.before(self.una) || probe.end.after(self.nxt) {
+            // It is none of ours: an earlier connection had our ports, and ended before it was heard of.
+            cx.net.pmtu.probe_was_inconclusive(self.tuple.remote);
+            return;
+        }
         let sacked = || {
             self.flight.iter().any(|sent| sent.sacked && sent.start == probe.start && sent.end == probe.end)
         };

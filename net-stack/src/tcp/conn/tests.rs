@@ -112,3 +112,24 @@ fn what_is_over_has_nothing_to_send() {
     conn.end(None);
     assert!(!conn.has_output());
 }
+
+/// A connection that ended with a probe in flight tells nobody what became of it. One that has its ports later, and other sequence numbers, can't either.
+#[test]
+fn a_probe_of_an_earlier_connection_with_the_same_ports_has_not_passed() {
+    let pool = hemi_queue::Pool::new().expect("memory");
+    let mut net = Net::new(Caps::ethernet(crate::wire::MacAddr([2; 6])), 8, pool, 1);
+    let config = TcpConfig::default();
+    let timing = Timing::of(&config);
+    let mut challenge = TokenBucket::new(1, Duration::from_secs(1));
+    let now = Instant::ZERO + Duration::from_secs(100);
+    let remote = tuple(1).remote;
+    net.pmtu.fall_into_black_hole(remote, 1024, 1500, now);
+    let (start, end) = (Seq(u32::MAX - 2000), Seq(u32::MAX - 772));
+    net.pmtu.probe_sent(remote, crate::ip::Probe { size: 1280, sent: now, ports: (1, 80), start, end });
+    let mut cx = Cx { now, net: &mut net, config: &config, timing: &timing, challenge: &mut challenge };
+    let mut conn = Connection::blank();
+    conn.accept(&tuple(1), &agreed(), &TcpOptionsConfig::default(), &mut cx);
+    conn.judge_mtu_probe(conn.una + 1, &mut cx);
+    assert_eq!(net.pmtu.get(remote, now), Some(1024));
+    assert_eq!(net.pmtu.probe_of(remote, (1, 80)), None, "nobody waits for it any more");
+}
