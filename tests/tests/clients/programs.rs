@@ -103,7 +103,9 @@ fn the_expert_finds_nothing_to_complain_of() {
     let mut said = String::new();
     for _ in 0..3 {
         said = expert(&net, &tshark.to_string_lossy());
-        let has = |words: &[&str]| said.lines().any(|line| words.iter().any(|word| line.contains(word)));
+        // Linux writes a TCP checksum of zero as 0xffff where it sums in software (`skb_checksum_help`): one frame in 65,536, and right.
+        let kept = said.lines().filter(|line| !line.contains("0xffff instead of 0x0000")).collect::<Vec<_>>();
+        let has = |words: &[&str]| kept.iter().any(|line| words.iter().any(|word| line.contains(word)));
         assert!(!has(&["alformed", "hecksum", "not captured"]) && has(&["Connection establish"]), "{said}");
         if !has(&["etransmission", "Out-Of-Order", "Duplicate ACK", "Keep-Alive"]) {
             return;
