@@ -74,8 +74,8 @@ fn after_us_the_interface_is_as_before() {
         // A program that another test is starting right now holds our descriptors until it runs.
         let begun = std::time::Instant::now();
         while net.ip("link show h0").contains("xdp") {
-            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "a program is left behind");
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            assert!(begun.elapsed() < Duration::from_secs(60), "a program is left behind");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
